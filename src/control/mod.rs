@@ -1,0 +1,1 @@
+//! The control plane: decide, keep, show. Runs on tokio, on its own unpinned threads; never imports `worker`.

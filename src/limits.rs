@@ -1,0 +1,124 @@
+//! Every bound of the program, with its reason and what happens when it is reached.
+//!
+//! Nothing here is a setting: what an operator may change is a key of the configuration, whose default and range stand
+//! here too (`DEFAULT_*`, `*_RANGE`), so that the check, the manual and the code read one number.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+// === Request and response heads (proto/h1) ===
+
+/// Bytes of one request or response head. Browsers send 1 to 2 KiB, large cookies reach 8 KiB. Beyond it: 431 to a
+/// client, 502 for an origin.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Header fields of one head. Beyond it: 431 or 502. Bounds the stack array that httparse fills.
+pub const HEADERS_MAX: usize = 100;
+/// Bytes of the request target. Beyond it: 414.
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of a chunk-size line, extensions included (RFC 9112 7.1.1 asks for a bound). Beyond it: 400 or 502.
+pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+/// Bytes of all trailer fields of one body. Beyond it: 400 or 502.
+pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
+/// Empty lines tolerated before a request line (RFC 9112 2.2 asks for at least one). Beyond it: 400.
+pub const LEADING_CRLF_MAX: usize = 2;
+/// Interim (1xx) answers of an origin to one request. Beyond it: 502.
+pub const INTERIM_RESPONSES_MAX: usize = 8;
+/// Requests of one client connection before it is closed; bounds what one connection can make a core do without ever
+/// being balanced anew.
+pub const REQUESTS_PER_CONNECTION_MAX: u32 = 10_000;
+
+// === PROXY protocol ===
+
+/// A v1 line is at most 107 bytes with CRLF (PROXY protocol 2.1).
+pub const PROXY_V1_BYTES_MAX: usize = 107;
+/// A v2 header with every TLV that we read: 16 + 520. A longer one closes the connection.
+pub const PROXY_V2_BYTES_MAX: usize = 536;
+
+// === WebSocket (proto/ws, tunnel) ===
+
+/// RFC 6455 5.5: payload of a control frame.
+pub const CONTROL_PAYLOAD_MAX: usize = 125;
+/// Bytes of a frame's start that the tunnel may hold back until it can judge them: a 14-byte header, or a Pong of our
+/// own size (2 + 4 + 8), or a Close with its code (2 + 4 + 2).
+pub const HELD_BYTES_MAX: usize = 16;
+/// Time that the other side has to answer our Close before the FIN.
+pub const CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// Time for a close handshake between the peers themselves, once a Close has passed through.
+pub const PEER_CLOSE_WAIT: Duration = Duration::from_secs(10);
+/// A Ping that got no Pong for this long (or for the heartbeat interval, if that is shorter) means a dead side.
+pub const PONG_WAIT: Duration = Duration::from_secs(10);
+
+// === Engine (worker, net) ===
+
+/// Bytes left free before the received bytes in every pooled buffer: held frame starts are put back there
+/// ([`HELD_BYTES_MAX`]), and a TLS record header needs 5.
+pub const BUFFER_HEADROOM: usize = 32;
+/// Bytes left free behind them: inner content type and AEAD tag of a TLS 1.3 record.
+pub const BUFFER_TAILROOM: usize = 32;
+/// Received buffers queued towards a side before its peer's receive is cancelled.
+pub const QUEUED_BUFFERS_MAX: usize = 4;
+
+// === Set-up ===
+
+/// Listen backlog of each core's listener; the kernel caps it at net.core.somaxconn.
+pub const BACKLOG: i32 = 4096;
+/// Connections of one core that are in accept, HTTP or handshake at once (not tunnels). Beyond it the core stops
+/// accepting, newcomers wait in the backlog.
+pub const SETUPS_PER_CORE_MAX: usize = 8192;
+/// Descriptors kept back from connections: listeners, rings, logs, database, control sockets.
+pub const DESCRIPTORS_RESERVED: u64 = 64;
+/// Idle origin connections kept per core and endpoint.
+pub const POOL_IDLE_PER_ENDPOINT: usize = 64;
+/// How long an idle origin connection is kept; below the 60 s after which most servers close theirs.
+pub const POOL_IDLE_MAX: Duration = Duration::from_secs(30);
+/// One body read or write buffer of plain HTTP.
+pub const BODY_BUFFER_BYTES: usize = 16 * 1024;
+
+// === Configuration ===
+
+/// Bytes of one configuration file. Beyond it: refused, exit code 78.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Domains of one node; sizes the per-core counter directories.
+pub const DOMAINS_MAX: usize = 65_536;
+/// Origin entries of one domain.
+pub const ORIGINS_PER_DOMAIN_MAX: usize = 64;
+/// Addresses that one origin name may resolve to; the rest is ignored.
+pub const ADDRESSES_PER_ORIGIN_MAX: usize = 16;
+/// Entries of an Origin allow list or an address list of one domain.
+pub const ACCESS_ENTRIES_MAX: usize = 1024;
+
+pub const HEARTBEAT_SECONDS_RANGE: RangeInclusive<u64> = 1..=300;
+pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(60);
+/// Largest payload of one frame unless a domain says otherwise. Nothing is buffered, so it protects peers, not us.
+pub const DEFAULT_FRAME_MAX: u64 = u64::MAX >> 1;
+/// Largest message (all fragments) unless a domain says otherwise.
+pub const DEFAULT_MESSAGE_MAX: u64 = u64::MAX >> 1;
+/// A write towards a side that makes no progress for this long closes the connection.
+pub const DEFAULT_STALLED_WRITE: Duration = Duration::from_secs(60);
+pub const DEFAULT_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+pub const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+pub const DEFAULT_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(60);
+pub const DEFAULT_DRAIN_WINDOW: Duration = Duration::from_secs(30);
+
+// === Health and names ===
+
+pub const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
+pub const HEALTH_FAILURES_DOWN: u32 = 3;
+/// Names are asked again after their TTL, but never more often than this.
+pub const DNS_TTL_MIN: Duration = Duration::from_secs(5);
+pub const DNS_TTL_MAX: Duration = Duration::from_secs(3600);
+
+// === What is kept and shown ===
+
+/// Access-log events of one core that wait for the writer. Beyond it: dropped and counted.
+pub const LOG_RING_EVENTS: usize = 16 * 1024;
+/// Bytes of a client-chosen text (target, Origin, User-Agent) kept in one log line; longer ones are cut.
+pub const LOG_TEXT_BYTES_MAX: usize = 512;
+/// Rows that one listing returns; a truncated listing says so.
+pub const LISTED_CONNECTIONS_MAX: usize = 100_000;
+
+const _: () = assert!(BUFFER_HEADROOM >= HELD_BYTES_MAX);
+const _: () = assert!(BUFFER_HEADROOM >= 5 && BUFFER_TAILROOM >= 17);

@@ -1,0 +1,5 @@
+//! What do these bytes mean: bytes in, values out. No sockets, no clock, no randomness, no allocation on the hot path.
+#![forbid(unsafe_code)]
+
+pub mod h1;
+pub mod ws;

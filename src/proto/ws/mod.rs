@@ -1,0 +1,1 @@
+//! WebSocket framing (RFC 6455 5): headers, masking, close codes. Payload stays where it is.

@@ -1,0 +1,1 @@
+//! One per core: joins `net`, `proto` and `tunnel`. Never imports `control`.
