@@ -25,7 +25,7 @@ pub struct Domain {
     pub log: AccessLog,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebSocket {
     /// Off: Upgrade is stripped and the request goes on as plain HTTP.
     pub enabled: bool,
@@ -75,7 +75,7 @@ pub enum OriginRule {
     List(Box<[Box<str>]>),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainHttp {
     /// TCP connect to one origin address.
     pub connect_timeout: Duration,
@@ -99,7 +99,7 @@ pub enum SendProxy {
 }
 
 /// Client addresses. Deny wins; an empty allow list allows all.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Access {
     pub allow: Box<[Cidr]>,
     pub deny: Box<[Cidr]>,

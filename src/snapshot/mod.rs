@@ -31,7 +31,7 @@ pub struct Snapshot {
 }
 
 /// Rules for HTTP/1.1 that hold for every domain and may change by reload.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http {
     /// Peers whose X-Forwarded-* and Forwarded headers are kept, and who may send a PROXY header.
     pub trusted_proxies: Arc<[Cidr]>,

@@ -1,0 +1,115 @@
+//! Configuration: from files to a typed result in which nothing is left to guess.
+//!
+//! Three steps, one direction. `file` reads bytes and parses TOML with positions; `check` walks
+//! the document, collects every problem at once and gives the types below; `control` turns those
+//! into a [`crate::snapshot::Snapshot`]. Each key is defined once, in `keys`, for the check, for
+//! `-T` (`render`) and for the reference manual. Not here: resolving names, health, publishing.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::snapshot::domain::{Access, AccessLog, DomainHttp, WebSocket};
+use crate::snapshot::{self, Balance};
+
+/// A whole configuration, checked. No `Option` in here stands for a default: `None` is "no limit" or
+/// "off".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    pub server: ServerConfig,
+    /// By name.
+    pub domains: Vec<DomainConfig>,
+    /// Of the effective configuration (comments, order and spelling do not count): 16 hexadecimal
+    /// digits.
+    pub hash: Box<str>,
+}
+
+/// `hawser.toml`. All but `http` needs a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Plain-text listeners. Never empty, no address twice.
+    pub listen: Vec<SocketAddr>,
+    pub workers: Workers,
+    pub state_dir: PathBuf,
+    /// Taken over by reload.
+    pub http: snapshot::Http,
+    /// `None`: no admin listener.
+    pub admin: Option<SocketAddr>,
+    pub drain_window: Duration,
+    pub access_log: LogDestination,
+    pub health: Health,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    /// One per core that this process may run on.
+    Auto,
+    /// At most `ConnId::CORES_MAX`.
+    Count(NonZeroU32),
+}
+
+/// Where access-log lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogDestination {
+    Off,
+    Stderr,
+    /// Appended to; opened anew on SIGUSR1.
+    File(PathBuf),
+}
+
+/// TCP health checks of every endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// This many failures in a row mean down; one success means up.
+    pub failures_down: u32,
+}
+
+/// One domain file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainConfig {
+    /// Lower case, no trailing dot; may begin with `*.`.
+    pub name: Arc<str>,
+    /// The file it came from; empty when it did not come from one.
+    pub file: PathBuf,
+    pub websocket: WebSocket,
+    pub http: DomainHttp,
+    /// By priority, then as written. Never empty.
+    pub origins: Vec<OriginConfig>,
+    pub balance: Balance,
+    /// Tunnels of a lost origin closed per second; `None` keeps them.
+    pub close_on_origin_down: Option<u32>,
+    pub access: Access,
+    pub log: AccessLog,
+}
+
+/// One `[[origin]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginConfig {
+    pub address: OriginAddress,
+    pub port: u16,
+    pub https_port: u16,
+    /// 20 primary, 30 backup.
+    pub priority: u16,
+    /// 1 to 100.
+    pub weight: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OriginAddress {
+    Ip(IpAddr),
+    /// Lower case, no trailing dot.
+    Name(Arc<str>),
+}
+
+impl std::fmt::Display for OriginAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            OriginAddress::Ip(ip) => ip.fmt(f),
+            OriginAddress::Name(name) => f.write_str(name),
+        }
+    }
+}
