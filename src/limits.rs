@@ -120,5 +120,12 @@ pub const LOG_TEXT_BYTES_MAX: usize = 512;
 /// Rows that one listing returns; a truncated listing says so.
 pub const LISTED_CONNECTIONS_MAX: usize = 100_000;
 
+// === Control socket ===
+
+/// Time for one request of the command line to the running edge, answer included.
+pub const CONTROL_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of one answer: a full listing at about 400 bytes a row. A longer one is an error.
+pub const CONTROL_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 const _: () = assert!(BUFFER_HEADROOM >= HELD_BYTES_MAX);
 const _: () = assert!(BUFFER_HEADROOM >= 5 && BUFFER_TAILROOM >= 17);

@@ -113,3 +113,22 @@ impl std::fmt::Display for OriginAddress {
         }
     }
 }
+
+/// A duration as every key and flag takes it: a whole number and its unit, `ms`, `s`, `m`, `h` or `d`.
+///
+/// # Errors
+/// What would be accepted.
+pub fn duration(text: &str) -> Result<Duration, &'static str> {
+    const ACCEPTED: &str = "a whole number with its unit (ms, s, m, h, d), such as \"30s\"";
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = text[..digits].parse().map_err(|_| ACCEPTED)?;
+    let unit_ms = match &text[digits..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(ACCEPTED),
+    };
+    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or(ACCEPTED)
+}
