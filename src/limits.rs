@@ -1,30 +1,33 @@
 //! Every bound of the program, with its reason and what happens when it is reached.
 //!
-//! Nothing here is a setting: what an operator may change is a key of the configuration, whose default and range stand
-//! here too (`DEFAULT_*`, `*_RANGE`), so that the check, the manual and the code read one number.
+//! Nothing here is a setting: what an operator may change is a key of the configuration, whose
+//! default and range stand here too (`DEFAULT_*`, `*_RANGE`), so that the check, the manual and the
+//! code read one number.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 // === Request and response heads (proto/h1) ===
 
-/// Bytes of one request or response head. Browsers send 1 to 2 KiB, large cookies reach 8 KiB. Beyond it: 431 to a
-/// client, 502 for an origin.
+/// Bytes of one request or response head. Browsers send 1 to 2 KiB, large cookies reach 8 KiB.
+/// Beyond it: 431 to a client, 502 for an origin.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Header fields of one head. Beyond it: 431 or 502. Bounds the stack array that httparse fills.
 pub const HEADERS_MAX: usize = 100;
 /// Bytes of the request target. Beyond it: 414.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
-/// Bytes of a chunk-size line, extensions included (RFC 9112 7.1.1 asks for a bound). Beyond it: 400 or 502.
+/// Bytes of a chunk-size line, extensions included (RFC 9112 7.1.1 asks for a bound). Beyond it:
+/// 400 or 502.
 pub const CHUNK_LINE_BYTES_MAX: usize = 256;
 /// Bytes of all trailer fields of one body. Beyond it: 400 or 502.
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
-/// Empty lines tolerated before a request line (RFC 9112 2.2 asks for at least one). Beyond it: 400.
+/// Empty lines tolerated before a request line (RFC 9112 2.2 asks for at least one). Beyond it:
+/// 400.
 pub const LEADING_CRLF_MAX: usize = 2;
 /// Interim (1xx) answers of an origin to one request. Beyond it: 502.
 pub const INTERIM_RESPONSES_MAX: usize = 8;
-/// Requests of one client connection before it is closed; bounds what one connection can make a core do without ever
-/// being balanced anew.
+/// Requests of one client connection before it is closed; bounds what one connection can make a
+/// core do without ever being balanced anew.
 pub const REQUESTS_PER_CONNECTION_MAX: u32 = 10_000;
 
 // === PROXY protocol ===
@@ -38,20 +41,21 @@ pub const PROXY_V2_BYTES_MAX: usize = 536;
 
 /// RFC 6455 5.5: payload of a control frame.
 pub const CONTROL_PAYLOAD_MAX: usize = 125;
-/// Bytes of a frame's start that the tunnel may hold back until it can judge them: a 14-byte header, or a Pong of our
-/// own size (2 + 4 + 8), or a Close with its code (2 + 4 + 2).
+/// Bytes of a frame's start that the tunnel may hold back until it can judge them: a 14-byte
+/// header, or a Pong of our own size (2 + 4 + 8), or a Close with its code (2 + 4 + 2).
 pub const HELD_BYTES_MAX: usize = 16;
 /// Time that the other side has to answer our Close before the FIN.
 pub const CLOSE_WAIT: Duration = Duration::from_secs(1);
 /// Time for a close handshake between the peers themselves, once a Close has passed through.
 pub const PEER_CLOSE_WAIT: Duration = Duration::from_secs(10);
-/// A Ping that got no Pong for this long (or for the heartbeat interval, if that is shorter) means a dead side.
+/// A Ping that got no Pong for this long (or for the heartbeat interval, if that is shorter) means
+/// a dead side.
 pub const PONG_WAIT: Duration = Duration::from_secs(10);
 
 // === Engine (worker, net) ===
 
-/// Bytes left free before the received bytes in every pooled buffer: held frame starts are put back there
-/// ([`HELD_BYTES_MAX`]), and a TLS record header needs 5.
+/// Bytes left free before the received bytes in every pooled buffer: held frame starts are put back
+/// there ([`HELD_BYTES_MAX`]), and a TLS record header needs 5.
 pub const BUFFER_HEADROOM: usize = 32;
 /// Bytes left free behind them: inner content type and AEAD tag of a TLS 1.3 record.
 pub const BUFFER_TAILROOM: usize = 32;
@@ -62,14 +66,15 @@ pub const QUEUED_BUFFERS_MAX: usize = 4;
 
 /// Listen backlog of each core's listener; the kernel caps it at net.core.somaxconn.
 pub const BACKLOG: i32 = 4096;
-/// Connections of one core that are in accept, HTTP or handshake at once (not tunnels). Beyond it the core stops
-/// accepting, newcomers wait in the backlog.
+/// Connections of one core that are in accept, HTTP or handshake at once (not tunnels). Beyond it
+/// the core stops accepting, newcomers wait in the backlog.
 pub const SETUPS_PER_CORE_MAX: usize = 8192;
 /// Descriptors kept back from connections: listeners, rings, logs, database, control sockets.
 pub const DESCRIPTORS_RESERVED: u64 = 64;
 /// Idle origin connections kept per core and endpoint.
 pub const POOL_IDLE_PER_ENDPOINT: usize = 64;
-/// How long an idle origin connection is kept; below the 60 s after which most servers close theirs.
+/// How long an idle origin connection is kept; below the 60 s after which most servers close
+/// theirs.
 pub const POOL_IDLE_MAX: Duration = Duration::from_secs(30);
 /// One body read or write buffer of plain HTTP.
 pub const BODY_BUFFER_BYTES: usize = 16 * 1024;
@@ -87,35 +92,51 @@ pub const ADDRESSES_PER_ORIGIN_MAX: usize = 16;
 /// Entries of an Origin allow list or an address list of one domain.
 pub const ACCESS_ENTRIES_MAX: usize = 1024;
 
+/// What a domain may set. Below 1 s Pings would be the traffic; above 300 s every NAT has
+/// forgotten the connection.
 pub const HEARTBEAT_SECONDS_RANGE: RangeInclusive<u64> = 1..=300;
+/// Below the 60 to 120 s after which most middleboxes drop a silent connection.
 pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(60);
-/// Largest payload of one frame unless a domain says otherwise. Nothing is buffered, so it protects peers, not us.
+/// Largest payload of one frame unless a domain says otherwise. Nothing is buffered, so it protects
+/// peers, not us.
 pub const DEFAULT_FRAME_MAX: u64 = u64::MAX >> 1;
 /// Largest message (all fragments) unless a domain says otherwise.
 pub const DEFAULT_MESSAGE_MAX: u64 = u64::MAX >> 1;
 /// A write towards a side that makes no progress for this long closes the connection.
 pub const DEFAULT_STALLED_WRITE: Duration = Duration::from_secs(60);
+/// From the first byte of a request to the last of its head. Beyond it: 408 and a close.
 pub const DEFAULT_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// TCP connect to one origin address; covers two SYN retries. Beyond it: the next address,
+/// or 504.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// From the sent request to the head of its answer. Beyond it: 504.
 pub const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between two reads of a body that make progress. Beyond it: 408, or the end of both legs.
 pub const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two requests of one client connection. Beyond it: closed without a word.
 pub const DEFAULT_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Over which a stop spreads its Closes, so that clients do not all come back in one second.
 pub const DEFAULT_DRAIN_WINDOW: Duration = Duration::from_secs(30);
 
 // === Health and names ===
 
+/// Between two TCP checks of one endpoint.
 pub const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+/// One check; below the interval, so that checks of one endpoint never overlap. Beyond it: failed.
 pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
+/// Failed checks in a row before an endpoint gets no more connections: one lost SYN is no outage.
 pub const HEALTH_FAILURES_DOWN: u32 = 3;
 /// Names are asked again after their TTL, but never more often than this.
 pub const DNS_TTL_MIN: Duration = Duration::from_secs(5);
+/// Longest time that an answer is kept, whatever its TTL says.
 pub const DNS_TTL_MAX: Duration = Duration::from_secs(3600);
 
 // === What is kept and shown ===
 
 /// Access-log events of one core that wait for the writer. Beyond it: dropped and counted.
 pub const LOG_RING_EVENTS: usize = 16 * 1024;
-/// Bytes of a client-chosen text (target, Origin, User-Agent) kept in one log line; longer ones are cut.
+/// Bytes of a client-chosen text (target, Origin, User-Agent) kept in one log line; longer ones are
+/// cut.
 pub const LOG_TEXT_BYTES_MAX: usize = 512;
 /// Rows that one listing returns; a truncated listing says so.
 pub const LISTED_CONNECTIONS_MAX: usize = 100_000;

@@ -29,7 +29,8 @@ impl SnapshotCell {
     }
 }
 
-/// Keeps the last snapshot seen; [`Reader::snapshot`] costs one pointer compare while nothing changed.
+/// Keeps the last snapshot seen; [`Reader::snapshot`] costs one pointer compare while nothing
+/// changed.
 #[derive(Debug)]
 pub struct Reader(Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>);
 

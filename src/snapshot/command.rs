@@ -37,7 +37,8 @@ pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
 pub enum Command {
     /// Rows of the tunnels that match, at most `limit`, and whether there were more.
     List { filter: Filter, limit: usize, reply: Reply<(Vec<ConnRow>, bool)> },
-    /// Close the tunnels that match, and answer with their number at once; `per_second` bounds the pace of this core.
+    /// Close the tunnels that match, and answer with their number at once; `per_second` bounds the
+    /// pace of this core.
     Close {
         filter: Filter,
         cause: Cause,
@@ -48,8 +49,8 @@ pub enum Command {
     },
     /// A new snapshot was published: close the tunnels of domains that vanished.
     SnapshotChanged,
-    /// Stop accepting; close every tunnel, spread over `window`; answer when none is left, or `window` and the close
-    /// handshakes are over.
+    /// Stop accepting; close every tunnel, spread over `window`; answer when none is left, or
+    /// `window` and the close handshakes are over.
     Drain { window: Duration, code: u16, reason: Box<str>, reply: Reply<()> },
     /// End the thread. Nothing is sent to anybody.
     Stop,

@@ -19,7 +19,8 @@ pub struct Domain {
     /// By priority, then as written. Never empty.
     pub origins: Box<[Arc<Origin>]>,
     pub balance: Balance,
-    /// Close the tunnels of an origin that went down or was removed, with 1012, this many per second; `None` keeps them.
+    /// Close the tunnels of an origin that went down or was removed, with 1012, this many per
+    /// second; `None` keeps them.
     pub close_on_origin_down: Option<u32>,
     pub access: Access,
     pub log: AccessLog,
@@ -36,10 +37,12 @@ pub struct WebSocket {
     pub origin_rule: OriginRule,
     /// Enforce RFC 6455 5 on both sides. Off: only what framing needs is checked.
     pub strict_frames: bool,
-    /// Payload bytes of one frame, and of one message over all its fragments; more ends the tunnel with 1009.
+    /// Payload bytes of one frame, and of one message over all its fragments; more ends the tunnel
+    /// with 1009.
     pub max_frame: u64,
     pub max_message: u64,
-    /// Messages per second from the client, with a burst of one second's worth; more ends the tunnel with 1008.
+    /// Messages per second from the client, with a burst of one second's worth; more ends the
+    /// tunnel with 1008.
     pub messages_per_second: Option<u32>,
     /// Life of a tunnel; each gets up to a tenth less at random, so that they do not end together.
     pub max_lifetime: Option<Duration>,
@@ -65,7 +68,8 @@ pub enum OriginScheme {
     Follow,
 }
 
-/// Which Origin headers may open a WebSocket (RFC 6455 10.2). A request without one is let through only by `Any`.
+/// Which Origin headers may open a WebSocket (RFC 6455 10.2). A request without one is let through
+/// only by `Any`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OriginRule {
     Any,

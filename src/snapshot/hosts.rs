@@ -1,4 +1,5 @@
-//! Domain by host name: exact first, then the wildcard one label up. Not here: parsing a Host header (`proto::h1::target`).
+//! Domain by host name: exact first, then the wildcard one label up. Not here: parsing a Host
+//! header (`proto::h1::target`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,8 +26,8 @@ impl Hosts {
         hosts
     }
 
-    /// `host`: lower case, no port, no trailing dot. A wildcard stands for exactly one label, as in a certificate
-    /// (RFC 6125 6.4.3).
+    /// `host`: lower case, no port, no trailing dot. A wildcard stands for exactly one label, as in
+    /// a certificate (RFC 6125 6.4.3).
     pub fn find(&self, host: &str) -> Option<&Arc<Domain>> {
         self.exact.get(host).or_else(|| {
             let (label, parent) = host.split_once('.')?;

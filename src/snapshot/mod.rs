@@ -1,7 +1,9 @@
-//! What to do: the contract from the control plane to the data plane. Immutable, built and checked off the data path,
-//! swapped as a whole ([`cell`]). No serde here: how it is written in files is `control::config`.
+//! What to do: the contract from the control plane to the data plane. Immutable, built and checked
+//! off the data path, swapped as a whole ([`cell`]). No serde here: how it is written in files is
+//! `control::config`.
 //!
-//! Two kinds of word inside are not immutable, and each says so: whether an endpoint is up, and how many tunnels it has.
+//! Two kinds of word inside are not immutable, and each says so: whether an endpoint is up, and how
+//! many tunnels it has.
 
 pub mod cell;
 pub mod command;

@@ -17,15 +17,16 @@ pub struct Origin {
     pub endpoints: Box<[Endpoint]>,
 }
 
-/// One address of an origin. Its state lives across snapshots, so that counts and health outlast a reload.
+/// One address of an origin. Its state lives across snapshots, so that counts and health outlast a
+/// reload.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     pub addr: SocketAddr,
     pub state: Arc<EndpointState>,
 }
 
-/// The two words about an endpoint that change under a snapshot: health, written by the control plane, and the number
-/// of live tunnels, written when one opens or ends.
+/// The two words about an endpoint that change under a snapshot: health, written by the control
+/// plane, and the number of live tunnels, written when one opens or ends.
 #[derive(Debug)]
 pub struct EndpointState {
     up: AtomicBool,

@@ -1,7 +1,9 @@
-//! Admission to one domain: the limits that hold for the node as a whole and so must be seen by every core.
+//! Admission to one domain: the limits that hold for the node as a whole and so must be seen by
+//! every core.
 //!
-//! This is the one place where cores write the same words. It is touched when a handshake asks to begin and when its
-//! tunnel ends, never by a message, and only by domains that set the limit in question.
+//! This is the one place where cores write the same words. It is touched when a handshake asks to
+//! begin and when its tunnel ends, never by a message, and only by domains that set the limit in
+//! question.
 
 use std::net::IpAddr;
 use std::sync::Mutex;
@@ -25,7 +27,8 @@ pub struct Allowance {
 pub struct Admission {
     active: AtomicU32,
     per_ip: Mutex<FxHashMap<IpAddr, u32>>,
-    /// Time on the process clock at which the handshake budget will be whole again, in nanoseconds (GCRA).
+    /// Time on the process clock at which the handshake budget will be whole again, in nanoseconds
+    /// (GCRA).
     handshakes_due_ns: AtomicU64,
 }
 
@@ -40,7 +43,8 @@ impl Admission {
     /// Asks for one more tunnel from `ip` at `now` (any clock that starts with the process).
     ///
     /// # Errors
-    /// The limit that was reached, and after how long it is worth trying again; nothing is counted then.
+    /// The limit that was reached, and after how long it is worth trying again; nothing is counted
+    /// then.
     pub fn enter(
         &self,
         allowance: Allowance,

@@ -7,7 +7,8 @@ use super::outcome::{Cause, Refusal};
 
 /// A number with one writing thread and any number of readers.
 ///
-/// Relaxed load and store instead of a locked add: a fifth of its cost, and right because nobody else writes.
+/// Relaxed load and store instead of a locked add: a fifth of its cost, and right because nobody
+/// else writes.
 #[derive(Debug, Default)]
 #[repr(transparent)]
 pub struct Counter(AtomicU64);
@@ -66,7 +67,8 @@ pub struct CoreCounters {
     pub refused: [Counter; Refusal::COUNT],
 }
 
-/// Status codes that are counted one by one; any other is counted under its class (`100`, `200`, ... last in the list).
+/// Status codes that are counted one by one; any other is counted under its class (`100`, `200`,
+/// ... last in the list).
 pub const CODES: [u16; 44] = [
     101, 200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 408, 409,
     410, 411, 413, 414, 415, 416, 417, 421, 422, 426, 429, 431, 451, 499, 500, 501, 502, 503, 504,
@@ -77,7 +79,8 @@ const CLASS_OTHER: usize = 39;
 /// What one core did for one domain.
 #[derive(Debug, Default)]
 pub struct DomainCounters {
-    /// Bytes sent to clients (the billed figure) and received from them, tunnels and plain HTTP, heads included.
+    /// Bytes sent to clients (the billed figure) and received from them, tunnels and plain HTTP,
+    /// heads included.
     pub bytes_out: Counter,
     pub bytes_in: Counter,
     /// Whole WebSocket messages to clients and from them.
@@ -112,7 +115,8 @@ impl CodeCounters {
         self.0[code_index(status)].add(1);
     }
 
-    /// Every counted code with its number; a code that stands for the rest of its class is named `1xx` ... `5xx`.
+    /// Every counted code with its number; a code that stands for the rest of its class is named
+    /// `1xx` ... `5xx`.
     pub fn iter(&self) -> impl Iterator<Item = (CodeName, u64)> + '_ {
         self.0.iter().enumerate().map(|(i, c)| (CodeName(i), c.value()))
     }

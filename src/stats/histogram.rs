@@ -1,8 +1,10 @@
-//! A small log-linear histogram with one writer. Not here: quantiles, which belong to whoever reads.
+//! A small log-linear histogram with one writer. Not here: quantiles, which belong to whoever
+//! reads.
 
 use super::counters::Counter;
 
-/// Buckets by powers of four from 64 microseconds to 67 seconds, so 12 numbers cover a LAN and a dead peer.
+/// Buckets by powers of four from 64 microseconds to 67 seconds, so 12 numbers cover a LAN and a
+/// dead peer.
 pub const BOUNDS_US: [u64; 11] =
     [64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864];
 

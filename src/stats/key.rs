@@ -3,9 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// One tunnel, unique in the process for as long as anybody remembers it: core, table key and a reuse generation.
+/// One tunnel, unique in the process for as long as anybody remembers it: core, table key and a
+/// reuse generation.
 ///
-/// Shown as 16 hexadecimal digits. Layout: core in bits 52..64, generation in bits 24..52, table key in bits 0..24.
+/// Shown as 16 hexadecimal digits. Layout: core in bits 52..64, generation in bits 24..52, table
+/// key in bits 0..24.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(u64);
 

@@ -1,8 +1,9 @@
 //! What happened: the contract from the data plane to the control plane. Plain numbers and events.
 //!
-//! Every counter has one writer, its core; the control plane only reads. The exception is [`admission`], whose few
-//! words are written by every core, but only when a handshake begins or a tunnel ends, never for a message.
-//! Not here: time series, storage, text formats (all of that is `control/`).
+//! Every counter has one writer, its core; the control plane only reads. The exception is
+//! [`admission`], whose few words are written by every core, but only when a handshake begins or a
+//! tunnel ends, never for a message. Not here: time series, storage, text formats (all of that is
+//! `control/`).
 
 pub mod admission;
 pub mod counters;
@@ -60,7 +61,8 @@ impl Stats {
 }
 
 impl CoreStats {
-    /// Counters of the domain that holds `slot`; made at first use, kept for the life of the process.
+    /// Counters of the domain that holds `slot`; made at first use, kept for the life of the
+    /// process.
     pub fn domain(&self, slot: u32) -> &DomainCounters {
         self.domains.at(slot)
     }

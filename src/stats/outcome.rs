@@ -1,4 +1,5 @@
-//! How things end: one value that drives the answer, the close frames, the counter and the log line.
+//! How things end: one value that drives the answer, the close frames, the counter and the log
+//! line.
 //!
 //! Not here: the texts of log lines and metrics around these names.
 
@@ -60,7 +61,8 @@ names! {
         PeerReset = "peer_reset",
         /// No answer to our Ping (mode `active`).
         HeartbeatTimeout = "heartbeat_timeout",
-        /// No byte either way for the heartbeat interval (mode `passive`), or a half-closed tunnel fell silent.
+        /// No byte either way for the heartbeat interval (mode `passive`), or a half-closed tunnel
+        /// fell silent.
         IdleTimeout = "idle_timeout",
         /// A peer broke RFC 6455 5.
         ProtocolError = "protocol_error",
@@ -133,7 +135,8 @@ names! {
 }
 
 impl Refusal {
-    /// The status code under which it is counted and, unless nobody is there to read it (499), answered.
+    /// The status code under which it is counted and, unless nobody is there to read it (499),
+    /// answered.
     pub fn status(self) -> u16 {
         match self {
             Refusal::BadRequest | Refusal::ProxyHeader => 400,

@@ -1,7 +1,8 @@
 //! A growing array that is read without a lock: chunks made at first use and never moved or freed.
 //!
-//! Slots are dense small integers handed out by the control plane, so the directory stays short. Not a map: there is no
-//! removal, a slot that a new domain takes over keeps counting from where it stands.
+//! Slots are dense small integers handed out by the control plane, so the directory stays short.
+//! Not a map: there is no removal, a slot that a new domain takes over keeps counting from where it
+//! stands.
 
 use std::sync::OnceLock;
 
@@ -20,8 +21,8 @@ impl<T: Default> Table<T> {
     /// The element of `slot`, made at first use.
     ///
     /// # Panics
-    /// When `slot` is not below the `slots_max` of [`Table::new`]: slots come from the control plane's registry, which
-    /// never hands out more.
+    /// When `slot` is not below the `slots_max` of [`Table::new`]: slots come from the control
+    /// plane's registry, which never hands out more.
     pub fn at(&self, slot: u32) -> &T {
         let chunk = self.chunks[slot as usize / CHUNK]
             .get_or_init(|| (0..CHUNK).map(|_| T::default()).collect());
