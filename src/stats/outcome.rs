@@ -27,7 +27,8 @@ pub struct Outcome {
     /// Whose doing it was.
     pub side: Side,
     pub cause: Cause,
-    /// Code of the first Close frame that was seen or, failing that, sent; 0 when there was none.
+    /// Code of the first Close frame that a peer sent or, failing that, of the one meant for the
+    /// client; 0 when there was none.
     pub close_code: u16,
 }
 

@@ -122,6 +122,11 @@ impl Scanner {
         self.remaining == 0
     }
 
+    /// Bytes that are left of the current frame.
+    pub fn bytes_to_boundary(&self) -> u64 {
+        self.remaining
+    }
+
     /// Judges `bytes`, which begin where the last call's `pass` ended, held bytes again included.
     ///
     /// `own_pong`: stop at a Pong that has the size of the edge's own Ping. After any [`Stop`] but `End` and `Held`
