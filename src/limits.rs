@@ -79,6 +79,30 @@ pub const POOL_IDLE_MAX: Duration = Duration::from_secs(30);
 /// One body read or write buffer of plain HTTP.
 pub const BODY_BUFFER_BYTES: usize = 16 * 1024;
 
+// === Sockets (net) ===
+
+/// Silence after which the kernel probes a TCP peer, the pause between probes, and their number: a peer that vanished is
+/// noticed after two minutes even where no heartbeat runs.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+pub const KEEPALIVE_PROBES: u32 = 6;
+/// Time that sent bytes may stay unacknowledged before the kernel gives the connection up; the same two minutes.
+pub const USER_TIMEOUT: Duration = Duration::from_secs(120);
+/// Entries of a worker's set-up ring: submissions per turn, and completions that may wait. More of the latter than one
+/// burst of accepts and reads can make, so that the kernel's overflow list stays unused.
+pub const RING_ENTRIES: u32 = 1024;
+pub const RING_COMPLETIONS: u32 = 8192;
+/// Socket calls of one connection that may succeed in a row before it goes through the ring and lets others run.
+pub const CALLS_WITHOUT_WAIT_MAX: u32 = 16;
+/// Connections taken from one listener in a row before other tasks run.
+pub const ACCEPT_BURST_MAX: usize = 64;
+/// Rest after an accept that found no descriptor or memory; long enough not to spin, short enough not to be felt.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// After an answer of our own that closes: time and bytes that the client may still send, so that no reset destroys the
+/// answer before it was read.
+pub const LINGER_WAIT: Duration = Duration::from_secs(2);
+pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
 // === Configuration ===
 
 /// Bytes of one configuration file. Beyond it: refused, exit code 78.
@@ -148,5 +172,6 @@ pub const CONTROL_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of one answer: a full listing at about 400 bytes a row. A longer one is an error.
 pub const CONTROL_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+const _: () = assert!(RING_COMPLETIONS >= 2 * RING_ENTRIES);
 const _: () = assert!(BUFFER_HEADROOM >= HELD_BYTES_MAX);
 const _: () = assert!(BUFFER_HEADROOM >= 5 && BUFFER_TAILROOM >= 17);

@@ -1,0 +1,161 @@
+//! Connections to origins. Not here: which origin, and how often to try.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::runtime::now;
+use super::sockopt;
+use super::stream::{Patience, Stream};
+
+/// Why there is no connection. The origin's fault: try the next address. Ours: no other address will do better.
+#[derive(Debug)]
+pub enum ConnectError {
+    Refused(io::Error),
+    TimedOut,
+    /// No route, or a firewall said no.
+    Unreachable(io::Error),
+    /// No free source port towards this address (EADDRNOTAVAIL).
+    Ports,
+    /// No free descriptor (EMFILE, ENFILE) or no memory for a socket.
+    Descriptors(io::Error),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    Origin,
+    Ours,
+}
+
+impl ConnectError {
+    pub fn fault(&self) -> Fault {
+        match self {
+            ConnectError::Refused(_) | ConnectError::TimedOut | ConnectError::Unreachable(_) => {
+                Fault::Origin
+            }
+            ConnectError::Ports | ConnectError::Descriptors(_) => Fault::Ours,
+        }
+    }
+
+    fn from_os(error: io::Error) -> ConnectError {
+        match error.raw_os_error() {
+            Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE | libc::EAGAIN) => ConnectError::Ports,
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                ConnectError::Descriptors(error)
+            }
+            Some(
+                libc::ENETUNREACH
+                | libc::EHOSTUNREACH
+                | libc::EACCES
+                | libc::EPERM
+                | libc::EAFNOSUPPORT,
+            ) => ConnectError::Unreachable(error),
+            Some(libc::ETIMEDOUT) => ConnectError::TimedOut,
+            _ => ConnectError::Refused(error),
+        }
+    }
+}
+
+impl std::fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ConnectError::Refused(e) => write!(f, "refused ({e})"),
+            ConnectError::TimedOut => f.write_str("no answer in time"),
+            ConnectError::Unreachable(e) => write!(f, "unreachable ({e})"),
+            ConnectError::Ports => f.write_str("no free source port towards this address"),
+            ConnectError::Descriptors(e) => write!(f, "no socket to be had ({e})"),
+        }
+    }
+}
+
+/// Connects to `addr` within `limit`, from `source` if one is given.
+pub async fn connect(
+    addr: SocketAddr,
+    source: Option<IpAddr>,
+    limit: Duration,
+) -> Result<Stream, ConnectError> {
+    let deadline = now() + limit;
+    let socket = open(addr, source).map_err(ConnectError::from_os)?;
+    match socket.connect(&addr.into()) {
+        Ok(()) => {}
+        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        Err(e) => return Err(ConnectError::from_os(e)),
+    }
+    let stream = Stream::adopt(OwnedFd::from(socket), addr).map_err(ConnectError::from_os)?;
+    stream.connected(Patience::Until(deadline)).await.map_err(|e| match e.kind() {
+        io::ErrorKind::TimedOut => ConnectError::TimedOut,
+        _ => ConnectError::from_os(e),
+    })?;
+    Ok(stream)
+}
+
+fn open(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    sockopt::apply_tcp_options(&socket)?;
+    if let Some(source) = source {
+        sockopt::bind_address_no_port(&socket)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::net::runtime::Runtime;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn a_listening_port_accepts_and_a_closed_one_refuses() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (mut runtime, _) = Runtime::new().unwrap();
+        runtime.block_on(async {
+            let source = Some(IpAddr::from([127, 0, 0, 9]));
+            let stream = connect(open, source, LIMIT).await.unwrap();
+            assert_eq!(stream.peer_addr(), open);
+            let (_, seen) = listener.accept().unwrap();
+            assert_eq!(seen.ip(), source.unwrap());
+            let error = connect(closed, None, LIMIT).await.unwrap_err();
+            assert!(matches!(error, ConnectError::Refused(_)), "{error}");
+            assert_eq!(error.fault(), Fault::Origin);
+        });
+    }
+
+    #[test]
+    fn a_full_backlog_times_out() {
+        // Linux admits backlog + 1 connections and then drops further SYNs.
+        let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        full.listen(0).unwrap();
+        let addr = full.local_addr().unwrap().as_socket().unwrap();
+        let (mut runtime, _) = Runtime::new().unwrap();
+        runtime.block_on(async {
+            let _first = connect(addr, None, LIMIT).await.unwrap();
+            let error = connect(addr, None, Duration::from_millis(50)).await.unwrap_err();
+            assert!(matches!(error, ConnectError::TimedOut), "{error}");
+        });
+    }
+
+    #[test]
+    fn whose_fault() {
+        for (errno, fault) in [
+            (libc::ECONNREFUSED, Fault::Origin),
+            (libc::ENETUNREACH, Fault::Origin),
+            (libc::ETIMEDOUT, Fault::Origin),
+            (libc::EADDRNOTAVAIL, Fault::Ours),
+            (libc::EMFILE, Fault::Ours),
+        ] {
+            let error = ConnectError::from_os(io::Error::from_raw_os_error(errno));
+            assert_eq!(error.fault(), fault, "{error}");
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What this kernel offers, asked before anything else starts; an error names what is missing and how to allow it.
+//! Not here: what the program does about it (exit code 77 is `cli`'s).
+
+use std::fmt;
+use std::fs;
+use std::io;
+
+use io_uring::{IoUring, Probe, opcode};
+
+/// The oldest kernel that has all we need: multishot receive (6.0), DEFER_TASKRUN (6.1).
+pub const KERNEL_MIN: (u32, u32) = (6, 1);
+
+/// How completions are delivered. io.md 8: the plain ring costs 1.3 to 1.7 times as much CPU as the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flags {
+    /// SINGLE_ISSUER, DEFER_TASKRUN, SUBMIT_ALL.
+    Defer,
+    /// COOP_TASKRUN, SUBMIT_ALL.
+    Coop,
+    None,
+}
+
+impl Flags {
+    pub const BEST_FIRST: [Flags; 3] = [Flags::Defer, Flags::Coop, Flags::None];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Flags::Defer => "single_issuer, defer_taskrun, submit_all",
+            Flags::Coop => "coop_taskrun, submit_all",
+            Flags::None => "none",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeReport {
+    /// As `uname -r` prints it.
+    pub kernel: String,
+    pub flags: Flags,
+}
+
+impl fmt::Display for ProbeReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Linux {}, io_uring flags: {}", self.kernel, self.flags.name())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeError {
+    TooOld {
+        kernel: String,
+    },
+    /// ENOSYS: built without io_uring, or hidden by a seccomp profile that answers so.
+    NotBuilt {
+        kernel: String,
+    },
+    /// EPERM or EACCES; the value of `kernel.io_uring_disabled`, where there is one.
+    Forbidden {
+        disabled: Option<u8>,
+    },
+    MissingOperations {
+        kernel: String,
+        names: Vec<&'static str>,
+    },
+    /// Nothing is forbidden and yet it fails, such as ENOMEM under a memory limit.
+    Failed {
+        step: &'static str,
+        error: String,
+    },
+}
+
+impl std::error::Error for ProbeError {}
+
+impl fmt::Display for ProbeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (major, minor) = KERNEL_MIN;
+        match self {
+            ProbeError::TooOld { kernel } => write!(
+                f,
+                "this kernel is Linux {kernel}, needed is {major}.{minor} or newer: install a newer kernel, there is \
+                 no fallback without io_uring"
+            ),
+            ProbeError::NotBuilt { kernel } => write!(
+                f,
+                "io_uring is missing (io_uring_setup: ENOSYS) on Linux {kernel}: use a kernel built with \
+                 CONFIG_IO_URING=y; in a container, a seccomp profile may hide it: allow it as \
+                 packaging/seccomp-io_uring.json does"
+            ),
+            ProbeError::Forbidden { disabled: Some(2) } => f.write_str(
+                "io_uring is switched off (io_uring_setup: EPERM, sysctl kernel.io_uring_disabled is 2): set \
+                 `sysctl -w kernel.io_uring_disabled=0`, or 1 and put hawser's group into kernel.io_uring_group",
+            ),
+            ProbeError::Forbidden { disabled: Some(1) } => f.write_str(
+                "io_uring is allowed to one group only (io_uring_setup: EPERM, sysctl kernel.io_uring_disabled is 1): \
+                 set `sysctl -w kernel.io_uring_group=GID` to a group of the user that runs hawser, or \
+                 `sysctl -w kernel.io_uring_disabled=0`",
+            ),
+            ProbeError::Forbidden { .. } => f.write_str(
+                "io_uring is forbidden (io_uring_setup: EPERM) though sysctl kernel.io_uring_disabled does not forbid \
+                 it: a seccomp profile or a security module does. Run the container with \
+                 `--security-opt seccomp=packaging/seccomp-io_uring.json`, or remove io_uring from the unit's \
+                 SystemCallFilter",
+            ),
+            ProbeError::MissingOperations { kernel, names } => write!(
+                f,
+                "io_uring of Linux {kernel} lacks {}: needed is a kernel {major}.{minor} or newer without these \
+                 removed",
+                names.join(", ")
+            ),
+            ProbeError::Failed { step, error } => write!(
+                f,
+                "io_uring does not work ({step}: {error}): check the memory limit of the control group and \
+                 RLIMIT_MEMLOCK"
+            ),
+        }
+    }
+}
+
+/// Tries everything that the workers will need.
+///
+/// # Errors
+/// What is missing first.
+pub fn probe() -> Result<ProbeReport, ProbeError> {
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let kernel = kernel.trim().to_owned();
+    let (ring, flags) = best_ring().map_err(|e| explain(&e, &kernel))?;
+    // A patched or renamed kernel may not say a number; then only what it can do counts.
+    if version(&kernel).is_some_and(|seen| seen < KERNEL_MIN) {
+        return Err(ProbeError::TooOld { kernel });
+    }
+    let mut supported = Probe::new();
+    ring.submitter()
+        .register_probe(&mut supported)
+        .map_err(|e| ProbeError::Failed { step: "register_probe", error: e.to_string() })?;
+    let needed = [
+        ("POLL_ADD", opcode::PollAdd::CODE),
+        ("ASYNC_CANCEL", opcode::AsyncCancel::CODE),
+        ("CLOSE", opcode::Close::CODE),
+        ("SEND", opcode::Send::CODE),
+        ("RECV", opcode::Recv::CODE),
+        ("FILES_UPDATE", opcode::FilesUpdate::CODE),
+    ];
+    let names: Vec<_> = needed
+        .into_iter()
+        .filter(|(_, code)| !supported.is_supported(*code))
+        .map(|n| n.0)
+        .collect();
+    if !names.is_empty() {
+        return Err(ProbeError::MissingOperations { kernel, names });
+    }
+    Ok(ProbeReport { kernel, flags })
+}
+
+fn best_ring() -> io::Result<(IoUring, Flags)> {
+    let mut last = io::Error::from_raw_os_error(libc::EINVAL);
+    for flags in Flags::BEST_FIRST {
+        let mut builder = IoUring::builder();
+        match flags {
+            Flags::Defer => {
+                builder.setup_single_issuer().setup_defer_taskrun().setup_submit_all();
+            }
+            Flags::Coop => {
+                builder.setup_coop_taskrun().setup_submit_all();
+            }
+            Flags::None => {}
+        }
+        match builder.build(8) {
+            Ok(ring) => return Ok((ring, flags)),
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => last = e,
+            Err(e) => return Err(e),
+        }
+    }
+    Err(last)
+}
+
+fn explain(error: &io::Error, kernel: &str) -> ProbeError {
+    match error.raw_os_error() {
+        Some(libc::ENOSYS) if version(kernel).is_some_and(|seen| seen < KERNEL_MIN) => {
+            ProbeError::TooOld { kernel: kernel.to_owned() }
+        }
+        Some(libc::ENOSYS) => ProbeError::NotBuilt { kernel: kernel.to_owned() },
+        Some(libc::EPERM | libc::EACCES) => ProbeError::Forbidden {
+            disabled: fs::read_to_string("/proc/sys/kernel/io_uring_disabled")
+                .ok()
+                .and_then(|text| text.trim().parse().ok()),
+        },
+        _ => ProbeError::Failed { step: "io_uring_setup", error: error.to_string() },
+    }
+}
+
+/// `6.18.44-something` is (6, 18).
+fn version(kernel: &str) -> Option<(u32, u32)> {
+    let mut numbers = kernel.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_passes() {
+        let report = probe().unwrap();
+        assert!(version(&report.kernel).unwrap() >= KERNEL_MIN, "{report}");
+        assert_eq!(report.flags, Flags::Defer);
+    }
+
+    #[test]
+    fn versions() {
+        for (text, expected) in [
+            ("6.18.44-fc-v669", Some((6, 18))),
+            ("5.10.0", Some((5, 10))),
+            ("6.1-rc3", Some((6, 1))),
+            ("", None),
+            ("kernel", None),
+        ] {
+            assert_eq!(version(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_error_names_cause_and_way_out() {
+        let errno = io::Error::from_raw_os_error;
+        let cases = [
+            (explain(&errno(libc::ENOSYS), "5.4.0"), ["5.4.0", "6.1 or newer"]),
+            (explain(&errno(libc::ENOSYS), "6.8.0"), ["ENOSYS", "CONFIG_IO_URING"]),
+            (ProbeError::Forbidden { disabled: Some(1) }, ["is 1", "io_uring_group"]),
+            (ProbeError::Forbidden { disabled: Some(2) }, ["is 2", "io_uring_disabled=0"]),
+            (
+                ProbeError::Forbidden { disabled: Some(0) },
+                ["EPERM", "packaging/seccomp-io_uring.json"],
+            ),
+            (explain(&errno(libc::ENOMEM), "6.8.0"), ["io_uring_setup", "memory"]),
+        ];
+        for (error, parts) in cases {
+            let text = error.to_string();
+            assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! A TCP connection of the set-up plane: readiness from the ring, bytes by non-blocking calls.
+//!
+//! monoio loses bytes when a pending read is dropped, so no buffer is ever handed to the kernel here: a wait that is
+//! dropped loses nothing, an idle connection holds no buffer, and one task may read and write at once through `&self`.
+//! Not here: tunnels, which the engine drives on its own ring, and what the bytes mean.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use monoio::net::UnixStream as Pollable;
+use socket2::SockRef;
+
+use super::{runtime, sockopt};
+use crate::limits::CALLS_WITHOUT_WAIT_MAX;
+
+/// How long an operation may wait for its peer. Running out of it is [`io::ErrorKind::TimedOut`].
+#[derive(Debug, Clone, Copy)]
+pub enum Patience {
+    /// Absolute: a peer that sends a byte now and then does not get more.
+    Until(Instant),
+    /// For every single wait, so any progress starts it anew.
+    Stall(Duration),
+}
+
+/// What stands in a socket's receive queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    Empty,
+    Bytes,
+    /// FIN.
+    Ended,
+    /// Reset, or given up by the network.
+    Broken,
+}
+
+pub struct Stream {
+    /// monoio has no type for "a descriptor to wait for"; its Unix stream is the smallest handle over any descriptor
+    /// (8 bytes, io.md 3). Only its readiness and its closing are used.
+    io: Pollable,
+    peer: SocketAddr,
+    /// Calls that may still succeed without a wait before the ring must be asked: a task whose socket is always ready
+    /// would never let another one run.
+    credit: Cell<u32>,
+    /// A wait is pending, or was dropped while it was.
+    waits: Waits,
+}
+
+impl Stream {
+    /// Takes over a connected socket and makes it non-blocking.
+    pub(super) fn adopt(fd: OwnedFd, peer: SocketAddr) -> io::Result<Stream> {
+        SockRef::from(&fd).set_nonblocking(true)?;
+        let io = Pollable::from_std(fd.into())?;
+        let credit = Cell::new(CALLS_WITHOUT_WAIT_MAX);
+        Ok(Stream { io, peer, credit, waits: Waits::default() })
+    }
+
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer
+    }
+
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        let addr = self.socket().local_addr()?.as_socket();
+        addr.ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    }
+
+    /// Waits until a read would not block: bytes, FIN or an error. Dropping it loses nothing.
+    pub async fn readable(&self, patience: Patience) -> io::Result<()> {
+        self.waits.begin();
+        let wait = self.io.readable(true);
+        let result = within(patience, wait).await;
+        self.waits.end();
+        result
+    }
+
+    /// Waits for the end of a non-blocking connect.
+    pub(super) async fn connected(&self, patience: Patience) -> io::Result<()> {
+        self.writable(patience).await?;
+        sockopt::stored_error(self)
+    }
+
+    async fn writable(&self, patience: Patience) -> io::Result<()> {
+        self.waits.begin();
+        let wait = self.io.writable(true);
+        let result = within(patience, wait).await;
+        self.waits.end();
+        result
+    }
+
+    /// Appends what is there, at most `max` bytes, waiting for the first of them. 0 means FIN.
+    pub async fn read(
+        &self,
+        into: &mut BytesMut,
+        max: usize,
+        patience: Patience,
+    ) -> io::Result<usize> {
+        loop {
+            if self.take_credit()
+                && let Some(n) = self.read_now(into, max)?
+            {
+                return Ok(n);
+            }
+            self.readable(patience).await?;
+            self.credit.set(CALLS_WITHOUT_WAIT_MAX);
+        }
+    }
+
+    /// The same without waiting; `None` when nothing is there.
+    pub fn read_now(&self, into: &mut BytesMut, max: usize) -> io::Result<Option<usize>> {
+        into.reserve(max);
+        let spare = into.spare_capacity_mut();
+        let room = spare.len().min(max);
+        match self.socket().recv(&mut spare[..room]) {
+            Ok(n) => {
+                // SAFETY: recv initialised the first `n` <= `room` bytes of the spare capacity.
+                unsafe { into.set_len(into.len() + n) };
+                Ok(Some(n))
+            }
+            Err(e) if would_block(&e) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    pub async fn write_all(&self, bytes: &[u8], patience: Patience) -> io::Result<()> {
+        self.write_all_parts([bytes, &[]], patience).await
+    }
+
+    /// Writes two pieces as one, such as a head and the first of its body.
+    pub async fn write_all_parts(
+        &self,
+        mut parts: [&[u8]; 2],
+        patience: Patience,
+    ) -> io::Result<()> {
+        while !(parts[0].is_empty() && parts[1].is_empty()) {
+            if self.take_credit() {
+                let slices = parts.map(IoSlice::new);
+                match self.socket().send_vectored_with_flags(&slices, libc::MSG_NOSIGNAL) {
+                    Ok(n) => {
+                        let first = n.min(parts[0].len());
+                        parts = [&parts[0][first..], &parts[1][n - first..]];
+                        continue;
+                    }
+                    Err(e) if would_block(&e) => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            self.writable(patience).await?;
+            self.credit.set(CALLS_WITHOUT_WAIT_MAX);
+        }
+        Ok(())
+    }
+
+    /// Looks at the receive queue without taking anything from it.
+    pub fn peek(&self) -> Queue {
+        match self.socket().peek(&mut [MaybeUninit::uninit()]) {
+            Ok(0) => Queue::Ended,
+            Ok(_) => Queue::Bytes,
+            Err(e) if would_block(&e) => Queue::Empty,
+            Err(_) => Queue::Broken,
+        }
+    }
+
+    /// Sends FIN; reading goes on.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        self.socket().shutdown(Shutdown::Write)
+    }
+
+    /// Leaves the runtime: the descriptor alone, still non-blocking, with no operation in flight on it.
+    pub fn into_fd(self) -> io::Result<OwnedFd> {
+        if self.waits.may_be_in_flight() {
+            // monoio panics in `into_raw_fd` while an operation holds the descriptor, which a dropped wait does until
+            // its cancellation came back. A duplicate is free of it; the old number is closed when the wait ends.
+            return self.as_fd().try_clone_to_owned();
+        }
+        let fd = self.io.into_raw_fd();
+        // SAFETY: `into_raw_fd` gave up ownership of an open descriptor to us alone.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    fn take_credit(&self) -> bool {
+        match self.credit.get().checked_sub(1) {
+            Some(left) => {
+                self.credit.set(left);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(self)
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor stays open for as long as `self.io` lives, which the borrow of `self` guarantees.
+        unsafe { BorrowedFd::borrow_raw(self.io.as_raw_fd()) }
+    }
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stream({})", self.peer)
+    }
+}
+
+/// Whether an operation of the ring may still hold the descriptor.
+#[derive(Debug, Default)]
+struct Waits {
+    begun: Cell<u32>,
+    ended: Cell<u32>,
+}
+
+impl Waits {
+    fn begin(&self) {
+        self.begun.set(self.begun.get() + 1);
+    }
+
+    fn end(&self) {
+        self.ended.set(self.ended.get() + 1);
+    }
+
+    fn may_be_in_flight(&self) -> bool {
+        self.begun.get() != self.ended.get()
+    }
+}
+
+pub(super) async fn within(
+    patience: Patience,
+    wait: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    let left = match patience {
+        Patience::Stall(duration) => duration,
+        Patience::Until(instant) => instant.saturating_duration_since(runtime::now()),
+    };
+    runtime::timeout(left, wait).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+fn would_block(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
