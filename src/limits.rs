@@ -14,6 +14,10 @@ use std::time::Duration;
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Header fields of one head. Beyond it: 431 or 502. Bounds the stack array that httparse fills.
 pub const HEADERS_MAX: usize = 100;
+/// Options that the Connection fields of one head name together; every field is compared with each. Beyond it: 431 or 502.
+pub const CONNECTION_OPTIONS_MAX: usize = 32;
+/// Extensions that one 101 agrees to; each is looked up among those offered. Beyond it: 502.
+pub const EXTENSIONS_AGREED_MAX: usize = 8;
 /// Bytes of the request target. Beyond it: 414.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of a chunk-size line, extensions included (RFC 9112 7.1.1 asks for a bound). Beyond it:

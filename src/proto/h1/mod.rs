@@ -5,6 +5,7 @@
 //! [`chunked`] walks over a chunked body in place. Not here: reading, writing, deadlines, choosing a domain.
 
 pub mod chunked;
+mod fields;
 pub mod framing;
 pub mod head;
 pub mod rewrite;
