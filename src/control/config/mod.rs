@@ -2,14 +2,30 @@
 //!
 //! Three steps, one direction. `file` reads bytes and parses TOML with positions; `check` walks
 //! the document, collects every problem at once and gives the types below; `control` turns those
-//! into a [`crate::snapshot::Snapshot`]. Each key is defined once, in `keys`, for the check, for
-//! `-T` (`render`) and for the reference manual. Not here: resolving names, health, publishing.
+//! into a [`crate::snapshot::Snapshot`]. Each key is defined once, in [`keys`], for the check, for
+//! `-T` ([`render`]) and for the reference manual. Not here: resolving names, health, publishing.
+
+mod check;
+pub mod file;
+pub mod keys;
+pub mod load;
+pub mod problem;
+pub mod render;
+mod shape;
+mod words;
+
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use file::Text;
+pub use load::{DEFAULT_FILE, Source, from_texts, load, load_domains};
+pub use problem::{Problem, Problems};
 
 use crate::snapshot::domain::{Access, AccessLog, DomainHttp, WebSocket};
 use crate::snapshot::{self, Balance};

@@ -1,0 +1,373 @@
+//! Texts with a grammar: addresses, host names, origins of browsers, and the few keys that take
+//! more than one kind of value.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::shape::{Many, Parsed, Shape, Whole, Wrong, quoted, whole};
+use super::{LogDestination, OriginAddress, Workers};
+use crate::limits;
+use crate::snapshot::{Cidr, HashKey, OriginRule, OriginScheme};
+use crate::stats::ConnId;
+
+type Because = Option<String>;
+
+// === Addresses ===
+
+pub static SOCKET: Parsed<SocketAddr> = Parsed {
+    accepts: "an address with a port, such as \"0.0.0.0:80\" or \"[::]:80\"",
+    read: socket,
+    write: SocketAddr::to_string,
+};
+
+fn socket(text: &str) -> Result<SocketAddr, Because> {
+    text.parse().map_err(|_| {
+        if text.parse::<IpAddr>().is_ok() {
+            return Some("the port is missing".to_owned());
+        }
+        let name = text.rsplit_once(':').is_some_and(|(host, _)| host_name(host).is_ok());
+        name.then(|| "a listener needs an IP address, not a name".to_owned())
+    })
+}
+
+/// Length of `sun_path` in Linux's `sockaddr_un`, its closing NUL, and `/control.sock`.
+const STATE_DIR_BYTES_MAX: usize = 108 - 1 - "/control.sock".len();
+
+pub static STATE_DIR: Parsed<PathBuf> = Parsed {
+    accepts: "an absolute path of at most 94 bytes, such as \"/var/lib/hawser\"",
+    read: |text| {
+        if !Path::new(text).is_absolute() || text.contains('\0') {
+            return Err(Some("not an absolute path".to_owned()));
+        }
+        if text.len() > STATE_DIR_BYTES_MAX {
+            let why = "too long: the path of the Unix socket in it would not fit";
+            return Err(Some(why.to_owned()));
+        }
+        Ok(PathBuf::from(text))
+    },
+    write: |path| path.display().to_string(),
+};
+
+pub static ADMIN: Parsed<Option<SocketAddr>> = Parsed {
+    accepts: "an address with a port, such as \"127.0.0.1:9080\", or \"off\"",
+    read: |text| if text == "off" { Ok(None) } else { socket(text).map(Some) },
+    write: |addr| addr.map_or_else(|| "off".to_owned(), |addr| addr.to_string()),
+};
+
+pub static RANGE: Parsed<Cidr> = Parsed {
+    accepts: "an address like \"192.0.2.7\" or a range like \"10.0.0.0/8\" or \"2001:db8::/32\"",
+    read: |text| {
+        text.parse().map_err(|_| {
+            let (address, prefix) = text.split_once('/')?;
+            let (address, prefix) = (address.parse::<IpAddr>().ok()?, prefix.parse::<u8>().ok()?);
+            let width = if address.is_ipv4() { 32 } else { 128 };
+            let why = if prefix > width {
+                "the prefix is too long"
+            } else {
+                "bits behind the prefix are set"
+            };
+            Some(why.to_owned())
+        })
+    },
+    write: Cidr::to_string,
+};
+
+pub static ADDRESS: Parsed<OriginAddress> = Parsed {
+    accepts: "an IP address or a host name in lower case, without port or scheme",
+    read: |text| {
+        if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+            return Ok(OriginAddress::Ip(ip));
+        }
+        if text.contains("://") {
+            return Err(Some("a URL is not an address".to_owned()));
+        }
+        if let Some((_, port)) = text.rsplit_once(':') {
+            let why = format!("the port has a key of its own: port = {port}");
+            let numeric = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+            return Err(numeric.then_some(why));
+        }
+        host_name(text).map(|()| OriginAddress::Name(text.into()))
+    },
+    write: OriginAddress::to_string,
+};
+
+// === Names ===
+
+/// RFC 1123 2.1 with underscores, which real names have; in the form in which names are compared.
+fn host_name(text: &str) -> Result<(), Because> {
+    let why = |why: &str| Err(Some(why.to_owned()));
+    if text.is_empty() {
+        return why("empty");
+    }
+    if !text.is_ascii() {
+        return why("not ASCII: write the name in its xn-- form");
+    }
+    if text.bytes().any(|b| b.is_ascii_uppercase()) {
+        return why("not in lower case");
+    }
+    if text.ends_with('.') {
+        return why("ends with a dot");
+    }
+    if text.len() > 253 {
+        return why("longer than 253 bytes");
+    }
+    for label in text.split('.') {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        if label.is_empty() || label.len() > 63 {
+            return Err(Some(format!("the label \"{label}\" is not 1 to 63 bytes long")));
+        }
+        if !label.bytes().all(|b| plain(b) || b == b'-') {
+            return Err(Some(format!("the label \"{label}\" has more than a-z, 0-9, - and _")));
+        }
+        if label.starts_with('-') || label.ends_with('-') {
+            return Err(Some(format!("the label \"{label}\" begins or ends with -")));
+        }
+    }
+    Ok(())
+}
+
+pub static DOMAIN_NAME: Parsed<Arc<str>> = Parsed {
+    accepts: "a host name in lower case, such as \"live.example.com\" or \"*.example.com\"",
+    read: |text| {
+        if text == "*" {
+            return Err(Some("there is no domain for all names".to_owned()));
+        }
+        host_name(text.strip_prefix("*.").unwrap_or(text)).map(|()| text.into())
+    },
+    write: |name| name.to_string(),
+};
+
+/// A token of RFC 9110 5.6.2 that is also fit for a file name: it stands in Via.
+pub static NODE: Parsed<Arc<str>> = Parsed {
+    accepts: "1 to 64 letters, digits, dots, - or _",
+    read: |text| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        let fits = (1..=64).contains(&text.len()) && text.bytes().all(plain);
+        if fits { Ok(text.into()) } else { Err(None) }
+    },
+    write: |name| name.to_string(),
+};
+
+pub static HOST: Parsed<Box<str>> = Parsed {
+    accepts: "a host name in lower case or an IP address, with or without a port",
+    read: |text| {
+        if text.parse::<SocketAddr>().is_ok() {
+            return Ok(text.into());
+        }
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !host.ends_with(':') && !text.ends_with(']') => {
+                (host, Some(port))
+            }
+            _ => (text, None),
+        };
+        let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        if port.is_some_and(|p| p.parse::<u16>().is_err() || p.starts_with('+')) {
+            return Err(Some("the port is not a number from 0 to 65535".to_owned()));
+        }
+        match bracketed {
+            Some(v6) => v6.parse::<std::net::Ipv6Addr>().map(|_| ()).map_err(|_| None)?,
+            None => host_name(host)?,
+        }
+        Ok(text.into())
+    },
+    write: |host| host.to_string(),
+};
+
+// === Where logs go, what is hashed ===
+
+pub static LOG: Parsed<LogDestination> = Parsed {
+    accepts: "\"stderr\", \"off\" or the absolute path of a file",
+    read: |text| match text {
+        "off" => Ok(LogDestination::Off),
+        "stderr" => Ok(LogDestination::Stderr),
+        path if Path::new(path).is_absolute() && !path.contains('\0') => {
+            Ok(LogDestination::File(path.into()))
+        }
+        _ => Err(None),
+    },
+    write: |log| match log {
+        LogDestination::Off => "off".to_owned(),
+        LogDestination::Stderr => "stderr".to_owned(),
+        LogDestination::File(path) => path.display().to_string(),
+    },
+};
+
+pub static HASH_KEY: Parsed<HashKey> = Parsed {
+    accepts: "\"client\", \"header:NAME\" or \"cookie:NAME\"",
+    read: |text| {
+        // RFC 9110 5.6.2: header names are tokens; RFC 6265 4.1.1: so are cookie names.
+        let token = |name: &str| {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+            (1..=128).contains(&name.len()) && name.bytes().all(plain)
+        };
+        match text.split_once(':') {
+            None if text == "client" => Ok(HashKey::ClientAddress),
+            Some(("header", name)) if token(name) => {
+                Ok(HashKey::Header(name.to_ascii_lowercase().into()))
+            }
+            Some(("cookie", name)) if token(name) => Ok(HashKey::Cookie(name.into())),
+            _ => Err(None),
+        }
+    },
+    write: |key| match key {
+        HashKey::ClientAddress => "client".to_owned(),
+        HashKey::Header(name) => format!("header:{name}"),
+        HashKey::Cookie(name) => format!("cookie:{name}"),
+    },
+};
+
+pub static ORIGIN_SCHEME: Parsed<OriginScheme> = Parsed {
+    accepts: "\"http\" or \"follow\"",
+    read: |text| match text {
+        "http" => Ok(OriginScheme::Http),
+        "follow" => Ok(OriginScheme::Follow),
+        "https" => Err(Some("TLS to origins is not in this version".to_owned())),
+        _ => Err(None),
+    },
+    write: |scheme| {
+        let word = match scheme {
+            OriginScheme::Http => "http",
+            OriginScheme::Https => "https",
+            OriginScheme::Follow => "follow",
+        };
+        word.to_owned()
+    },
+};
+
+// === Keys that take more than one kind of value ===
+
+/// `"auto"` or a number.
+pub struct WorkersShape;
+
+static WORKER_COUNT: Whole = whole(1, ConnId::CORES_MAX as u64, "");
+
+impl Shape<Workers> for WorkersShape {
+    fn accepts(&self) -> String {
+        format!("\"auto\" or {}", Shape::<u32>::accepts(&WORKER_COUNT))
+    }
+
+    fn read(&self, value: &Spanned<DeValue<'_>>) -> Result<Workers, Vec<Wrong>> {
+        if value.get_ref().as_str() == Some("auto") {
+            return Ok(Workers::Auto);
+        }
+        let count: Result<u32, _> = WORKER_COUNT.read(value);
+        count
+            .ok()
+            .and_then(NonZeroU32::new)
+            .map(Workers::Count)
+            .ok_or_else(|| Wrong::new(value, self.accepts()))
+    }
+
+    fn write(&self, value: &Workers) -> String {
+        match value {
+            Workers::Auto => quoted("auto"),
+            Workers::Count(n) => n.to_string(),
+        }
+    }
+}
+
+/// Only an empty list, until TLS is there: a listener that is silently not opened would be worse.
+pub struct NoTls;
+
+impl Shape<Vec<SocketAddr>> for NoTls {
+    fn accepts(&self) -> String {
+        "an empty list".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<SocketAddr>, Vec<Wrong>> {
+        match value.get_ref().as_array() {
+            Some(list) if list.is_empty() => Ok(Vec::new()),
+            Some(_) => {
+                let why = "TLS listeners are not in this version".to_owned();
+                Err(Wrong::because(value, Some(why), self.accepts()))
+            }
+            None => Err(Wrong::new(value, self.accepts())),
+        }
+    }
+
+    fn write(&self, _: &Vec<SocketAddr>) -> String {
+        "[]".to_owned()
+    }
+}
+
+/// Primary or backup; other numbers are kept free.
+pub struct Priority;
+
+impl Shape<u16> for Priority {
+    fn accepts(&self) -> String {
+        "20 (primary) or 30 (backup)".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<DeValue<'_>>) -> Result<u16, Vec<Wrong>> {
+        let number: Result<u16, _> = whole(20, 30, "").read(value);
+        number
+            .ok()
+            .filter(|n| [20, 30].contains(n))
+            .ok_or_else(|| Wrong::new(value, self.accepts()))
+    }
+
+    fn write(&self, value: &u16) -> String {
+        value.to_string()
+    }
+}
+
+/// `"any"`, `"same-host"` or a list of origins.
+pub struct AllowedOrigins;
+
+static ORIGIN: Parsed<Box<str>> = Parsed {
+    accepts: "an origin such as \"https://app.example.com\" or \"http://localhost:3000\"",
+    read: web_origin,
+    write: |origin| origin.to_string(),
+};
+static ORIGINS: Many<Box<str>> = Many { shape: &ORIGIN, min: 1, max: limits::ACCESS_ENTRIES_MAX };
+
+impl Shape<OriginRule> for AllowedOrigins {
+    fn accepts(&self) -> String {
+        format!("\"any\", \"same-host\" or {}", ORIGINS.accepts())
+    }
+
+    fn read(&self, value: &Spanned<DeValue<'_>>) -> Result<OriginRule, Vec<Wrong>> {
+        match value.get_ref() {
+            DeValue::String(word) if word == "any" => Ok(OriginRule::Any),
+            DeValue::String(word) if word == "same-host" => Ok(OriginRule::SameHost),
+            DeValue::Array(_) => ORIGINS.read(value).map(|list| OriginRule::List(list.into())),
+            _ => Err(Wrong::new(value, self.accepts())),
+        }
+    }
+
+    fn write(&self, value: &OriginRule) -> String {
+        match value {
+            OriginRule::Any => quoted("any"),
+            OriginRule::SameHost => quoted("same-host"),
+            OriginRule::List(list) => ORIGINS.write(&list.to_vec()),
+        }
+    }
+}
+
+/// RFC 6454 6.2: scheme, host and a port that is not the scheme's own, as browsers send it.
+fn web_origin(text: &str) -> Result<Box<str>, Because> {
+    let lower = text.to_ascii_lowercase();
+    let (scheme, rest) = lower.split_once("://").ok_or(Some("no scheme".to_owned()))?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
+    if !scheme.starts_with(|c: char| c.is_ascii_lowercase()) || !scheme.bytes().all(plain) {
+        return Err(Some(format!("\"{scheme}\" is not a scheme")));
+    }
+    if rest.contains('/') {
+        return Err(Some("an origin has no path, not even /".to_owned()));
+    }
+    if rest.contains('*') {
+        return Err(Some("wildcards are not supported here".to_owned()));
+    }
+    (HOST.read)(rest).map_err(|why| why.or(Some(format!("\"{rest}\" is not a host"))))?;
+    let own_port = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return Ok(lower.into()),
+    };
+    Ok(lower.strip_suffix(own_port).unwrap_or(&lower).into())
+}
