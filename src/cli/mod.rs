@@ -3,18 +3,31 @@
 
 pub mod control_client;
 
+mod check;
+mod completions;
 mod conns;
 mod demo;
+mod domain;
 mod drain;
 mod kill;
+mod man;
 mod reload;
 mod run;
 mod stop;
+#[cfg(test)]
+mod tests;
+mod version;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::control::config::edit::EditError;
+use crate::control::config::store::StoreError;
+use crate::control::config::{Problems, Source};
+use crate::net::probe::ProbeError;
 
 /// How the program ends; the numbers are a contract with service managers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +49,7 @@ impl From<Exit> for ExitCode {
 
 /// Hawser carries WebSocket and HTTP/1.1 connections from clients to origins.
 #[derive(Debug, Parser)]
-#[command(name = "hawser", version, max_term_width = 100, propagate_version = true)]
+#[command(name = "hawser", version, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = EXIT_CODES)]
 pub struct Cli {
@@ -51,11 +64,16 @@ or kernel feature, 78 bad configuration.";
 enum Verb {
     Run(run::Args),
     Demo(demo::Args),
+    Check(check::Args),
     Reload(reload::Args),
     Drain(drain::Args),
     Stop(stop::Args),
     Conns(conns::Args),
     Kill(kill::Args),
+    Domain(domain::Args),
+    Version(version::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Which configuration is meant; the same two flags for every verb.
@@ -67,6 +85,17 @@ pub struct Which {
     /// State directory, instead of the one that the configuration names
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+}
+
+impl Which {
+    pub fn source(&self) -> Source {
+        Source { file: self.config.clone(), state_dir: self.state_dir.clone() }
+    }
+
+    /// Where the edge in question has its control socket and its domains.
+    pub fn state_dir(&self) -> anyhow::Result<PathBuf> {
+        Ok(self.source().state_dir()?)
+    }
 }
 
 /// Parses the arguments, runs the verb, prints what went wrong.
@@ -83,8 +112,9 @@ pub fn main() -> Exit {
         Ok(exit) => exit,
         Err(error) if is_broken_pipe(&error) => Exit::Done,
         Err(error) => {
-            eprintln!("hawser: {error:#}");
-            Exit::Failed
+            let exit = exit_of(&error);
+            eprintln!("{}", for_people(&error, exit));
+            exit
         }
     }
 }
@@ -93,19 +123,63 @@ fn run_verb(verb: Verb) -> anyhow::Result<Exit> {
     match verb {
         Verb::Run(args) => run::run(args),
         Verb::Demo(args) => demo::run(args),
+        Verb::Check(args) => check::run(args),
         Verb::Reload(args) => reload::run(args),
         Verb::Drain(args) => drain::run(args),
         Verb::Stop(args) => stop::run(args),
         Verb::Conns(args) => conns::run(args),
         Verb::Kill(args) => kill::run(args),
+        Verb::Domain(args) => domain::run(args),
+        Verb::Version(args) => version::run(args),
+        Verb::Completions(args) => completions::run(args),
+        Verb::Man(args) => man::run(args),
     }
+}
+
+/// Problems begin their own lines, so that `FILE:LINE:COLUMN` leads an editor to the place.
+fn for_people(error: &anyhow::Error, exit: Exit) -> String {
+    if exit != Exit::BadConfig {
+        return format!("hawser: {error:#}");
+    }
+    let mut parts: Vec<String> = error.chain().map(|cause| cause.to_string()).collect();
+    let problems = parts.pop().unwrap_or_default();
+    let context: String = parts.iter().map(|part| format!("hawser: {part}\n")).collect();
+    context + &problems
+}
+
+/// Writes to standard output. Unlike `print!`, a reader that went away is an error and not a panic.
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// The exit code that an error stands for.
+fn exit_of(error: &anyhow::Error) -> Exit {
+    for cause in error.chain() {
+        if cause.is::<Problems>() {
+            return Exit::BadConfig;
+        }
+        if cause.is::<ProbeError>() {
+            return Exit::NotPermitted;
+        }
+        if cause.is::<EditError>() {
+            return Exit::Usage;
+        }
+        match cause.downcast_ref::<StoreError>() {
+            Some(StoreError::Refused(_)) => return Exit::BadConfig,
+            Some(StoreError::Name { .. }) => return Exit::Usage,
+            Some(_) | None => {}
+        }
+    }
+    Exit::Failed
 }
 
 /// `hawser conns | head` is a success: the reader had enough.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
 }

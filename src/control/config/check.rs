@@ -42,7 +42,6 @@ pub fn domain(text: &Text, problems: &mut Vec<Problem>) -> Option<DomainConfig> 
 }
 
 /// Checks a text with several domains, each a `[[domain]]` table.
-#[cfg(test)]
 pub fn domain_list(text: &Text, problems: &mut Vec<Problem>) -> Vec<DomainConfig> {
     let Some(document) = parse(text, problems) else { return Vec::new() };
     let only = "one or more [[domain]] tables, as `hawser domain export` prints them";

@@ -93,6 +93,14 @@ pub fn from_texts(server: &Text, domains: &[Text]) -> Result<Loaded, Problems> {
     finish(server, domains, problems)
 }
 
+/// Checks a list of `[[domain]]` tables.
+pub fn check_list(text: &Text) -> Result<Vec<DomainConfig>, Problems> {
+    let mut problems = Vec::new();
+    let checked = check::domain_list(text, &mut problems);
+    let domains = without_twins(checked, &mut problems);
+    Problems::none_or(problems, domains)
+}
+
 /// The directory of the domain files.
 pub fn domains_dir(state_dir: &Path) -> PathBuf {
     state_dir.join("domains")

@@ -6,12 +6,15 @@
 //! `-T` ([`render`]) and for the reference manual. Not here: resolving names, health, publishing.
 
 mod check;
+pub mod edit;
 pub mod file;
 pub mod keys;
 pub mod load;
+pub mod manual;
 pub mod problem;
 pub mod render;
 mod shape;
+pub mod store;
 mod words;
 
 #[cfg(test)]
@@ -24,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use file::Text;
-pub use load::{DEFAULT_FILE, Source, from_texts, load, load_domains};
+pub use load::{DEFAULT_FILE, Source, check_list, from_texts, load, load_domains};
 pub use problem::{Problem, Problems};
 
 use crate::snapshot::domain::{Access, AccessLog, DomainHttp, WebSocket};

@@ -1,0 +1,66 @@
+//! `hawser version`: what this program is, and what it finds here.
+
+use std::fmt::Write;
+
+use hyper::Method;
+
+use super::control_client::{self, ClientError};
+use super::{Exit, Which, say};
+use crate::net::probe;
+
+/// Print the version; with --verbose also the build, the kernel and the running edge
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Build, allocator, what the kernel offers, and what the running edge has loaded
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+/// Set by whoever builds a release; a plain `cargo build` has none.
+const COMMIT: Option<&str> = option_env!("HAWSER_COMMIT");
+
+pub fn run(args: Args) -> anyhow::Result<Exit> {
+    let mut text = format!("hawser {}\n", env!("CARGO_PKG_VERSION"));
+    if args.verbose {
+        let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+        let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+        let commit = COMMIT.unwrap_or("unknown (HAWSER_COMMIT was not set at build time)");
+        let _ = writeln!(text, "commit:    {commit}");
+        let _ = writeln!(text, "build:     {profile}, {arch}-{os}, no optional features");
+        let _ = writeln!(text, "allocator: mimalloc");
+        let kernel = probe::probe().map_or_else(|e| e.to_string(), |report| report.to_string());
+        let _ = writeln!(text, "kernel:    {kernel}");
+        let _ = writeln!(text, "running:   {}", running(&args.which)?);
+    }
+    say(&text)?;
+    Ok(Exit::Done)
+}
+
+/// What the edge of this configuration says of itself.
+fn running(which: &Which) -> anyhow::Result<String> {
+    let state_dir = which.state_dir()?;
+    let status = control_client::request(&state_dir, Method::GET, "/v1/status", None)
+        .and_then(|response| response.json::<serde_json::Value>());
+    Ok(match status {
+        Ok(status) => format!(
+            "version {}, process {}, {}, generation {}, hash {}, {} domains, {} tunnels",
+            word(&status["version"]),
+            word(&status["pid"]),
+            word(&status["phase"]),
+            word(&status["generation"]),
+            word(&status["hash"]),
+            word(&status["domains"]),
+            word(&status["tunnels"]),
+        ),
+        Err(ClientError::NotRunning(dir)) => {
+            format!("no edge with state directory {}", dir.display())
+        }
+        Err(error) => error.to_string(),
+    })
+}
+
+fn word(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
