@@ -66,6 +66,18 @@ pub const BUFFER_TAILROOM: usize = 32;
 /// Received buffers queued towards a side before its peer's receive is cancelled.
 pub const QUEUED_BUFFERS_MAX: usize = 4;
 
+/// Completions taken from the ring at a time, and how often in a row before other tasks of the core get their turn.
+pub const COMPLETIONS_PER_BATCH: usize = 1024;
+pub const BATCHES_PER_TURN: usize = 16;
+/// Closes begun per tick (100 ms) of one core when the order sets no pace: a turn of the loop must stay short.
+pub const CLOSES_PER_TICK_MAX: usize = 1000;
+/// Commands that may wait in a core's mailbox. Beyond it: refused, the caller is told.
+pub const COMMANDS_WAITING_MAX: usize = 1024;
+/// When fewer than one in this many pooled buffers is left, tunnels that held some longest end with 1013.
+pub const BUFFER_PRESSURE_SHARE: usize = 8;
+/// How long a write must have stood still before its tunnel may be ended for the buffers it holds.
+pub const OVERLOAD_STALL: Duration = Duration::from_secs(2);
+
 // === Set-up ===
 
 /// Listen backlog of each core's listener; the kernel caps it at net.core.somaxconn.

@@ -1,8 +1,11 @@
 //! Moves bytes: all of monoio, io-uring, libc and `unsafe`. Not here: what the bytes mean.
 
+pub mod buffers;
 pub mod connect;
+pub mod event;
 pub mod listener;
 pub mod probe;
+pub mod ring;
 pub mod runtime;
 pub mod sockopt;
 pub mod stream;

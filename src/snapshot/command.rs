@@ -20,7 +20,7 @@ impl CoreHandle {
         CoreHandle { send: Arc::new(send) }
     }
 
-    /// False when the core is gone.
+    /// False when the core is gone, or its mailbox full: then nothing was done.
     pub fn send(&self, command: Command) -> bool {
         (self.send)(command)
     }

@@ -35,6 +35,14 @@ impl Hosts {
         })
     }
 
+    /// Whether a domain of exactly this configured name, wildcard or not, exists.
+    pub fn contains(&self, name: &str) -> bool {
+        match name.strip_prefix("*.") {
+            Some(parent) => self.wildcard.contains_key(parent),
+            None => self.exact.contains_key(name),
+        }
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Domain>> {
         self.exact.values().chain(self.wildcard.values())
     }

@@ -100,9 +100,12 @@ impl Tunnel {
             if io.paused {
                 state.last_rx = now.tick;
             }
-            // Behind queued bytes a Ping would measure the queue; `stalled_write` watches those. During the peers'
+            // Behind bytes that do not move a Ping would measure the queue; `stalled_write` watches those. During the peers'
             // own close handshake nothing may be put in any more.
-            if state.is_over() || closing || io.stalled_since.is_some() {
+            let stuck = io
+                .stalled_since
+                .is_some_and(|since| reached(now.tick, since.wrapping_add(STUCK_TICKS)));
+            if state.is_over() || closing || stuck {
                 continue;
             }
             match pulse(state, websocket, interval) {
@@ -174,6 +177,9 @@ impl Tunnel {
         if reached(now.tick, next) { now.tick.wrapping_add(1) } else { next }
     }
 }
+
+/// A write that made no progress for this long (1 s) holds up a Ping as well.
+const STUCK_TICKS: u32 = 10;
 
 /// What is known of a leg's life in mode `active`.
 enum Pulse {

@@ -209,8 +209,8 @@ impl Tunnel {
         }
     }
 
-    /// The tick at which [`Tunnel::timer`] has to look at the ending again.
-    pub(super) fn end_deadline(&self) -> Option<u32> {
+    /// The tick at which [`Tunnel::timer`] has to look at the ending again; `None` while it is open.
+    pub fn end_deadline(&self) -> Option<u32> {
         self.ending.as_ref().map(|ending| ending.deadline)
     }
 

@@ -117,7 +117,8 @@ impl Tunnel {
         self.legs[leg as usize].held()
     }
 
-    /// Takes a piece received from `leg`, the held bytes in front. Actions are appended to `out`.
+    /// Takes a piece received from `leg`, the held bytes in front. Actions are appended to `out`; answers how many
+    /// data messages ended in it.
     pub fn received(
         &mut self,
         leg: Leg,
@@ -125,14 +126,14 @@ impl Tunnel {
         now: Now,
         websocket: &WebSocket,
         out: &mut Vec<Action>,
-    ) {
+    ) -> u32 {
         let state = &mut self.legs[leg as usize];
         state.received(bytes.len(), now);
         if state.has(Mark::Ignored) {
-            return;
+            return 0;
         }
         let rules = self.rules(leg, websocket);
-        let mut at = 0;
+        let (mut at, mut messages) = (0, 0);
         while at < bytes.len() {
             let limit = match self.cut_before_injection(leg, now, out) {
                 Some(to_boundary) => {
@@ -148,6 +149,7 @@ impl Tunnel {
             let own_pong = state.has(Mark::Pinged);
             let advance = state.scanner.advance(piece, &rules, own_pong);
             state.messages += u64::from(advance.messages);
+            messages += advance.messages;
             self.forward(leg, at..at + advance.pass, out);
             at += advance.pass;
             if advance.messages > 0 && !self.spend_messages(leg, advance.messages, now, websocket) {
@@ -172,13 +174,14 @@ impl Tunnel {
                     self.legs[leg as usize].set(Mark::Ignored);
                     let order = CloseOrder::violation(leg, violation);
                     self.close(order, now, out);
-                    return;
+                    return messages;
                 }
             }
         }
         // A piece that ended at a boundary may make room for what waits.
         let _ = self.cut_before_injection(leg, now, out);
         self.settle(now, out);
+        messages
     }
 
     /// `n` bytes left towards `leg`.

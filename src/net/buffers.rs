@@ -1,0 +1,330 @@
+//! The pooled buffers of one core, lent to the kernel through provided-buffer rings.
+//!
+//! ```text
+//!   free list ──refill──► provided ring ──receive──► Buffer (a share) ──recycle──► free list
+//!       └────────take────────────────────────────────────┘     └─ send holds a share of its own
+//! ```
+//!
+//! The free lists are last-in first-out and only a window of buffers is in a ring, so the touched memory stays as small as the
+//! traffic needs, however large the pool may grow. Not here: what is in the bytes.
+
+use std::io;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::types::BufRingEntry;
+
+use crate::limits::{BUFFER_HEADROOM, BUFFER_TAILROOM};
+
+/// The two kinds of buffer: many small ones for messages, few large ones for bulk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    Small = 0,
+    Large = 1,
+}
+
+/// Number and size of one kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Class {
+    /// Bytes of one buffer, head and tail room included; a multiple of 64.
+    pub stride: usize,
+    pub count: u16,
+    /// Buffers lent to the kernel at a time; a power of two.
+    pub window: u16,
+}
+
+/// A share of one buffer. Give it back with [`Pool::recycle`]; a lost one is lost to the pool until the process ends.
+#[derive(Debug)]
+#[must_use]
+pub struct Buffer(u16);
+
+impl Buffer {
+    pub(super) fn id(&self) -> u16 {
+        self.0
+    }
+}
+
+/// All buffers of one core.
+#[derive(Debug)]
+pub struct Pool {
+    classes: [ClassState; 2],
+    /// Shares of each buffer, small ones first: 0 = free or lent to the kernel.
+    shares: Box<[u8]>,
+}
+
+#[derive(Debug)]
+struct ClassState {
+    memory: Mapping,
+    ring: Mapping,
+    class: Class,
+    first_id: u16,
+    free: Vec<u16>,
+    provided: u16,
+    tail: u16,
+}
+
+impl Pool {
+    /// # Errors
+    /// When the memory cannot be mapped.
+    pub fn new(small: Class, large: Class) -> io::Result<Pool> {
+        let shares = vec![0; usize::from(small.count) + usize::from(large.count)];
+        let classes = [ClassState::new(small, 0)?, ClassState::new(large, small.count)?];
+        Ok(Pool { classes, shares: shares.into_boxed_slice() })
+    }
+
+    /// Bytes that one receive can put into a buffer of this size.
+    pub fn capacity(&self, size: Size) -> usize {
+        self.classes[size as usize].class.stride - BUFFER_HEADROOM - BUFFER_TAILROOM
+    }
+
+    /// A small buffer for bytes of our own; `None` when the pool is empty.
+    pub fn take(&mut self) -> Option<Buffer> {
+        let id = self.classes[Size::Small as usize].free.pop()?;
+        self.shares[usize::from(id)] = 1;
+        Some(Buffer(id))
+    }
+
+    /// One more share of the same buffer.
+    pub fn share(&mut self, buffer: &Buffer) -> Buffer {
+        let shares = &mut self.shares[usize::from(buffer.0)];
+        *shares = shares.checked_add(1).expect("a piece has fewer parts than a u8 counts");
+        Buffer(buffer.0)
+    }
+
+    /// Gives a share back; with the last one the buffer is free again.
+    #[inline]
+    pub fn recycle(&mut self, buffer: Buffer) {
+        let shares = &mut self.shares[usize::from(buffer.0)];
+        *shares -= 1;
+        if *shares == 0 {
+            let class = &mut self.classes[class_of(buffer.0, &self.shares_split())];
+            class.free.push(buffer.0);
+        }
+    }
+
+    /// All bytes of a buffer; those received start at [`BUFFER_HEADROOM`].
+    #[inline]
+    pub fn bytes(&self, buffer: &Buffer) -> &[u8] {
+        let class = &self.classes[class_of(buffer.0, &self.shares_split())];
+        let at = class.offset(buffer.0);
+        // SAFETY: the range is inside the mapping (offset() keeps it there), and the kernel writes only to buffers that are in a
+        // provided ring, for which no `Buffer` exists: claim() and take() make one only after it left the ring.
+        unsafe { std::slice::from_raw_parts(class.memory.at(at), class.class.stride) }
+    }
+
+    /// The same, to write to.
+    ///
+    /// # Panics
+    /// When there is another share: it may be under way to a socket.
+    #[inline]
+    pub fn bytes_mut(&mut self, buffer: &Buffer) -> &mut [u8] {
+        assert_eq!(self.shares[usize::from(buffer.0)], 1, "a shared buffer is not written to");
+        let class = &self.classes[class_of(buffer.0, &self.shares_split())];
+        let at = class.offset(buffer.0);
+        // SAFETY: as in bytes(); the only share is the caller's, so neither a send nor another slice reads it, and `&mut self`
+        // excludes a second slice.
+        unsafe { std::slice::from_raw_parts_mut(class.memory.at(at), class.class.stride) }
+    }
+
+    /// Buffers that are neither free nor lent to the kernel, and all of them, of the small kind.
+    pub fn usage(&self) -> (usize, usize) {
+        let class = &self.classes[Size::Small as usize];
+        let count = usize::from(class.class.count);
+        (count - class.free.len() - usize::from(class.provided), count)
+    }
+
+    /// Small buffers that can still be received into or taken.
+    pub fn available(&self, size: Size) -> usize {
+        let class = &self.classes[size as usize];
+        class.free.len() + usize::from(class.provided)
+    }
+
+    /// Tops up the kernel's windows.
+    #[inline]
+    pub(super) fn refill(&mut self) {
+        for class in &mut self.classes {
+            class.refill();
+        }
+    }
+
+    /// The kernel filled buffer `id`: it left its ring.
+    #[inline]
+    pub(super) fn claim(&mut self, id: u16) -> Buffer {
+        self.classes[class_of(id, &self.shares_split())].provided -= 1;
+        self.shares[usize::from(id)] = 1;
+        Buffer(id)
+    }
+
+    /// Address of `range` of a buffer, for a send. The caller keeps a share for as long as the kernel may read.
+    #[inline]
+    pub(super) fn address(&self, id: u16, range: &Range<usize>) -> *const u8 {
+        let class = &self.classes[class_of(id, &self.shares_split())];
+        assert!(range.start <= range.end && range.end <= class.class.stride);
+        class.memory.at(class.offset(id) + range.start)
+    }
+
+    /// The share of a send that is over.
+    #[inline]
+    pub(super) fn release(&mut self, id: u16) {
+        self.recycle(Buffer(id));
+    }
+
+    /// Ring address and entries of one kind, for the registration.
+    pub(super) fn ring(&self, size: Size) -> (u64, u16) {
+        let class = &self.classes[size as usize];
+        (class.ring.at(0) as u64, class.class.window)
+    }
+
+    #[inline]
+    fn shares_split(&self) -> u16 {
+        self.classes[Size::Large as usize].first_id
+    }
+}
+
+#[inline]
+fn class_of(id: u16, first_large: &u16) -> usize {
+    usize::from(id >= *first_large)
+}
+
+impl ClassState {
+    fn new(class: Class, first_id: u16) -> io::Result<ClassState> {
+        assert!(class.window.is_power_of_two() && class.stride.is_multiple_of(64));
+        assert!(class.stride > BUFFER_HEADROOM + BUFFER_TAILROOM);
+        let memory = Mapping::new(class.stride * usize::from(class.count))?;
+        let ring = Mapping::new(size_of::<BufRingEntry>() * usize::from(class.window))?;
+        // Reversed, so that the first buffers are used first and the rest stays untouched.
+        let free = (first_id..first_id + class.count).rev().collect();
+        Ok(ClassState { memory, ring, class, first_id, free, provided: 0, tail: 0 })
+    }
+
+    fn offset(&self, id: u16) -> usize {
+        let index = id.checked_sub(self.first_id).filter(|i| *i < self.class.count);
+        usize::from(index.expect("an id belongs to its class")) * self.class.stride
+    }
+
+    #[inline]
+    fn refill(&mut self) {
+        if self.provided == self.class.window || self.free.is_empty() {
+            return;
+        }
+        while self.provided < self.class.window {
+            let Some(id) = self.free.pop() else { break };
+            self.write_entry(id);
+            self.tail = self.tail.wrapping_add(1);
+            self.provided += 1;
+        }
+        self.publish();
+    }
+
+    fn write_entry(&mut self, id: u16) {
+        let address = self.memory.at(self.offset(id) + BUFFER_HEADROOM) as u64;
+        let length = self.class.stride - BUFFER_HEADROOM - BUFFER_TAILROOM;
+        let index = usize::from(self.tail & (self.class.window - 1));
+        let entry = self.ring.at(index * size_of::<BufRingEntry>()).cast::<BufRingEntry>();
+        // SAFETY: the entry is inside the ring's mapping (index < window) and page alignment suits it. The kernel reads entries
+        // only below the published tail, and this one is at or above it until publish(); fewer than `window` are outstanding.
+        unsafe {
+            (*entry).set_addr(address);
+            (*entry).set_len(length as u32);
+            (*entry).set_bid(id);
+        }
+    }
+
+    /// Makes the entries written so far visible to the kernel.
+    fn publish(&self) {
+        let base = self.ring.at(0).cast::<BufRingEntry>();
+        // SAFETY: `base` is the ring's page-aligned start; the tail lies in the reserved field of its first entry, is two-byte
+        // aligned there, and is written by this thread only.
+        let tail = unsafe { &*BufRingEntry::tail(base).cast::<AtomicU16>() };
+        tail.store(self.tail, Ordering::Release);
+    }
+}
+
+/// Anonymous memory that is never moved; untouched pages cost nothing.
+#[derive(Debug)]
+struct Mapping {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+impl Mapping {
+    fn new(len: usize) -> io::Result<Mapping> {
+        // SAFETY: a fresh private anonymous mapping; no existing memory is touched.
+        let start = unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Mapping { start, len })
+    }
+
+    fn at(&self, offset: usize) -> *mut u8 {
+        assert!(offset <= self.len);
+        // SAFETY: the offset was just checked to stay inside the mapping.
+        unsafe { self.start.as_ptr().add(offset) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours and whole. The ring that the kernel knows it by is dropped first (`net::ring::Ring` declares
+        // it before the pool).
+        unsafe {
+            libc::munmap(self.start.as_ptr().cast(), self.len);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool() -> Pool {
+        let small = Class { stride: 256, count: 8, window: 4 };
+        let large = Class { stride: 1024, count: 2, window: 2 };
+        Pool::new(small, large).unwrap()
+    }
+
+    #[test]
+    fn a_buffer_is_free_after_its_last_share() {
+        let mut pool = pool();
+        let first = pool.take().unwrap();
+        assert_eq!(first.id(), 0);
+        let second = pool.share(&first);
+        pool.recycle(first);
+        assert_eq!(pool.usage(), (1, 8));
+        pool.recycle(second);
+        assert_eq!(pool.usage(), (0, 8));
+    }
+
+    #[test]
+    fn the_kernel_gets_a_window_and_the_rest_stays() {
+        let mut pool = pool();
+        pool.refill();
+        assert_eq!((pool.available(Size::Small), pool.available(Size::Large)), (8, 2));
+        let mine: Vec<_> = std::iter::from_fn(|| pool.take()).collect();
+        assert_eq!(mine.len(), 4, "the other four are lent");
+        let received = pool.claim(0);
+        pool.bytes_mut(&received)[BUFFER_HEADROOM] = 7;
+        assert_eq!(pool.bytes(&received)[BUFFER_HEADROOM], 7);
+        pool.recycle(received);
+        pool.refill();
+        for buffer in mine {
+            pool.recycle(buffer);
+        }
+        assert_eq!(pool.usage(), (0, 8));
+    }
+
+    #[test]
+    #[should_panic(expected = "a shared buffer is not written to")]
+    fn a_shared_buffer_is_not_written_to() {
+        let mut pool = pool();
+        let buffer = pool.take().unwrap();
+        let _other = pool.share(&buffer);
+        pool.bytes_mut(&buffer);
+    }
+}

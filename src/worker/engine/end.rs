@@ -1,0 +1,181 @@
+//! How a tunnel leaves the engine: accounted for, its operations cancelled, its sockets closed, its key freed, in that order.
+//!
+//! A key is used again only after the kernel has completed every operation that names it. Not here: close handshakes (`tunnel`).
+
+use super::{State, interval_ticks, slot};
+use crate::limits::{BUFFER_PRESSURE_SHARE, OVERLOAD_STALL};
+use crate::net::ring::{Op, Token};
+use crate::proto::ws::close;
+use crate::stats::event::{Closed, Event};
+use crate::stats::{Cause, ConnId, Side};
+use crate::tunnel::{CloseOrder, Leg, Phase, TICK_MS};
+use crate::worker::log::wall_us;
+use crate::worker::table::{Life, Receiving};
+
+impl State {
+    /// After anything happened to a tunnel: keeps its deadline while it ends, and ends it when it is done.
+    #[inline]
+    pub(super) fn follow_ending(&mut self, key: u32) {
+        let Some(entry) = self.table.entry(key) else { return };
+        let Some(deadline) = entry.tunnel.end_deadline() else { return };
+        if entry.life != Life::Open {
+            return;
+        }
+        let empty = entry.io.iter().all(|io| io.queued == 0);
+        match entry.tunnel.phase() {
+            Phase::Done if empty => self.end(key),
+            Phase::Open | Phase::Closing | Phase::Done => self.wheel.arm(key, deadline),
+        }
+    }
+
+    /// The time of a finished tunnel is over. One that ended in order may still flush towards a reader that reads.
+    pub(super) fn end_or_flush(&mut self, key: u32) {
+        let now = self.now.tick;
+        let Some(entry) = self.table.entry(key) else { return };
+        let stall = interval_ticks(entry.domain.websocket.stalled_write);
+        let flushing = Self::ends_in_order(entry.tunnel.outcome().cause)
+            && entry.io.iter().any(|io| io.sending && now.wrapping_sub(io.progress_at) < stall);
+        match flushing {
+            true => self.wheel.arm(key, now.wrapping_add(10)),
+            false => self.end(key),
+        }
+    }
+
+    /// Accounts for the end of a tunnel and lets go of its sockets.
+    pub(super) fn end(&mut self, key: u32) {
+        let Some(entry) = self.table.entry(key) else { return };
+        if entry.life != Life::Open {
+            return;
+        }
+        entry.life = Life::Ending;
+        self.wheel.disarm(key);
+        self.account_end(key);
+        for leg in Leg::BOTH {
+            self.cancel_all(key, leg);
+            while let Some(buffer) = self.table.pop(key, leg as usize) {
+                self.ring.pool().recycle(buffer);
+            }
+        }
+        self.settle_end(key);
+    }
+
+    fn account_end(&mut self, key: u32) {
+        let (now, core) = (self.now.tick, self.core);
+        let Some(entry) = self.table.entry(key) else { return };
+        let outcome = entry.tunnel.outcome();
+        let counters = self.stats.cores()[core].domain(entry.domain.slot);
+        counters.active.sub(1);
+        counters.closed[outcome.cause as usize].add(1);
+        let figures = entry.tunnel.figures();
+        for (rtt, histogram) in [
+            (figures.client_rtt_us, &counters.client_rtt_us),
+            (figures.origin_rtt_us, &counters.origin_rtt_us),
+        ] {
+            if rtt > 0 {
+                histogram.record_us(u64::from(rtt));
+            }
+        }
+        entry.endpoint.state.tunnel_ended();
+        if let Some(admitted) = entry.admitted.take() {
+            self.stats.admission(entry.domain.slot).leave(admitted);
+        }
+        if entry.domain.log.enabled {
+            self.log.push(Event::Close(Box::new(Closed {
+                at_us: wall_us(),
+                id: ConnId::new(core as u32, entry.generation, key),
+                domain: entry.domain.name.clone(),
+                client: entry.client,
+                origin: entry.endpoint.addr,
+                age_ms: u64::from(now.wrapping_sub(entry.tunnel.opened())) * TICK_MS,
+                figures,
+                outcome,
+            })));
+        }
+    }
+
+    fn cancel_all(&mut self, key: u32, leg: Leg) {
+        let Some(entry) = self.table.entry(key) else { return };
+        let generation = entry.generation;
+        let io = &entry.io[leg as usize];
+        let sending = io.sending;
+        if matches!(io.receive, Receiving::Multi | Receiving::Once) {
+            self.cancel_receive(key, leg);
+        }
+        if sending && let Some(segment) = self.table.front(key, leg as usize) {
+            let send = Token { op: Op::Send, leg: leg as u8, key, generation };
+            self.ring.cancel_send(send, &segment.buffer, Token { op: Op::Cancel, ..send });
+            if let Some(entry) = self.table.entry(key) {
+                entry.in_flight += 1;
+            }
+        }
+    }
+
+    /// A cancel or a FIN is done.
+    pub(super) fn on_settled(&mut self, key: u32) {
+        let Some(entry) = self.table.entry(key) else { return };
+        entry.in_flight -= 1;
+        self.settle_end(key);
+    }
+
+    /// Closes both sockets once nothing else is in flight.
+    pub(super) fn settle_end(&mut self, key: u32) {
+        let Some(entry) = self.table.entry(key) else { return };
+        if entry.life != Life::Ending || entry.in_flight > 0 {
+            return;
+        }
+        entry.life = Life::Closing;
+        entry.in_flight = 2;
+        let generation = entry.generation;
+        for leg in Leg::BOTH {
+            let token = Token { op: Op::Close, leg: leg as u8, key, generation };
+            self.ring.close(slot(key, leg), token);
+        }
+    }
+
+    pub(super) fn on_closed(&mut self, key: u32) {
+        let Some(entry) = self.table.entry(key) else { return };
+        entry.in_flight -= 1;
+        if entry.in_flight == 0 {
+            self.table.remove(key);
+        }
+    }
+
+    /// When the pool runs low, the tunnels whose readers stood still for longest give their buffers back.
+    pub(super) fn relieve_pressure(&mut self) {
+        let (used, total) = self.ring.pool().usage();
+        let needed = (used + total / BUFFER_PRESSURE_SHARE).saturating_sub(total);
+        if needed == 0 {
+            return;
+        }
+        let now = self.now.tick;
+        let patience = interval_ticks(OVERLOAD_STALL);
+        let mut stalled: Vec<(u32, usize, u32)> = self
+            .table
+            .iter()
+            .filter(|(_, entry)| entry.life == Life::Open)
+            .flat_map(|(key, entry)| entry.io.iter().map(move |io| (key, io)))
+            .filter(|(_, io)| io.sending && now.wrapping_sub(io.progress_at) >= patience)
+            .map(|(key, io)| (now.wrapping_sub(io.progress_at), usize::from(io.queued), key))
+            .collect();
+        stalled.sort_unstable_by(|a, b| b.cmp(a));
+        let mut freed = 0;
+        for (_, queued, key) in stalled {
+            if freed > needed {
+                break;
+            }
+            freed += queued;
+            self.shed(key);
+        }
+    }
+
+    fn shed(&mut self, key: u32) {
+        let now = self.now;
+        let Some(entry) = self.table.entry(key) else { return };
+        let reason = "the edge is short of buffers";
+        let order = CloseOrder::both(Side::Edge, Cause::Overload, close::TRY_LATER, reason);
+        entry.tunnel.close(order, now, &mut self.actions);
+        // The Close of the side that does read may leave; the one that does not is not waited for.
+        self.apply(key, None);
+        self.end(key);
+    }
+}

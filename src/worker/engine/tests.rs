@@ -1,0 +1,422 @@
+//! The engine between real sockets on loopback: bytes arrive whatever their number and split, slow readers hold little, ends are
+//! clean.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use super::*;
+use crate::limits::LOG_RING_EVENTS;
+use crate::net::runtime::Runtime;
+use crate::proto::ws::Header;
+use crate::snapshot::domain::{Access, AccessLog, DomainHttp, SendProxy};
+use crate::snapshot::{
+    Balance, CoreHandle, Filter, HeartbeatMode, Origin, OriginRule, OriginScheme, WebSocket,
+};
+use crate::stats::admission::Allowance;
+use crate::stats::{Cause, Event as LogEvent};
+use crate::worker::mailbox::Mailbox;
+
+/// An engine on a thread of its own.
+struct Core {
+    stats: Arc<Stats>,
+    handle: CoreHandle,
+    adopt: Sender<Upgraded>,
+    events: rtrb::Consumer<LogEvent>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Core {
+    fn start() -> Core {
+        let stats = Stats::new(1);
+        let (producer, events) = rtrb::RingBuffer::new(LOG_RING_EVENTS);
+        let (adopt, adopted) = channel::<Upgraded>();
+        let (tell, told) = channel();
+        let shared = Arc::clone(&stats);
+        let run = move || {
+            let (mut runtime, _) = Runtime::new().unwrap();
+            runtime.block_on(serve(shared, producer, adopted, tell));
+        };
+        let thread = Some(std::thread::spawn(run));
+        Core { stats, handle: told.recv().unwrap(), adopt, events, thread }
+    }
+
+    /// A tunnel: its client and its origin, as seen from outside.
+    fn tunnel(&self, domain: &Arc<Domain>) -> (TcpStream, TcpStream) {
+        self.tunnel_with(domain, vec![], vec![])
+    }
+
+    fn tunnel_with(
+        &self,
+        domain: &Arc<Domain>,
+        early_from_client: Vec<u8>,
+        early_from_origin: Vec<u8>,
+    ) -> (TcpStream, TcpStream) {
+        let (client, near_client) = pair();
+        let (origin, near_origin) = pair();
+        let endpoint = Endpoint { addr: origin.local_addr().unwrap(), state: Arc::default() };
+        let client_addr = client.local_addr().unwrap();
+        let allowance = domain.websocket.allowance;
+        let admission = self.stats.admission(domain.slot);
+        let admitted = admission.enter(allowance, client_addr.ip(), Duration::ZERO).unwrap();
+        let upgraded = Upgraded {
+            client: near_client.into(),
+            origin: near_origin.into(),
+            client_addr,
+            endpoint,
+            early_from_client,
+            early_from_origin,
+            domain: Arc::clone(domain),
+            admitted,
+            reserved_bits: 0,
+        };
+        self.adopt.send(upgraded).unwrap();
+        self.wake();
+        (client, origin)
+    }
+
+    /// Any command makes the thread look for tunnels to adopt.
+    fn wake(&self) -> Vec<crate::snapshot::ConnRow> {
+        let (reply, rows) = channel();
+        let reply = Box::new(move |(list, _)| reply.send(list).unwrap());
+        assert!(self.handle.send(Command::List { filter: Filter::default(), limit: 100, reply }));
+        rows.recv().unwrap()
+    }
+
+    /// Waits for the line of the next end.
+    fn closed(&mut self) -> crate::stats::event::Closed {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            match self.events.pop() {
+                Ok(LogEvent::Close(closed)) => return *closed,
+                Ok(_) => {}
+                Err(_) => {
+                    assert!(Instant::now() < deadline, "no end was logged");
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.handle.send(Command::Stop);
+        if let Some(thread) = self.thread.take()
+            && !std::thread::panicking()
+        {
+            thread.join().unwrap();
+        }
+    }
+}
+
+async fn serve(
+    stats: Arc<Stats>,
+    producer: rtrb::Producer<LogEvent>,
+    adopted: Receiver<Upgraded>,
+    tell: Sender<CoreHandle>,
+) {
+    let log = Log::new(producer, Arc::clone(&stats.cores()[0]));
+    let config = EngineConfig { core: 0, tunnels: 64, stats, log, boot: Instant::now() };
+    let engine = Engine::new(config).unwrap();
+    let (mailbox, handle) = Mailbox::new().unwrap();
+    tell.send(handle).unwrap();
+    let (driver, ticker) = (engine.clone(), engine.clone());
+    runtime::spawn(async move { driver.drive().await.unwrap() }, || std::process::abort());
+    runtime::spawn(ticker.tick(), || std::process::abort());
+    let snapshot = Snapshot::default();
+    loop {
+        mailbox.wait().await.unwrap();
+        while let Ok(upgraded) = adopted.try_recv() {
+            engine.adopt(upgraded).unwrap();
+        }
+        while let Some(command) = mailbox.take() {
+            match command {
+                Command::Stop => return,
+                other => engine.command(other, &snapshot),
+            }
+        }
+    }
+}
+
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (near, _) = listener.accept().unwrap();
+    for socket in [&far, &near] {
+        socket.set_nodelay(true).unwrap();
+    }
+    far.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    (far, near)
+}
+
+fn domain(websocket: WebSocket) -> Arc<Domain> {
+    let origin =
+        Origin { address: "127.0.0.1".into(), priority: 20, weight: 10, endpoints: Box::new([]) };
+    Arc::new(Domain {
+        name: "a.test".into(),
+        slot: 0,
+        websocket,
+        http: DomainHttp {
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(5),
+            max_body: 1 << 30,
+            host: None,
+            send_proxy: SendProxy::Off,
+        },
+        origins: Box::new([Arc::new(origin)]),
+        balance: Balance::Weighted,
+        close_on_origin_down: None,
+        access: Access::default(),
+        log: AccessLog { enabled: true, interval: None },
+    })
+}
+
+fn websocket() -> WebSocket {
+    WebSocket {
+        enabled: true,
+        heartbeat: Duration::from_secs(60),
+        heartbeat_mode: HeartbeatMode::Active,
+        origin_scheme: OriginScheme::Follow,
+        origin_rule: OriginRule::Any,
+        strict_frames: true,
+        max_frame: u64::MAX >> 1,
+        max_message: u64::MAX >> 1,
+        messages_per_second: None,
+        max_lifetime: None,
+        stalled_write: Duration::from_secs(30),
+        allowance: Allowance::default(),
+    }
+}
+
+/// A frame header of a binary message of `n` bytes; a client's mask is zero, so payload is what it is.
+fn header(n: usize, masked: bool) -> Vec<u8> {
+    let bit = if masked { 0x80 } else { 0 };
+    let mut out = vec![0x82, bit | 127];
+    out.extend((n as u64).to_be_bytes());
+    if n < 126 {
+        out = vec![0x82, bit | n as u8];
+    } else if n <= 0xffff {
+        out = vec![0x82, bit | 126];
+        out.extend((n as u16).to_be_bytes());
+    }
+    if masked {
+        out.extend([0; 4]);
+    }
+    out
+}
+
+fn message(payload: &[u8], masked: bool) -> Vec<u8> {
+    [header(payload.len(), masked), payload.to_vec()].concat()
+}
+
+fn expect(stream: &mut TcpStream, bytes: &[u8]) {
+    let mut got = vec![0; bytes.len()];
+    stream.read_exact(&mut got).unwrap();
+    assert!(got == bytes, "{} bytes differ", bytes.len());
+}
+
+/// Reads one frame: first byte and unmasked payload.
+fn frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut head = vec![];
+    loop {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+        if let Some(header) = Header::parse(&head).unwrap() {
+            let mut payload = vec![0; header.payload as usize];
+            stream.read_exact(&mut payload).unwrap();
+            crate::proto::ws::mask::apply(header.mask.unwrap_or_default(), &mut payload);
+            return (head[0], payload);
+        }
+    }
+}
+
+fn pattern(n: usize) -> Vec<u8> {
+    (0..n as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}
+
+#[test]
+fn messages_go_both_ways_and_are_counted() {
+    let mut core = Core::start();
+    let (mut client, mut origin) = core.tunnel(&domain(websocket()));
+    for n in [0, 1, 125, 126, 4000, 4032, 4033, 70_000] {
+        let (up, down) = (message(&pattern(n), true), message(&pattern(n), false));
+        client.write_all(&up).unwrap();
+        expect(&mut origin, &up);
+        origin.write_all(&down).unwrap();
+        expect(&mut client, &down);
+    }
+    let row = core.wake().remove(0);
+    assert_eq!((row.figures.messages_in, row.figures.messages_out), (8, 8));
+    drop((client, origin));
+    let closed = core.closed();
+    assert!(matches!(closed.outcome.cause, Cause::PeerEof | Cause::PeerReset));
+    assert_eq!(core.wake().len(), 0);
+    assert_eq!(core.stats.admission(0).active(), 0);
+}
+
+#[test]
+fn early_bytes_go_first() {
+    let core = Core::start();
+    let (up, down) = (message(&pattern(9000), true), message(b"hello", false));
+    let (first, rest) = up.split_at(5000);
+    let (mut client, mut origin) =
+        core.tunnel_with(&domain(websocket()), first.to_vec(), down.clone());
+    client.write_all(rest).unwrap();
+    expect(&mut origin, &up);
+    expect(&mut client, &down);
+}
+
+#[test]
+fn every_split_of_a_header_arrives_unchanged() {
+    let core = Core::start();
+    let (mut client, mut origin) = core.tunnel(&domain(websocket()));
+    let up = message(&pattern(300), true);
+    for cut in 1..20 {
+        client.write_all(&up[..cut]).unwrap();
+        // The listing goes through the core's loop, so the first part was most likely taken by itself.
+        core.wake();
+        client.write_all(&up[cut..]).unwrap();
+        expect(&mut origin, &up);
+    }
+}
+
+#[test]
+fn a_long_message_streams_through_a_slow_reader_with_few_buffers() {
+    const N: usize = 64 << 20;
+    let core = Core::start();
+    let (client, mut origin) = core.tunnel(&domain(websocket()));
+    let mut client_writer = client.try_clone().unwrap();
+    let writer = std::thread::spawn(move || {
+        client_writer.write_all(&header(N, true)).unwrap();
+        let chunk = pattern(1 << 20);
+        for _ in 0..N >> 20 {
+            client_writer.write_all(&chunk).unwrap();
+        }
+    });
+    // Until the reader starts, the peer's socket buffers and a few pooled ones fill, and then nothing moves.
+    std::thread::sleep(Duration::from_millis(300));
+    let used = core.stats.cores()[0].core.buffers_used.value();
+    assert!(used <= 40, "{used} buffers for one slow reader");
+    expect(&mut origin, &header(N, true));
+    let chunk = pattern(1 << 20);
+    for _ in 0..N >> 20 {
+        expect(&mut origin, &chunk);
+    }
+    writer.join().unwrap();
+}
+
+#[test]
+fn a_kill_reaches_both_sides_with_its_code() {
+    let mut core = Core::start();
+    let (mut client, mut origin) = core.tunnel(&domain(websocket()));
+    let (reply, count) = channel();
+    core.handle.send(Command::Close {
+        filter: Filter::default(),
+        cause: Cause::Killed,
+        code: 4000,
+        reason: "moved".into(),
+        per_second: None,
+        reply: Box::new(move |n| reply.send(n).unwrap()),
+    });
+    assert_eq!(count.recv().unwrap(), 1);
+    assert_eq!(frame(&mut client), (0x88, b"\x0f\xa0moved".to_vec()));
+    assert_eq!(frame(&mut origin), (0x88, b"\x0f\xa0moved".to_vec()));
+    let mut rest = vec![];
+    assert_eq!(client.read_to_end(&mut rest).unwrap(), 0, "FIN after the Close");
+    drop((client, origin));
+    let closed = core.closed();
+    assert_eq!((closed.outcome.cause, closed.outcome.close_code), (Cause::Killed, 4000));
+}
+
+#[test]
+fn a_drain_closes_everything_and_says_when() {
+    let core = Core::start();
+    let domain = domain(websocket());
+    let mut tunnels: Vec<_> = (0..10).map(|_| core.tunnel(&domain)).collect();
+    let (reply, over) = channel();
+    core.handle.send(Command::Drain {
+        window: Duration::from_millis(500),
+        code: 1001,
+        reason: "going away".into(),
+        reply: Box::new(move |()| reply.send(()).unwrap()),
+    });
+    for (client, origin) in &mut tunnels {
+        assert_eq!(frame(client).1[..2], 1001_u16.to_be_bytes());
+        assert_eq!(frame(origin).1[..2], 1001_u16.to_be_bytes());
+    }
+    drop(tunnels);
+    over.recv_timeout(Duration::from_secs(20)).unwrap();
+}
+
+#[test]
+fn a_violation_is_not_passed_on() {
+    let mut core = Core::start();
+    let (mut client, mut origin) = core.tunnel(&domain(websocket()));
+    let good = message(b"good", true);
+    client.write_all(&[good.clone(), message(b"unmasked", false)].concat()).unwrap();
+    expect(&mut origin, &good);
+    assert_eq!(frame(&mut origin).1[..2], 1001_u16.to_be_bytes());
+    assert_eq!(frame(&mut client).1[..2], 1002_u16.to_be_bytes());
+    drop((client, origin));
+    assert_eq!(core.closed().outcome.cause, Cause::ProtocolError);
+}
+
+#[test]
+fn keys_are_used_again_only_when_free() {
+    let mut core = Core::start();
+    let domain = domain(websocket());
+    for round in 0..200 {
+        let (mut client, mut origin) = core.tunnel(&domain);
+        let up = message(&pattern(round), true);
+        client.write_all(&up).unwrap();
+        expect(&mut origin, &up);
+        drop((client, origin));
+        core.closed();
+    }
+}
+
+#[test]
+fn a_ping_under_load_stands_between_frames() {
+    let core = Core::start();
+    let (client, mut origin) =
+        core.tunnel(&domain(WebSocket { heartbeat: Duration::from_secs(1), ..websocket() }));
+    // The origin only sends; its own silence as a receiver makes no difference, the client's silence is what is pinged.
+    let mut reader = client.try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        let down = message(&pattern(100_000), false);
+        let end = Instant::now() + Duration::from_millis(2500);
+        let mut sent = 0;
+        while Instant::now() < end {
+            origin.write_all(&down).unwrap();
+            sent += 1;
+        }
+        origin.write_all(&message(b"last", false)).unwrap();
+        (sent, origin)
+    });
+    let (mut pings, mut messages) = (0, 0);
+    let expected = pattern(100_000);
+    loop {
+        match frame(&mut reader) {
+            (0x89, payload) => {
+                pings += 1;
+                let mut pong = message(&payload, true);
+                pong[0] = 0x8a;
+                reader.write_all(&pong).unwrap();
+            }
+            (0x82, payload) if payload == b"last" => break,
+            (0x82, payload) => {
+                assert!(payload == expected);
+                messages += 1;
+            }
+            (other, payload) => panic!("frame {other:#x} of {} bytes", payload.len()),
+        }
+    }
+    let (sent, _origin) = sender.join().unwrap();
+    assert_eq!(messages, sent);
+    assert!(pings >= 1, "the client was pinged");
+    assert!(core.wake()[0].figures.client_rtt_us > 0);
+}
