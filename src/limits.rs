@@ -14,7 +14,8 @@ use std::time::Duration;
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Header fields of one head. Beyond it: 431 or 502. Bounds the stack array that httparse fills.
 pub const HEADERS_MAX: usize = 100;
-/// Options that the Connection fields of one head name together; every field is compared with each. Beyond it: 431 or 502.
+/// Options that the Connection fields of one head name together; every field is compared with each.
+/// Beyond it: 431 or 502.
 pub const CONNECTION_OPTIONS_MAX: usize = 32;
 /// Extensions that one 101 agrees to; each is looked up among those offered. Beyond it: 502.
 pub const EXTENSIONS_AGREED_MAX: usize = 8;
@@ -66,14 +67,17 @@ pub const BUFFER_TAILROOM: usize = 32;
 /// Received buffers queued towards a side before its peer's receive is cancelled.
 pub const QUEUED_BUFFERS_MAX: usize = 4;
 
-/// Completions taken from the ring at a time, and how often in a row before other tasks of the core get their turn.
+/// Completions taken from the ring at a time, and how often in a row before other tasks of the core
+/// get their turn.
 pub const COMPLETIONS_PER_BATCH: usize = 1024;
 pub const BATCHES_PER_TURN: usize = 16;
-/// Closes begun per tick (100 ms) of one core when the order sets no pace: a turn of the loop must stay short.
+/// Closes begun per tick (100 ms) of one core when the order sets no pace: a turn of the loop must
+/// stay short.
 pub const CLOSES_PER_TICK_MAX: usize = 1000;
 /// Commands that may wait in a core's mailbox. Beyond it: refused, the caller is told.
 pub const COMMANDS_WAITING_MAX: usize = 1024;
-/// When fewer than one in this many pooled buffers is left, tunnels that held some longest end with 1013.
+/// When fewer than one in this many pooled buffers is left, tunnels that held some longest end with
+/// 1013.
 pub const BUFFER_PRESSURE_SHARE: usize = 8;
 /// How long a write must have stood still before its tunnel may be ended for the buffers it holds.
 pub const OVERLOAD_STALL: Duration = Duration::from_secs(2);
@@ -97,25 +101,29 @@ pub const BODY_BUFFER_BYTES: usize = 16 * 1024;
 
 // === Sockets (net) ===
 
-/// Silence after which the kernel probes a TCP peer, the pause between probes, and their number: a peer that vanished is
-/// noticed after two minutes even where no heartbeat runs.
+/// Silence after which the kernel probes a TCP peer, the pause between probes, and their number: a
+/// peer that vanished is noticed after two minutes even where no heartbeat runs.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 pub const KEEPALIVE_PROBES: u32 = 6;
-/// Time that sent bytes may stay unacknowledged before the kernel gives the connection up; the same two minutes.
+/// Time that sent bytes may stay unacknowledged before the kernel gives the connection up; the same
+/// two minutes.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(120);
-/// Entries of a worker's set-up ring: submissions per turn, and completions that may wait. More of the latter than one
-/// burst of accepts and reads can make, so that the kernel's overflow list stays unused.
+/// Entries of a worker's set-up ring: submissions per turn, and completions that may wait. More of
+/// the latter than one burst of accepts and reads can make, so that the kernel's overflow list
+/// stays unused.
 pub const RING_ENTRIES: u32 = 1024;
 pub const RING_COMPLETIONS: u32 = 8192;
-/// Socket calls of one connection that may succeed in a row before it goes through the ring and lets others run.
+/// Socket calls of one connection that may succeed in a row before it goes through the ring and
+/// lets others run.
 pub const CALLS_WITHOUT_WAIT_MAX: u32 = 16;
 /// Connections taken from one listener in a row before other tasks run.
 pub const ACCEPT_BURST_MAX: usize = 64;
-/// Rest after an accept that found no descriptor or memory; long enough not to spin, short enough not to be felt.
+/// Rest after an accept that found no descriptor or memory; long enough not to spin, short enough
+/// not to be felt.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// After an answer of our own that closes: time and bytes that the client may still send, so that no reset destroys the
-/// answer before it was read.
+/// After an answer of our own that closes: time and bytes that the client may still send, so that
+/// no reset destroys the answer before it was read.
 pub const LINGER_WAIT: Duration = Duration::from_secs(2);
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 

@@ -5,8 +5,9 @@
 //!       └────────take────────────────────────────────────┘     └─ send holds a share of its own
 //! ```
 //!
-//! The free lists are last-in first-out and only a window of buffers is in a ring, so the touched memory stays as small as the
-//! traffic needs, however large the pool may grow. Not here: what is in the bytes.
+//! The free lists are last-in first-out and only a window of buffers is in a ring, so the touched
+//! memory stays as small as the traffic needs, however large the pool may grow. Not here: what is
+//! in the bytes.
 
 use std::io;
 use std::ops::Range;
@@ -34,7 +35,8 @@ pub struct Class {
     pub window: u16,
 }
 
-/// A share of one buffer. Give it back with [`Pool::recycle`]; a lost one is lost to the pool until the process ends.
+/// A share of one buffer. Give it back with [`Pool::recycle`]; a lost one is lost to the pool until
+/// the process ends.
 #[derive(Debug)]
 #[must_use]
 pub struct Buffer(u16);
@@ -108,8 +110,9 @@ impl Pool {
     pub fn bytes(&self, buffer: &Buffer) -> &[u8] {
         let class = &self.classes[class_of(buffer.0, &self.shares_split())];
         let at = class.offset(buffer.0);
-        // SAFETY: the range is inside the mapping (offset() keeps it there), and the kernel writes only to buffers that are in a
-        // provided ring, for which no `Buffer` exists: claim() and take() make one only after it left the ring.
+        // SAFETY: the range is inside the mapping (offset() keeps it there), and the kernel writes
+        // only to buffers that are in a provided ring, for which no `Buffer` exists: claim() and
+        // take() make one only after it left the ring.
         unsafe { std::slice::from_raw_parts(class.memory.at(at), class.class.stride) }
     }
 
@@ -122,8 +125,8 @@ impl Pool {
         assert_eq!(self.shares[usize::from(buffer.0)], 1, "a shared buffer is not written to");
         let class = &self.classes[class_of(buffer.0, &self.shares_split())];
         let at = class.offset(buffer.0);
-        // SAFETY: as in bytes(); the only share is the caller's, so neither a send nor another slice reads it, and `&mut self`
-        // excludes a second slice.
+        // SAFETY: as in bytes(); the only share is the caller's, so neither a send nor another
+        // slice reads it, and `&mut self` excludes a second slice.
         unsafe { std::slice::from_raw_parts_mut(class.memory.at(at), class.class.stride) }
     }
 
@@ -156,7 +159,8 @@ impl Pool {
         Buffer(id)
     }
 
-    /// Address of `range` of a buffer, for a send. The caller keeps a share for as long as the kernel may read.
+    /// Address of `range` of a buffer, for a send. The caller keeps a share for as long as the
+    /// kernel may read.
     #[inline]
     pub(super) fn address(&self, id: u16, range: &Range<usize>) -> *const u8 {
         let class = &self.classes[class_of(id, &self.shares_split())];
@@ -222,8 +226,9 @@ impl ClassState {
         let length = self.class.stride - BUFFER_HEADROOM - BUFFER_TAILROOM;
         let index = usize::from(self.tail & (self.class.window - 1));
         let entry = self.ring.at(index * size_of::<BufRingEntry>()).cast::<BufRingEntry>();
-        // SAFETY: the entry is inside the ring's mapping (index < window) and page alignment suits it. The kernel reads entries
-        // only below the published tail, and this one is at or above it until publish(); fewer than `window` are outstanding.
+        // SAFETY: the entry is inside the ring's mapping (index < window) and page alignment suits
+        // it. The kernel reads entries only below the published tail, and this one is at or above
+        // it until publish(); fewer than `window` are outstanding.
         unsafe {
             (*entry).set_addr(address);
             (*entry).set_len(length as u32);
@@ -234,8 +239,8 @@ impl ClassState {
     /// Makes the entries written so far visible to the kernel.
     fn publish(&self) {
         let base = self.ring.at(0).cast::<BufRingEntry>();
-        // SAFETY: `base` is the ring's page-aligned start; the tail lies in the reserved field of its first entry, is two-byte
-        // aligned there, and is written by this thread only.
+        // SAFETY: `base` is the ring's page-aligned start; the tail lies in the reserved field of
+        // its first entry, is two-byte aligned there, and is written by this thread only.
         let tail = unsafe { &*BufRingEntry::tail(base).cast::<AtomicU16>() };
         tail.store(self.tail, Ordering::Release);
     }
@@ -271,8 +276,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours and whole. The ring that the kernel knows it by is dropped first (`net::ring::Ring` declares
-        // it before the pool).
+        // SAFETY: the mapping is ours and whole. The ring that the kernel knows it by is dropped
+        // first (`net::ring::Ring` declares it before the pool).
         unsafe {
             libc::munmap(self.start.as_ptr().cast(), self.len);
         }

@@ -1,4 +1,5 @@
-//! An eventfd that a task of a core waits for: how the engine's ring and other threads wake a core. Not here: what for.
+//! An eventfd that a task of a core waits for: how the engine's ring and other threads wake a core.
+//! Not here: what for.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -46,7 +47,8 @@ impl Event {
     pub async fn wait(&self) -> io::Result<()> {
         self.poll.readable(true).await?;
         let mut count = [0_u8; 8];
-        // SAFETY: reads at most 8 bytes into 8 bytes of ours. EAGAIN (already taken) is as good as a count.
+        // SAFETY: reads at most 8 bytes into 8 bytes of ours. EAGAIN (already taken) is as good as
+        // a count.
         unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
         Ok(())
     }

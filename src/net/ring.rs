@@ -1,5 +1,6 @@
-//! The tunnel engine's own ring beside monoio's: multishot receives out of pooled buffers, sends straight from them, sockets in the
-//! ring's registered files. A safe interface: whatever the caller does, the kernel only touches buffers that nobody else holds.
+//! The tunnel engine's own ring beside monoio's: multishot receives out of pooled buffers, sends
+//! straight from them, sockets in the ring's registered files. A safe interface: whatever the
+//! caller does, the kernel only touches buffers that nobody else holds.
 //!
 //! Not here: which operation when (`worker::engine`).
 
@@ -14,14 +15,17 @@ use super::event::{Event, Waker};
 
 /// Submission entries; a full queue is submitted early.
 const SQ_ENTRIES: u32 = 1024;
-/// Completion entries. The kernel keeps what does not fit, but at a cost: `docs/decisions/001-second-ring.md`.
+/// Completion entries. The kernel keeps what does not fit, but at a cost:
+/// `docs/decisions/001-second-ring.md`.
 const CQ_ENTRIES: u32 = 16 * 1024;
 const SMALL: Class = Class { stride: 4096, count: 8192, window: 512 };
 const LARGE: Class = Class { stride: 64 * 1024 + 64, count: 128, window: 32 };
 
-/// Names one operation: what it is, for which leg of which connection. Comes back with its completion.
+/// Names one operation: what it is, for which leg of which connection. Comes back with its
+/// completion.
 ///
-/// Layout: operation in bits 61..64, leg in bit 60, generation in bits 40..60, key in bits 16..40, buffer in bits 0..16.
+/// Layout: operation in bits 61..64, leg in bit 60, generation in bits 40..60, key in bits 16..40,
+/// buffer in bits 0..16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
     pub op: Op,
@@ -119,13 +123,15 @@ impl std::fmt::Debug for IoUringDebug {
 }
 
 impl Ring {
-    /// A ring on the calling thread, whose completions wake `event`, with a table of `files` registered files.
+    /// A ring on the calling thread, whose completions wake `event`, with a table of `files`
+    /// registered files.
     ///
     /// # Errors
     /// What the kernel refused: see `net::probe` for the likely cause.
     pub fn new(files: u32, event: &Event) -> io::Result<Ring> {
         let (ring, flags) = build()?;
-        // One lookup of the descriptor less per enter; kernels without it go on with the descriptor.
+        // One lookup of the descriptor less per enter; kernels without it go on with the
+        // descriptor.
         let _ = ring.submitter().register_ring_fd();
         ring.submitter().register_eventfd(event.as_raw_fd())?;
         ring.submitter().register_files_sparse(files)?;
@@ -133,8 +139,8 @@ impl Ring {
         pool.refill();
         for size in [Size::Small, Size::Large] {
             let (address, entries) = pool.ring(size);
-            // SAFETY: the ring memory is a page-aligned mapping of `entries` entries that `pool` keeps until after the ring is
-            // dropped.
+            // SAFETY: the ring memory is a page-aligned mapping of `entries` entries that `pool`
+            // keeps until after the ring is dropped.
             unsafe {
                 ring.submitter().register_buf_ring_with_flags(address, entries, size as u16, 0)?;
             }
@@ -152,7 +158,8 @@ impl Ring {
         &mut self.pool
     }
 
-    /// Moves two sockets out of the descriptor table into the registered files `slot` and `slot + 1`.
+    /// Moves two sockets out of the descriptor table into the registered files `slot` and `slot +
+    /// 1`.
     ///
     /// # Errors
     /// When the table has no such slots; the sockets are closed then.
@@ -175,7 +182,8 @@ impl Ring {
         self.push(entry.user_data(token.pack(0)));
     }
 
-    /// Sends `range` of the buffer. The ring keeps a share until the completion, so the caller may recycle its own.
+    /// Sends `range` of the buffer. The ring keeps a share until the completion, so the caller may
+    /// recycle its own.
     #[inline]
     pub fn send(&mut self, slot: u32, buffer: &Buffer, range: Range<usize>, token: Token) {
         let address = self.pool.address(buffer.id(), &range);
@@ -218,7 +226,8 @@ impl Ring {
         let ring = &mut self.ring.0;
         let pending = ring.submission().len() as u32;
         const GETEVENTS: u32 = 1;
-        // SAFETY: no signal mask and no argument are passed; all queued entries name memory that `pool` owns.
+        // SAFETY: no signal mask and no argument are passed; all queued entries name memory that
+        // `pool` owns.
         let entered =
             unsafe { ring.submitter().enter::<libc::sigset_t>(pending, 0, GETEVENTS, None) };
         if entered.is_err() {
@@ -227,7 +236,8 @@ impl Ring {
         }
     }
 
-    /// Takes what completed, at most as much as `into` has room for; the buffers belong to the caller now.
+    /// Takes what completed, at most as much as `into` has room for; the buffers belong to the
+    /// caller now.
     #[inline]
     pub fn reap(&mut self, into: &mut Vec<Completion>) {
         let room = into.capacity() - into.len();
@@ -245,14 +255,15 @@ impl Ring {
         to_enter || !self.ring.0.completion().is_empty()
     }
 
-    /// While the caller looks for itself, completions need not signal the event. Every signal would cost a poll, a read and a
-    /// turn of the loop that finds nothing.
+    /// While the caller looks for itself, completions need not signal the event. Every signal would
+    /// cost a poll, a read and a turn of the loop that finds nothing.
     #[inline]
     pub fn hush(&mut self) {
         self.ring.0.completion().disable_eventfd();
     }
 
-    /// Ends [`Ring::hush`]. What completed before this was not signalled: check [`Ring::has_work`] once more.
+    /// Ends [`Ring::hush`]. What completed before this was not signalled: check [`Ring::has_work`]
+    /// once more.
     #[inline]
     pub fn listen(&mut self) {
         self.ring.0.completion().enable_eventfd();
@@ -270,8 +281,8 @@ impl Ring {
 
     #[inline]
     fn push(&mut self, entry: squeue::Entry) {
-        // SAFETY: every entry built above names registered files, which the kernel checks, and buffers of `pool`, of which a share
-        // is kept until the completion.
+        // SAFETY: every entry built above names registered files, which the kernel checks, and
+        // buffers of `pool`, of which a share is kept until the completion.
         while unsafe { self.ring.0.submission().push(&entry) }.is_err() {
             self.enter();
         }

@@ -1,4 +1,5 @@
-//! Heartbeats (RFC 6455 5.5.2, 5.5.3) and every other deadline of a tunnel. Not here: the wheel that calls.
+//! Heartbeats (RFC 6455 5.5.2, 5.5.3) and every other deadline of a tunnel. Not here: the wheel
+//! that calls.
 
 use super::leg::{Leg, LegState, Mark};
 use super::{
@@ -11,8 +12,8 @@ use crate::snapshot::{HeartbeatMode, WebSocket};
 use crate::stats::Cause;
 
 impl Tunnel {
-    /// Does what is due at `now` and returns the tick at which to call again. Calling early is harmless; `received`
-    /// never makes an earlier call necessary, [`Tunnel::close`] does.
+    /// Does what is due at `now` and returns the tick at which to call again. Calling early is
+    /// harmless; `received` never makes an earlier call necessary, [`Tunnel::close`] does.
     pub fn timer(
         &mut self,
         now: Now,
@@ -34,7 +35,8 @@ impl Tunnel {
         self.next_deadline(now, websocket, io)
     }
 
-    /// Whether `pong`, a whole frame from `leg`, answers a Ping of ours; then it is taken out of the stream.
+    /// Whether `pong`, a whole frame from `leg`, answers a Ping of ours; then it is taken out of
+    /// the stream.
     pub(super) fn take_pong(
         &mut self,
         leg: Leg,
@@ -50,7 +52,8 @@ impl Tunnel {
         if payload[..4] != tag.to_be_bytes() {
             return false;
         }
-        // A late Pong to an earlier Ping is ours too, but says nothing about the round trip of the last.
+        // A late Pong to an earlier Ping is ours too, but says nothing about the round trip of the
+        // last.
         if payload == ping_payload(tag, state.ping_us) && state.take(Mark::PingOut) {
             state.rtt_us = u32::try_from(now.us - state.ping_us).unwrap_or(u32::MAX).max(1);
         }
@@ -100,8 +103,8 @@ impl Tunnel {
             if io.paused {
                 state.last_rx = now.tick;
             }
-            // Behind bytes that do not move a Ping would measure the queue; `stalled_write` watches those. During the peers'
-            // own close handshake nothing may be put in any more.
+            // Behind bytes that do not move a Ping would measure the queue; `stalled_write` watches
+            // those. During the peers' own close handshake nothing may be put in any more.
             let stuck = io
                 .stalled_since
                 .is_some_and(|since| reached(now.tick, since.wrapping_add(STUCK_TICKS)));
@@ -142,8 +145,8 @@ impl Tunnel {
         }
     }
 
-    /// The heartbeat in ticks, up to a tenth less so that tunnels opened together do not beat together. Less and not
-    /// more: a peer with the same idle timeout must not win the race.
+    /// The heartbeat in ticks, up to a tenth less so that tunnels opened together do not beat
+    /// together. Less and not more: a peer with the same idle timeout must not win the race.
     fn interval(&self, websocket: &WebSocket) -> u32 {
         let interval = ticks(websocket.heartbeat);
         interval - (u64::from(interval / 10) * u64::from(self.tag & 0xff) / 256) as u32
@@ -165,7 +168,8 @@ impl Tunnel {
             let beat = match pulse(state, websocket, self.interval(websocket)) {
                 Pulse::Unanswered { until: beat } | Pulse::Heard { ping_at: beat } => beat,
             };
-            // What was due just now and could not be done (a frame was in the way) is looked at again soon.
+            // What was due just now and could not be done (a frame was in the way) is looked at
+            // again soon.
             next = earlier(
                 next,
                 if reached(now.tick, beat) { now.tick.wrapping_add(10) } else { beat },

@@ -1,4 +1,5 @@
-//! How a tunnel ends: close handshakes (RFC 6455 7.1), half-close, resets. Not here: the sockets' own closing.
+//! How a tunnel ends: close handshakes (RFC 6455 7.1), half-close, resets. Not here: the sockets'
+//! own closing.
 
 use super::leg::{Leg, Mark};
 use super::{Action, Control, Now, Tunnel, reached, ticks};
@@ -46,8 +47,8 @@ impl CloseOrder {
         CloseOrder::fault(cause, leg, violation.close_code(), violation.reason())
     }
 
-    /// `code` to the leg at fault; to the other one 1001 when the client is, 1011 when the origin is. A dead peer is
-    /// nobody's fault but its own: both get 1001 (design 6).
+    /// `code` to the leg at fault; to the other one 1001 when the client is, 1011 when the origin
+    /// is. A dead peer is nobody's fault but its own: both get 1001 (design 6).
     fn fault(cause: Cause, leg: Leg, code: u16, reason: &str) -> CloseOrder {
         let other = match leg {
             Leg::Origin if cause != Cause::HeartbeatTimeout => close::INTERNAL,
@@ -64,8 +65,8 @@ pub enum Phase {
     Open,
     /// A Close passed between the peers, or one of ours is on its way.
     Closing,
-    /// Both directions are finished; the sockets may be closed once what is queued has left, and must be at
-    /// [`Tunnel::timer`]'s last deadline.
+    /// Both directions are finished; the sockets may be closed once what is queued has left, and
+    /// must be at [`Tunnel::timer`]'s last deadline.
     Done,
 }
 
@@ -106,8 +107,8 @@ impl Tunnel {
         self.ending.as_ref().and_then(|e| e.order.as_ref()).map_or("", |order| &order.reason)
     }
 
-    /// Ends the tunnel: a Close to each side at its next frame boundary, then FIN. Call [`Tunnel::timer`] at the
-    /// latest 1 s later. A second order changes nothing.
+    /// Ends the tunnel: a Close to each side at its next frame boundary, then FIN. Call
+    /// [`Tunnel::timer`] at the latest 1 s later. A second order changes nothing.
     pub fn close(&mut self, order: CloseOrder, now: Now, out: &mut Vec<Action>) {
         if self.ending.as_ref().is_some_and(|e| e.order.is_some() || e.stage != Stage::Handshake) {
             return;
@@ -129,7 +130,8 @@ impl Tunnel {
         self.settle(now, out);
     }
 
-    /// FIN from `leg`. Passed on once what is queued has left (RFC 9293 3.6: the other direction lives on).
+    /// FIN from `leg`. Passed on once what is queued has left (RFC 9293 3.6: the other direction
+    /// lives on).
     pub fn eof(&mut self, leg: Leg, now: Now, out: &mut Vec<Action>) {
         self.legs[leg as usize].set(Mark::Eof);
         let code = self.legs[leg as usize].close_code;
@@ -209,7 +211,8 @@ impl Tunnel {
         }
     }
 
-    /// The tick at which [`Tunnel::timer`] has to look at the ending again; `None` while it is open.
+    /// The tick at which [`Tunnel::timer`] has to look at the ending again; `None` while it is
+    /// open.
     pub fn end_deadline(&self) -> Option<u32> {
         self.ending.as_ref().map(|ending| ending.deadline)
     }

@@ -1,5 +1,6 @@
-//! What should happen next to an upgraded connection: heartbeats, close handshakes, and where a frame of the edge's own
-//! may be put in. Pure: bytes, time and chance come in as arguments, wishes come out as [`Action`]s.
+//! What should happen next to an upgraded connection: heartbeats, close handshakes, and where a
+//! frame of the edge's own may be put in. Pure: bytes, time and chance come in as arguments, wishes
+//! come out as [`Action`]s.
 //!
 //! ```text
 //!            received(Client, bytes)                       received(Origin, bytes)
@@ -8,7 +9,8 @@
 //!            Send(Ping | Close) only where the scanner that feeds this leg is at a frame boundary
 //! ```
 //!
-//! Not here: sockets, buffers, queues and timers (`worker::engine`); the byte rules of frames (`proto::ws`).
+//! Not here: sockets, buffers, queues and timers (`worker::engine`); the byte rules of frames
+//! (`proto::ws`).
 
 mod beat;
 mod ending;
@@ -112,13 +114,14 @@ impl Tunnel {
         }
     }
 
-    /// Bytes of `leg` that the last piece left to be judged: hand them in again in front of the next piece.
+    /// Bytes of `leg` that the last piece left to be judged: hand them in again in front of the
+    /// next piece.
     pub fn held(&self, leg: Leg) -> &[u8] {
         self.legs[leg as usize].held()
     }
 
-    /// Takes a piece received from `leg`, the held bytes in front. Actions are appended to `out`; answers how many
-    /// data messages ended in it.
+    /// Takes a piece received from `leg`, the held bytes in front. Actions are appended to `out`;
+    /// answers how many data messages ended in it.
     pub fn received(
         &mut self,
         leg: Leg,
@@ -250,8 +253,8 @@ impl Tunnel {
         out.push(Action::Forward(range));
     }
 
-    /// Puts in what waits for the leg that `from` feeds, if this is a frame boundary. Else, if something waits, the
-    /// bytes up to the next one: the caller must not go further at once.
+    /// Puts in what waits for the leg that `from` feeds, if this is a frame boundary. Else, if
+    /// something waits, the bytes up to the next one: the caller must not go further at once.
     fn cut_before_injection(&mut self, from: Leg, now: Now, out: &mut Vec<Action>) -> Option<u64> {
         let to = from.peer();
         let scanner = self.legs[from as usize].scanner;

@@ -1,4 +1,5 @@
-//! Tunnels under a virtual clock: scenarios, and the property that nothing of the edge's own ever falls inside a frame.
+//! Tunnels under a virtual clock: scenarios, and the property that nothing of the edge's own ever
+//! falls inside a frame.
 
 use std::time::Duration;
 
@@ -375,8 +376,8 @@ fn a_stalled_reader_ends_the_tunnel() {
 }
 
 proptest! {
-    /// Whatever the split, the moment of a Ping or of an order, every leg is sent whole frames: those of its peer in
-    /// order, and the edge's between them.
+    /// Whatever the split, the moment of a Ping or of an order, every leg is sent whole frames:
+    /// those of its peer in order, and the edge's between them.
     #[test]
     fn injected_frames_never_fall_inside_a_frame(
         sizes in prop::collection::vec(0..300_usize, 1..12),
@@ -385,7 +386,8 @@ proptest! {
         close_at in any::<prop::sample::Index>(),
         leg in prop_oneof![Just(Leg::Client), Just(Leg::Origin)],
     ) {
-        let sent: Vec<Vec<u8>> = sizes.iter().map(|&n| message(leg, 0x82, &vec![n as u8; n])).collect();
+        let sent: Vec<Vec<u8>> =
+            sizes.iter().map(|&n| message(leg, 0x82, &vec![n as u8; n])).collect();
         let stream = sent.concat();
         let mut cuts: Vec<usize> = cuts.iter().map(|c| c.index(stream.len())).collect();
         cuts.extend([0, stream.len()]);
@@ -401,13 +403,13 @@ proptest! {
             }
             sim.receive(leg, &stream[pair[0]..pair[1]]);
         }
-        // A frame that was still under way when the order's time was over is cut by the FIN; only then.
-        let cut_short = sim.fin[leg.peer() as usize] && frames(&sim.written[leg.peer() as usize]).is_none();
-        if cut_short {
-            let written = &sim.written[leg.peer() as usize];
+        // A frame that was still under way when the order's time was over is cut by the FIN; only
+        // then.
+        let written = &sim.written[leg.peer() as usize];
+        if sim.fin[leg.peer() as usize] && frames(written).is_none() {
             let whole = stream.starts_with(written);
             let pinged = ping_at <= close_at && !whole;
-            prop_assert!(whole || pinged, "only a prefix of the stream, and a Ping before the order");
+            prop_assert!(whole || pinged, "a prefix of the stream, and a Ping before the order");
             return Ok(());
         }
         let frames = sim.take_frames(leg.peer());

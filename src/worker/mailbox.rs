@@ -1,5 +1,5 @@
-//! A core's mailbox: commands from the control plane, taken between two batches of work. Not here: what they do
-//! (`worker::engine`).
+//! A core's mailbox: commands from the control plane, taken between two batches of work. Not here:
+//! what they do (`worker::engine`).
 
 use std::io;
 use std::sync::mpsc::{Receiver, sync_channel};

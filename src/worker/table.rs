@@ -1,6 +1,8 @@
-//! The tunnels of one core as plain data: a slab entry each, and the pieces queued towards their legs.
+//! The tunnels of one core as plain data: a slab entry each, and the pieces queued towards their
+//! legs.
 //!
-//! An idle tunnel is exactly one [`Entry`] and one timer: no buffer, no task, no future. Not here: what happens to them.
+//! An idle tunnel is exactly one [`Entry`] and one timer: no buffer, no task, no future. Not here:
+//! what happens to them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -83,7 +85,8 @@ pub enum Fin {
     Sent,
 }
 
-/// Whether a leg delivers so much at a time that large buffers pay: counts full small buffers up, small pieces down.
+/// Whether a leg delivers so much at a time that large buffers pay: counts full small buffers up,
+/// small pieces down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bulk(u8);
 
@@ -117,7 +120,8 @@ const NONE: u32 = u32::MAX;
 // === impl Table ===
 
 impl Table {
-    /// For `capacity` tunnels. The memory is reserved at once and touched as it is used, so entries never move.
+    /// For `capacity` tunnels. The memory is reserved at once and touched as it is used, so entries
+    /// never move.
     pub fn new(capacity: u32) -> Table {
         Table {
             entries: Slab::with_capacity(capacity as usize),
@@ -233,7 +237,8 @@ impl Io {
     }
 }
 
-/// design.md 1.3: at most 512 bytes of user memory for an idle ws connection, both legs, the timer (12) included.
+/// design.md 1.3: at most 512 bytes of user memory for an idle ws connection, both legs, the timer
+/// (12) included.
 pub const IDLE_BYTES: usize = size_of::<Entry>() + 8 + 12;
 const _: () = assert!(IDLE_BYTES <= 480);
 

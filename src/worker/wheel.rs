@@ -1,7 +1,8 @@
 //! The timer wheel of one core: one entry per connection, 12 bytes each, lazily re-armed.
 //!
-//! A connection is linked in the slot of its deadline. Later deadlines are not written here at all: when the slot comes up, the
-//! connection says what is due and when to come again. Only an earlier deadline moves the entry. Not here: what is due.
+//! A connection is linked in the slot of its deadline. Later deadlines are not written here at all:
+//! when the slot comes up, the connection says what is due and when to come again. Only an earlier
+//! deadline moves the entry. Not here: what is due.
 
 const SLOTS: usize = 1024;
 const NIL: u32 = u32::MAX;
@@ -140,7 +141,10 @@ mod tests {
         #[test]
         fn agrees_with_an_ordered_map(
             start in prop_oneof![Just(0_u32), Just(u32::MAX - 500)],
-            steps in prop::collection::vec((0..20_u32, 0..3000_u32, 0..40_u32, any::<bool>()), 1..200),
+            steps in prop::collection::vec(
+                (0..20_u32, 0..3000_u32, 0..40_u32, any::<bool>()),
+                1..200,
+            ),
         ) {
             let mut wheel = Wheel::new(20, start);
             let mut model = BTreeMap::new();
@@ -159,7 +163,8 @@ mod tests {
                 let mut due = vec![];
                 wheel.advance(start.wrapping_add(now), &mut due);
                 due.sort_unstable();
-                let expected: Vec<u32> = model.iter().filter(|(_, at)| **at <= now).map(|(k, _)| *k).collect();
+                let expected: Vec<u32> =
+                    model.iter().filter(|(_, at)| **at <= now).map(|(k, _)| *k).collect();
                 for key in &expected {
                     model.remove(key);
                 }

@@ -1,7 +1,8 @@
 //! Close codes (RFC 6455 7.4). Not here: the close handshake, which is `tunnel`.
 
-/// Whether `code` may stand in a Close frame: the registered codes that are not reserved for local use
-/// (RFC 6455 7.4.1; 1012 to 1014 are in the IANA registry), libraries' 3000s and applications' 4000s.
+/// Whether `code` may stand in a Close frame: the registered codes that are not reserved for local
+/// use (RFC 6455 7.4.1; 1012 to 1014 are in the IANA registry), libraries' 3000s and applications'
+/// 4000s.
 pub fn is_sendable(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }

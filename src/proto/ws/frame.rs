@@ -1,4 +1,5 @@
-//! One frame header (RFC 6455 5.2), read in place, and the control frames that the edge itself writes.
+//! One frame header (RFC 6455 5.2), read in place, and the control frames that the edge itself
+//! writes.
 
 use super::mask;
 use crate::limits::CONTROL_PAYLOAD_MAX;
@@ -119,8 +120,9 @@ impl Header {
 
 /// Writes a whole control frame to the start of `out` and returns its length.
 ///
-/// `mask` is the masking key towards an origin (RFC 6455 5.3), `None` towards a client. A payload longer than
-/// [`CONTROL_PAYLOAD_MAX`] is cut there (RFC 6455 5.5). `out` has room for [`CONTROL_BYTES_MAX`] bytes.
+/// `mask` is the masking key towards an origin (RFC 6455 5.3), `None` towards a client. A payload
+/// longer than [`CONTROL_PAYLOAD_MAX`] is cut there (RFC 6455 5.5). `out` has room for
+/// [`CONTROL_BYTES_MAX`] bytes.
 pub fn write_control(
     out: &mut [u8],
     opcode: Opcode,
@@ -145,7 +147,8 @@ pub fn write_control(
     end
 }
 
-/// Writes a Close frame (RFC 6455 5.5.1) with `code` and `reason`, cut at a character so that it fits.
+/// Writes a Close frame (RFC 6455 5.5.1) with `code` and `reason`, cut at a character so that it
+/// fits.
 pub fn write_close(out: &mut [u8], mask: Option<[u8; 4]>, code: u16, reason: &str) -> usize {
     debug_assert!(super::close::is_sendable(code), "{code} must not stand on the wire");
     let reason = &reason[..reason.floor_char_boundary(CONTROL_PAYLOAD_MAX - 2)];

@@ -1,4 +1,5 @@
-//! Masking of payload (RFC 6455 5.3). Only control frames that the edge reads or writes pass through here.
+//! Masking of payload (RFC 6455 5.3). Only control frames that the edge reads or writes pass
+//! through here.
 
 /// Masks or unmasks `payload`, which starts at the first payload byte of its frame.
 pub fn apply(key: [u8; 4], payload: &mut [u8]) {

@@ -1,10 +1,11 @@
-//! Follows the frames of one direction by their headers only: where may a foreign frame be put in, which control frames
-//! concern the edge, which rule is broken. Not here: what is done about it (`tunnel`).
+//! Follows the frames of one direction by their headers only: where may a foreign frame be put in,
+//! which control frames concern the edge, which rule is broken. Not here: what is done about it
+//! (`tunnel`).
 //!
-//! Bytes come in pieces of any size. A header that is not all there, a Close whose code is not all there and a Pong
-//! that could answer the edge's own Ping are *held*: the caller keeps those few bytes (at most
-//! [`HELD_BYTES_MAX`](crate::limits::HELD_BYTES_MAX)) and hands them in again in front of the next piece. So nothing
-//! of a frame leaves before its header was judged.
+//! Bytes come in pieces of any size. A header that is not all there, a Close whose code is not all
+//! there and a Pong that could answer the edge's own Ping are *held*: the caller keeps those few
+//! bytes (at most [`HELD_BYTES_MAX`](crate::limits::HELD_BYTES_MAX)) and hands them in again in
+//! front of the next piece. So nothing of a frame leaves before its header was judged.
 
 use super::close;
 use super::frame::{Header, HeaderError, Opcode};
@@ -115,8 +116,8 @@ impl Violation {
 }
 
 impl Scanner {
-    /// Whether a frame of another origin may stand here: between frames, be it inside a fragmented message
-    /// (RFC 6455 5.4 allows control frames there).
+    /// Whether a frame of another origin may stand here: between frames, be it inside a fragmented
+    /// message (RFC 6455 5.4 allows control frames there).
     #[inline]
     pub fn at_boundary(&self) -> bool {
         self.remaining == 0
@@ -129,8 +130,8 @@ impl Scanner {
 
     /// Judges `bytes`, which begin where the last call's `pass` ended, held bytes again included.
     ///
-    /// `own_pong`: stop at a Pong that has the size of the edge's own Ping. After any [`Stop`] but `End` and `Held`
-    /// call again with the rest (not after a violation).
+    /// `own_pong`: stop at a Pong that has the size of the edge's own Ping. After any [`Stop`] but
+    /// `End` and `Held` call again with the rest (not after a violation).
     #[inline]
     pub fn advance(&mut self, bytes: &[u8], rules: &Rules, own_pong: bool) -> Advance {
         let (mut at, mut messages) = (0, 0);
@@ -166,7 +167,8 @@ impl Scanner {
             match self.control_stop(&header, rest, rules, own_pong) {
                 Some(stop @ Stop::Close { .. }) => {
                     self.enter(&header);
-                    // The header goes with the next advance's `pass`; `remaining` must cover it too.
+                    // The header goes with the next advance's `pass`; `remaining` must cover it
+                    // too.
                     self.remaining += header.size as u64;
                     break stop;
                 }
@@ -209,8 +211,8 @@ impl Scanner {
         }
     }
 
-    /// Judges a header of which bytes are missing by its first two, so that garbage is not waited for and the verdict
-    /// does not depend on how the bytes were split.
+    /// Judges a header of which bytes are missing by its first two, so that garbage is not waited
+    /// for and the verdict does not depend on how the bytes were split.
     fn judge_start(&self, rest: &[u8], rules: &Rules) -> Result<(), Violation> {
         let (true, &[first, ref more @ ..]) = (rules.strict, rest) else { return Ok(()) };
         let opcode = Opcode::from_bits(first & 0x0f);

@@ -1,6 +1,8 @@
-//! How a tunnel leaves the engine: accounted for, its operations cancelled, its sockets closed, its key freed, in that order.
+//! How a tunnel leaves the engine: accounted for, its operations cancelled, its sockets closed, its
+//! key freed, in that order.
 //!
-//! A key is used again only after the kernel has completed every operation that names it. Not here: close handshakes (`tunnel`).
+//! A key is used again only after the kernel has completed every operation that names it. Not here:
+//! close handshakes (`tunnel`).
 
 use super::{State, interval_ticks, slot};
 use crate::limits::{BUFFER_PRESSURE_SHARE, OVERLOAD_STALL};
@@ -13,7 +15,8 @@ use crate::worker::log::wall_us;
 use crate::worker::table::{Life, Receiving};
 
 impl State {
-    /// After anything happened to a tunnel: keeps its deadline while it ends, and ends it when it is done.
+    /// After anything happened to a tunnel: keeps its deadline while it ends, and ends it when it
+    /// is done.
     #[inline]
     pub(super) fn follow_ending(&mut self, key: u32) {
         let Some(entry) = self.table.entry(key) else { return };
@@ -28,7 +31,8 @@ impl State {
         }
     }
 
-    /// The time of a finished tunnel is over. One that ended in order may still flush towards a reader that reads.
+    /// The time of a finished tunnel is over. One that ended in order may still flush towards a
+    /// reader that reads.
     pub(super) fn end_or_flush(&mut self, key: u32) {
         let now = self.now.tick;
         let Some(entry) = self.table.entry(key) else { return };
@@ -140,7 +144,8 @@ impl State {
         }
     }
 
-    /// When the pool runs low, the tunnels whose readers stood still for longest give their buffers back.
+    /// When the pool runs low, the tunnels whose readers stood still for longest give their buffers
+    /// back.
     pub(super) fn relieve_pressure(&mut self) {
         let (used, total) = self.ring.pool().usage();
         let needed = (used + total / BUFFER_PRESSURE_SHARE).saturating_sub(total);

@@ -1,4 +1,5 @@
-//! The way of bytes: receive, judge, queue, send; and back-pressure, by not receiving. Not here: what bytes mean.
+//! The way of bytes: receive, judge, queue, send; and back-pressure, by not receiving. Not here:
+//! what bytes mean.
 
 use super::{State, interval_ticks, slot};
 use crate::limits::{BUFFER_HEADROOM, QUEUED_BUFFERS_MAX};
@@ -95,7 +96,8 @@ impl State {
         self.ring.pool().recycle(buffer);
     }
 
-    /// Does what the tunnel wished; `piece` is what it was handed: from which leg, in which buffer, from where on.
+    /// Does what the tunnel wished; `piece` is what it was handed: from which leg, in which buffer,
+    /// from where on.
     #[inline]
     pub(super) fn apply(&mut self, key: u32, piece: Option<(Leg, &Buffer, usize)>) {
         let mut actions = std::mem::take(&mut self.actions);
@@ -130,7 +132,8 @@ impl State {
     fn queue_control(&mut self, key: u32, to: Leg, frame: Control) {
         let mask = (to == Leg::Origin).then(|| self.rng.random());
         let Some(buffer) = self.ring.pool().take() else {
-            // A lost Ping looks like a silent peer and a lost Close like a vanished edge: both end in order.
+            // A lost Ping looks like a silent peer and a lost Close like a vanished edge: both end
+            // in order.
             self.stats.cores()[self.core].core.buffer_shortages.add(1);
             return;
         };
@@ -233,7 +236,8 @@ impl State {
         if entry.life != Life::Open || io.receive != Receiving::Idle {
             return;
         }
-        // One large buffer at a time: the next is asked for when the last has left, so a slow reader holds one.
+        // One large buffer at a time: the next is asked for when the last has left, so a slow
+        // reader holds one.
         let how = match io.bulk.is_on() {
             true if queued > 0 => return,
             true if large_left => Receive::Once(Size::Large),

@@ -1,11 +1,13 @@
-//! The tunnel engine of one core: takes over both sockets after a verified 101 and drives every tunnel from one ring.
+//! The tunnel engine of one core: takes over both sockets after a verified 101 and drives every
+//! tunnel from one ring.
 //!
 //! ```text
-//!   completion ──► flow (which tunnel, which buffer) ──► tunnel (what do these bytes mean) ──► submission
+//!   completion ──► flow (which tunnel?) ──► tunnel (what do the bytes mean?) ──► submission
 //! ```
 //!
-//! One way, in that order; no task, no future and no allocation per message. Here: the handle, adoption and the loop.
-//! Not here: the way of bytes ([`flow`]), ends ([`end`]), orders of the control plane ([`orders`]).
+//! One way, in that order; no task, no future and no allocation per message. Here: the handle,
+//! adoption and the loop. Not here: the way of bytes ([`flow`]), ends ([`end`]), orders of the
+//! control plane ([`orders`]).
 
 mod end;
 mod flow;
@@ -36,7 +38,8 @@ use crate::snapshot::{Command, Domain, Endpoint, Snapshot};
 use crate::stats::{Admitted, ConnId, Stats};
 use crate::tunnel::{Action, Leg, Now, TICK_MS, Tunnel};
 
-/// Everything a verified 101 leaves behind. Both sockets are idle: no operation in flight, nothing more to write.
+/// Everything a verified 101 leaves behind. Both sockets are idle: no operation in flight, nothing
+/// more to write.
 #[derive(Debug)]
 pub struct Upgraded {
     pub client: OwnedFd,
@@ -53,7 +56,8 @@ pub struct Upgraded {
     pub reserved_bits: u8,
 }
 
-/// Why the engine did not take a tunnel; its sockets are closed then and the admission is given back.
+/// Why the engine did not take a tunnel; its sockets are closed then and the admission is given
+/// back.
 #[derive(Debug)]
 pub enum AdoptError {
     /// Every slot of the registered files is taken.
@@ -226,7 +230,8 @@ impl State {
             .entry(token.key)
             .is_some_and(|entry| entry.generation & Token::GENERATION_MASK == token.generation);
         if !known {
-            // Every operation of a tunnel completes before its key is free, so this is a cancel of long ago at most.
+            // Every operation of a tunnel completes before its key is free, so this is a cancel of
+            // long ago at most.
             if let Some(buffer) = completion.buffer {
                 self.ring.pool().recycle(buffer);
             }

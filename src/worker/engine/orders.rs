@@ -1,4 +1,5 @@
-//! Orders of the control plane: list, close at a pace, drain. Not here: how they reach the core (`worker::mailbox`).
+//! Orders of the control plane: list, close at a pace, drain. Not here: how they reach the core
+//! (`worker::mailbox`).
 
 use std::collections::VecDeque;
 use std::time::Duration;

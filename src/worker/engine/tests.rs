@@ -1,5 +1,5 @@
-//! The engine between real sockets on loopback: bytes arrive whatever their number and split, slow readers hold little, ends are
-//! clean.
+//! The engine between real sockets on loopback: bytes arrive whatever their number and split, slow
+//! readers hold little, ends are clean.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -191,7 +191,8 @@ fn websocket() -> WebSocket {
     }
 }
 
-/// A frame header of a binary message of `n` bytes; a client's mask is zero, so payload is what it is.
+/// A frame header of a binary message of `n` bytes; a client's mask is zero, so payload is what it
+/// is.
 fn header(n: usize, masked: bool) -> Vec<u8> {
     let bit = if masked { 0x80 } else { 0 };
     let mut out = vec![0x82, bit | 127];
@@ -277,7 +278,8 @@ fn every_split_of_a_header_arrives_unchanged() {
     let up = message(&pattern(300), true);
     for cut in 1..20 {
         client.write_all(&up[..cut]).unwrap();
-        // The listing goes through the core's loop, so the first part was most likely taken by itself.
+        // The listing goes through the core's loop, so the first part was most likely taken by
+        // itself.
         core.wake();
         client.write_all(&up[cut..]).unwrap();
         expect(&mut origin, &up);
@@ -297,7 +299,8 @@ fn a_long_message_streams_through_a_slow_reader_with_few_buffers() {
             client_writer.write_all(&chunk).unwrap();
         }
     });
-    // Until the reader starts, the peer's socket buffers and a few pooled ones fill, and then nothing moves.
+    // Until the reader starts, the peer's socket buffers and a few pooled ones fill, and then
+    // nothing moves.
     std::thread::sleep(Duration::from_millis(300));
     let used = core.stats.cores()[0].core.buffers_used.value();
     assert!(used <= 40, "{used} buffers for one slow reader");
@@ -384,7 +387,8 @@ fn a_ping_under_load_stands_between_frames() {
     let core = Core::start();
     let (client, mut origin) =
         core.tunnel(&domain(WebSocket { heartbeat: Duration::from_secs(1), ..websocket() }));
-    // The origin only sends; its own silence as a receiver makes no difference, the client's silence is what is pinged.
+    // The origin only sends; its own silence as a receiver makes no difference, the client's
+    // silence is what is pinged.
     let mut reader = client.try_clone().unwrap();
     let sender = std::thread::spawn(move || {
         let down = message(&pattern(100_000), false);
