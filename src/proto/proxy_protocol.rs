@@ -1,5 +1,5 @@
-//! PROXY protocol v1 and v2: who connected to the proxy before us, and telling the origin who connected to us.
-//! Not here: whom to believe (`snapshot::Http::trusted_proxies`).
+//! PROXY protocol v1 and v2: who connected to the proxy before us, and telling the origin who
+//! connected to us. Not here: whom to believe (`snapshot::Http::trusted_proxies`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -42,8 +42,8 @@ impl std::fmt::Display for ProxyError {
 
 impl std::error::Error for ProxyError {}
 
-/// `buf`: all bytes since the connection began. Nothing of what they are is guessed: a connection that does not begin with
-/// an accepted header is refused.
+/// `buf`: all bytes since the connection began. Nothing of what they are is guessed: a connection
+/// that does not begin with an accepted header is refused.
 pub fn decode(buf: &[u8], accepted: Accepted) -> Result<Decoded, ProxyError> {
     let may_be = |start: &[u8]| buf.iter().zip(start).all(|(a, b)| a == b);
     if accepted != Accepted::V1 && may_be(V2_SIGNATURE) {
@@ -55,12 +55,14 @@ pub fn decode(buf: &[u8], accepted: Accepted) -> Result<Decoded, ProxyError> {
     Err(ProxyError("the connection does not begin with a PROXY header of an accepted version"))
 }
 
-/// The line for a connection from `source` to `destination`; of mixed families, IPv4 is written as mapped IPv6.
+/// The line for a connection from `source` to `destination`; of mixed families, IPv4 is written as
+/// mapped IPv6.
 pub fn write_v1(out: &mut Vec<u8>, source: SocketAddr, destination: SocketAddr) {
     let (from, to) = (source.port(), destination.port());
     let line = match one_family(source, destination) {
         Family::V4(a, b) => format!("PROXY TCP4 {a} {b} {from} {to}\r\n"),
-        // Not as `Display` writes mapped addresses: half of the parsers do not know the dotted form.
+        // Not as `Display` writes mapped addresses: half of the parsers do not know the dotted
+        // form.
         Family::V6(a, b) => format!("PROXY TCP6 {} {} {from} {to}\r\n", Hex(a), Hex(b)),
     };
     out.extend_from_slice(line.as_bytes());

@@ -1,5 +1,5 @@
-//! The chunked transfer coding (RFC 9112 7.1): an incremental decoder that never copies body bytes, and the encoder's
-//! framing.
+//! The chunked transfer coding (RFC 9112 7.1): an incremental decoder that never copies body bytes,
+//! and the encoder's framing.
 
 use std::ops::Range;
 
@@ -8,8 +8,8 @@ use super::head::{self, HeadError, HeadErrorKind, bad, error};
 use super::{fields, rewrite};
 use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
 
-/// Walks over a chunked body. Every byte given is consumed by the step that is returned for it, so the caller never keeps
-/// a rest: it reads into a fresh buffer each time.
+/// Walks over a chunked body. Every byte given is consumed by the step that is returned for it, so
+/// the caller never keeps a rest: it reads into a fresh buffer each time.
 #[derive(Debug)]
 pub struct Decoder {
     at: At,
@@ -17,7 +17,8 @@ pub struct Decoder {
     left: u64,
     /// Bytes of the current chunk-size line.
     line: usize,
-    /// The trailer section as it came, then what may be passed on of it. Allocates only when there is one.
+    /// The trailer section as it came, then what may be passed on of it. Allocates only when there
+    /// is one.
     trailers: Vec<u8>,
 }
 
@@ -91,8 +92,8 @@ impl Decoder {
         Ok(Step::More)
     }
 
-    /// After [`Step::End`]: the trailer section to pass on, without the fields that RFC 9110 6.5.1 forbids there; each line
-    /// with its CRLF, without the final empty line. Mostly empty.
+    /// After [`Step::End`]: the trailer section to pass on, without the fields that RFC 9110 6.5.1
+    /// forbids there; each line with its CRLF, without the final empty line. Mostly empty.
     pub fn trailers(&self) -> &[u8] {
         &self.trailers
     }
@@ -115,8 +116,9 @@ impl Decoder {
         }
     }
 
-    /// RFC 9112 7.1: chunk-size [ chunk-ext ] CRLF. The white space that 7.1.1 calls bad is refused where it stands before
-    /// an extension: some take it for the end of the number, some for part of it.
+    /// RFC 9112 7.1: chunk-size [ chunk-ext ] CRLF. The white space that 7.1.1 calls bad is refused
+    /// where it stands before an extension: some take it for the end of the number, some for part
+    /// of it.
     fn behind_size_line(&mut self, byte: u8) -> Result<At, HeadError> {
         const EXTENSION: HeadError = bad("a chunk extension is malformed");
         self.line += 1;
@@ -202,7 +204,8 @@ pub fn write_chunk_head(out: &mut Vec<u8>, len: usize) {
 
 pub const CHUNK_END: &[u8] = b"\r\n";
 
-/// Writes the end of the body: last chunk, `trailers` (from [`Decoder::trailers`] or empty), empty line.
+/// Writes the end of the body: last chunk, `trailers` (from [`Decoder::trailers`] or empty), empty
+/// line.
 pub fn write_end(out: &mut Vec<u8>, trailers: &[u8]) {
     out.extend_from_slice(b"0\r\n");
     out.extend_from_slice(trailers);

@@ -1,4 +1,5 @@
-//! Which fields pass, by name. One table per direction, so that no rule about a name stands anywhere else.
+//! Which fields pass, by name. One table per direction, so that no rule about a name stands
+//! anywhere else.
 
 use super::head::{Field, list};
 use super::rewrite::Peer;
@@ -53,16 +54,18 @@ pub(super) fn is_copied(name: &str, direction: Direction) -> bool {
     }
 }
 
-/// RFC 9110 7.6.1: Connection nominates this field, so it ends here. Nominations do not reach what every recipient needs:
-/// otherwise a client could make the edge drop what it, or a proxy before it, says about the client.
+/// RFC 9110 7.6.1: Connection nominates this field, so it ends here. Nominations do not reach what
+/// every recipient needs: otherwise a client could make the edge drop what it, or a proxy before
+/// it, says about the client.
 pub(super) fn is_nominated(name: &str, all: &[Field<'_>]) -> bool {
     let nominated =
         list(all, "connection").any(|option| option.eq_ignore_ascii_case(name.as_bytes()));
     nominated && !is_for_every_recipient(name)
 }
 
-/// Whether a trailer field of this name is passed on: RFC 9110 6.5.1 forbids what frames, routes, authenticates, modifies
-/// the request or controls the answer, because it would be merged into a head that was already acted upon.
+/// Whether a trailer field of this name is passed on: RFC 9110 6.5.1 forbids what frames, routes,
+/// authenticates, modifies the request or controls the answer, because it would be merged into a
+/// head that was already acted upon.
 pub(super) fn may_trail(name: &str) -> bool {
     let mut buffer = [0; NAME_MAX];
     let Some(lower) = lower(name, &mut buffer, |b| b) else { return true };
@@ -130,8 +133,9 @@ fn class_of_lower(lower: &[u8]) -> Class {
     }
 }
 
-/// A name that becomes one of ours where an application server maps every other byte to `_`, as CGI and its heirs do:
-/// `X_Forwarded_For` would arrive beside the edge's own X-Forwarded-For. Other names with `_` are left alone.
+/// A name that becomes one of ours where an application server maps every other byte to `_`, as CGI
+/// and its heirs do: `X_Forwarded_For` would arrive beside the edge's own X-Forwarded-For. Other
+/// names with `_` are left alone.
 fn is_alias(name: &str) -> bool {
     let mut buffer = [0; NAME_MAX];
     let hyphens = |b: u8| if b.is_ascii_alphanumeric() { b } else { b'-' };

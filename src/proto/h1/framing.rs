@@ -22,8 +22,8 @@ pub enum AnswerTo {
     Other,
 }
 
-/// RFC 9112 6.3 for requests. Both headers together are an error (6.1 only allows it to be one), so there is no order of
-/// precedence to get wrong.
+/// RFC 9112 6.3 for requests. Both headers together are an error (6.1 only allows it to be one), so
+/// there is no order of precedence to get wrong.
 pub(super) fn request_body(
     version: Version,
     fields: &[Field<'_>],
@@ -51,8 +51,8 @@ pub(super) fn response_body(
         return Err(BOTH);
     }
     if status < 200 || status == 204 {
-        // RFC 9110 8.6 and RFC 9112 6.1 forbid both here. `Content-Length: 0` says what is true anyway, and enough servers
-        // send it with a 204 that it is dropped instead.
+        // RFC 9110 8.6 and RFC 9112 6.1 forbid both here. `Content-Length: 0` says what is true
+        // anyway, and enough servers send it with a 204 that it is dropped instead.
         return match (coding, len) {
             (None, None | Some(0)) => Ok(BodyLength::None),
             _ => Err(bad("an answer that has no body announces one")),
@@ -88,7 +88,8 @@ fn transfer_coding(version: Version, fields: &[Field<'_>]) -> Result<Option<Chun
     Ok(Some(Chunked))
 }
 
-/// RFC 9110 8.6: one number. Repeated ones are refused even when they are equal (RFC 9112 6.3 rule 5 allows either).
+/// RFC 9110 8.6: one number. Repeated ones are refused even when they are equal (RFC 9112 6.3 rule
+/// 5 allows either).
 pub(super) fn content_length(fields: &[Field<'_>]) -> Result<Option<u64>, HeadError> {
     let mut lengths = values(fields, "content-length");
     let Some(text) = lengths.next() else { return Ok(None) };
@@ -107,5 +108,6 @@ pub(super) fn content_length(fields: &[Field<'_>]) -> Result<Option<u64>, HeadEr
     }
 }
 
-/// Largest body or chunk that is believed: above it, the signed 64-bit numbers of other parsers overflow.
+/// Largest body or chunk that is believed: above it, the signed 64-bit numbers of other parsers
+/// overflow.
 pub(super) const LENGTH_MAX: u64 = i64::MAX as u64;

@@ -7,7 +7,8 @@ use crate::limits::{
     CONNECTION_OPTIONS_MAX, HEAD_BYTES_MAX, HEADERS_MAX, LEADING_CRLF_MAX, TARGET_BYTES_MAX,
 };
 
-/// One field line: `name` is a token as it was sent, `value` has no surrounding white space, no control byte but HTAB.
+/// One field line: `name` is a token as it was sent, `value` has no surrounding white space, no
+/// control byte but HTAB.
 pub type Field<'a> = httparse::Header<'a>;
 
 /// Why a head, a body or an upgrade cannot be served. For an origin's answer every kind means 502.
@@ -44,8 +45,9 @@ pub enum HeadErrorKind {
     Version,
 }
 
-/// Finds the end of a head, and refuses on the way what no head may contain: bare CR or LF, control bytes. Remembers how
-/// far it looked, so that a head that comes byte by byte costs linear time. One scanner per head.
+/// Finds the end of a head, and refuses on the way what no head may contain: bare CR or LF, control
+/// bytes. Remembers how far it looked, so that a head that comes byte by byte costs linear time.
+/// One scanner per head.
 #[derive(Clone, Debug)]
 pub struct HeadScanner {
     looked: usize,
@@ -86,9 +88,10 @@ impl HeadScanner {
         HeadScanner { looked: 0, empty_lines, at: At::LineStart, first_line: FirstLine::Awaited }
     }
 
-    /// `buf`: all bytes since the head began; the same bytes as at the last call, and perhaps more behind them.
-    /// `Some(end)`: `buf[..end]` is what [`parse_request`] or [`parse_response`] want, the rest belongs to the body, the
-    /// tunnel or the next message. Not to be called again after that, or after an error.
+    /// `buf`: all bytes since the head began; the same bytes as at the last call, and perhaps more
+    /// behind them. `Some(end)`: `buf[..end]` is what [`parse_request`] or [`parse_response`] want,
+    /// the rest belongs to the body, the tunnel or the next message. Not to be called again after
+    /// that, or after an error.
     pub fn find(&mut self, buf: &[u8]) -> Result<Option<usize>, HeadError> {
         let within = buf.len().min(HEAD_BYTES_MAX);
         while self.looked < within {
@@ -105,7 +108,8 @@ impl HeadScanner {
         }
     }
 
-    /// No byte of a message has come: silence now is an idle connection, not a slow head. Empty lines do not count.
+    /// No byte of a message has come: silence now is an idle connection, not a slow head. Empty
+    /// lines do not count.
     pub fn is_idle(&self) -> bool {
         self.first_line == FirstLine::Awaited
     }
@@ -127,7 +131,8 @@ impl HeadScanner {
             (At::LineCr | At::EmptyLineCr, _) => return Err(bad("a CR without LF in the head")),
             (At::LineStart, b'\r') => At::EmptyLineCr,
             (At::Line, b'\r') => At::LineCr,
-            // RFC 9112 2.2 lets a recipient take a bare LF as a line end; two parsers on one path then disagree.
+            // RFC 9112 2.2 lets a recipient take a bare LF as a line end; two parsers on one path
+            // then disagree.
             (_, b'\n') => return Err(bad("a line in the head ends in LF without CR")),
             // RFC 9110 5.5: CTL but HTAB is invalid.
             (_, 0..=8 | 11..=31 | 127) => return Err(bad("a control byte in the head")),
@@ -143,7 +148,7 @@ impl HeadScanner {
 }
 
 fn explain_tls(e: HeadError, buf: &[u8]) -> HeadError {
-    let tls = buf.starts_with(&[0x16, 0x03]);
+    let tls = buf.first() == Some(&0x16);
     if tls { bad("a TLS handshake where plain HTTP is spoken") } else { e }
 }
 
@@ -167,7 +172,8 @@ impl<'a> RequestHead<'a> {
         self.method == "HEAD"
     }
 
-    /// RFC 9110 9.2.2: may be sent again on a fresh connection when a pooled one turns out to be stale.
+    /// RFC 9110 9.2.2: may be sent again on a fresh connection when a pooled one turns out to be
+    /// stale.
     pub fn is_idempotent(&self) -> bool {
         matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
     }
@@ -243,7 +249,8 @@ pub fn parse_request(head: &[u8], scheme: Scheme) -> Result<RequestHead<'_>, Hea
         return Err(bad("no request line"));
     };
     let (version, fields) = (Version::of(minor), parsed.headers.to_vec());
-    // RFC 9110 9.3.6, 9.3.8: a tunnel to anywhere, and an echo of credentials. PRI begins HTTP/2 (RFC 9113 3.4).
+    // RFC 9110 9.3.6, 9.3.8: a tunnel to anywhere, and an echo of credentials. PRI begins HTTP/2
+    // (RFC 9113 3.4).
     if ["CONNECT", "TRACE", "PRI"].iter().any(|m| m.eq_ignore_ascii_case(method)) {
         return Err(error(HeadErrorKind::Method, "the method is not served here"));
     }
@@ -267,8 +274,8 @@ pub fn parse_request(head: &[u8], scheme: Scheme) -> Result<RequestHead<'_>, Hea
     })
 }
 
-/// `head`: exactly what [`HeadScanner::find`] delimited. A 101 is accepted only when `to` asked for one, and then still
-/// wants [`super::upgrade::verify_answer`].
+/// `head`: exactly what [`HeadScanner::find`] delimited. A 101 is accepted only when `to` asked for
+/// one, and then still wants [`super::upgrade::verify_answer`].
 pub fn parse_response(head: &[u8], to: AnswerTo) -> Result<ResponseHead<'_>, HeadError> {
     is_one_head(head, HeadScanner::response())?;
     let mut lines = [httparse::EMPTY_HEADER; HEADERS_MAX];
@@ -300,7 +307,8 @@ pub fn parse_response(head: &[u8], to: AnswerTo) -> Result<ResponseHead<'_>, Hea
     Ok(ResponseHead { version, status, reason, body, persistence, fields })
 }
 
-/// The fields of a trailer section: `section` is its lines, each with CRLF, and the final empty line.
+/// The fields of a trailer section: `section` is its lines, each with CRLF, and the final empty
+/// line.
 pub(super) fn parse_trailers(section: &[u8]) -> Result<Vec<Field<'_>>, HeadError> {
     let mut lines = [httparse::EMPTY_HEADER; HEADERS_MAX];
     match httparse::parse_headers(section, &mut lines) {
@@ -312,8 +320,8 @@ pub(super) fn parse_trailers(section: &[u8]) -> Result<Vec<Field<'_>>, HeadError
     }
 }
 
-/// httparse takes a bare LF for a line end, and empty lines without number: the scanner is what forbids both, so no head
-/// is parsed that it has not seen to the end.
+/// httparse takes a bare LF for a line end, and empty lines without number: the scanner is what
+/// forbids both, so no head is parsed that it has not seen to the end.
 fn is_one_head(head: &[u8], mut scanner: HeadScanner) -> Result<(), HeadError> {
     match scanner.find(head)? {
         Some(end) if end == head.len() => Ok(()),
@@ -325,13 +333,11 @@ fn is_one_head(head: &[u8], mut scanner: HeadScanner) -> Result<(), HeadError> {
 fn request_error(e: httparse::Error, head: &[u8]) -> HeadError {
     let line = head.split(|b| *b == b'\r' || *b == b'\n').find(|line| !line.is_empty());
     let mut words = line.unwrap_or_default().split(|b| *b == b' ');
+    let version = words.nth(2).filter(|_| words.next().is_none());
     match e {
         // RFC 9110 15.6.6: a version that exists, only not here.
-        httparse::Error::Version if words.next_back().is_some_and(is_http_version) => {
+        httparse::Error::Version if version.is_some_and(is_http_version) => {
             error(HeadErrorKind::Version, "the version is not HTTP/1.0 or HTTP/1.1")
-        }
-        httparse::Error::Token if words.next().is_some_and(|m| !m.iter().all(is_token_byte)) => {
-            error(HeadErrorKind::Method, "the method is not a token")
         }
         e => line_error(e, "the request line is malformed"),
     }
@@ -342,7 +348,8 @@ fn line_error(e: httparse::Error, first_line: &'static str) -> HeadError {
         httparse::Error::TooManyHeaders => {
             error(HeadErrorKind::TooLarge, "the head has too many fields")
         }
-        // RFC 9112 5.1, 5.2: white space around a name, an empty name, a line that begins with white space.
+        // RFC 9112 5.1, 5.2: white space around a name, an empty name, a line that begins with
+        // white space.
         httparse::Error::HeaderName => {
             bad("a field name is not a token right before its colon, or a line is folded")
         }
@@ -366,7 +373,8 @@ pub(super) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(is_token_byte)
 }
 
-/// RFC 9112 3.2: exactly one valid Host, which agrees with the authority of an absolute-form target.
+/// RFC 9112 3.2: exactly one valid Host, which agrees with the authority of an absolute-form
+/// target.
 fn request_host<'a>(
     fields: &[Field<'a>],
     version: Version,
@@ -445,8 +453,8 @@ pub fn values<'a, 'f>(
     fields.iter().filter(move |f| f.name.eq_ignore_ascii_case(name)).map(|f| f.value)
 }
 
-/// The elements of a comma-separated list of tokens, over all fields of one name; empty ones are skipped (RFC 9110
-/// 5.6.1).
+/// The elements of a comma-separated list of tokens, over all fields of one name; empty ones are
+/// skipped (RFC 9110 5.6.1).
 pub(super) fn list<'a, 'f>(
     fields: &'f [Field<'a>],
     name: &'f str,

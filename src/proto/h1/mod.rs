@@ -1,8 +1,9 @@
 //! HTTP/1.1 heads, framing and rewriting (RFC 9110, RFC 9112).
 //!
-//! How a worker uses it: [`HeadScanner`] finds the end of a head in what has been read so far, [`parse_request`] or
-//! [`parse_response`] turn it into a value that cannot be wrong, [`rewrite`] writes what the other side gets, and
-//! [`chunked`] walks over a chunked body in place. Not here: reading, writing, deadlines, choosing a domain.
+//! How a worker uses it: [`HeadScanner`] finds the end of a head in what has been read so far,
+//! [`parse_request`] or [`parse_response`] turn it into a value that cannot be wrong, [`rewrite`]
+//! writes what the other side gets, and [`chunked`] walks over a chunked body in place. Not here:
+//! reading, writing, deadlines, choosing a domain.
 
 pub mod chunked;
 mod fields;

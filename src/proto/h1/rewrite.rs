@@ -1,7 +1,9 @@
-//! What the other side gets: heads rewritten for the origin and for the client, and the edge's own answers.
+//! What the other side gets: heads rewritten for the origin and for the client, and the edge's own
+//! answers.
 //!
-//! Nothing is passed on unread: framing is written anew from the parsed [`BodyLength`], hop-by-hop fields and what
-//! Connection nominates end here (RFC 9110 7.6.1), and what the edge says about the client replaces what the client says.
+//! Nothing is passed on unread: framing is written anew from the parsed [`BodyLength`], hop-by-hop
+//! fields and what Connection nominates end here (RFC 9110 7.6.1), and what the edge says about the
+//! client replaces what the client says.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -43,14 +45,15 @@ pub enum Peer {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForwardUpgrade {
-    /// `Upgrade` and `Connection: Upgrade` go to the origin if the request is [`Upgrade::WebSocket`].
+    /// `Upgrade` and `Connection: Upgrade` go to the origin if the request is
+    /// [`Upgrade::WebSocket`].
     Yes,
     /// Plain HTTP, whatever the request asked for: Upgrade and Sec-WebSocket-* are stripped.
     No,
 }
 
-/// The id of a request: the one that a trusted peer brought, if it is 1 to 128 bytes of printable ASCII, else `fresh` in
-/// 32 hexadecimal digits.
+/// The id of a request: the one that a trusted peer brought, if it is 1 to 128 bytes of printable
+/// ASCII, else `fresh` in 32 hexadecimal digits.
 pub fn request_id(head: &RequestHead<'_>, peer: Peer, fresh: u128) -> String {
     let mut brought = values(&head.fields, "x-request-id");
     match (peer, brought.next(), brought.next()) {
@@ -63,8 +66,9 @@ pub fn request_id(head: &RequestHead<'_>, peer: Peer, fresh: u128) -> String {
     }
 }
 
-/// Writes the request head for the origin, always as HTTP/1.1 and keep-alive. The body follows with the framing of
-/// `head.body`: as it is, or as chunks written anew. Returns what the answer is to be parsed for.
+/// Writes the request head for the origin, always as HTTP/1.1 and keep-alive. The body follows with
+/// the framing of `head.body`: as it is, or as chunks written anew. Returns what the answer is to
+/// be parsed for.
 pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_>, edge: &ToOrigin<'_>) -> AnswerTo {
     let upgrade =
         edge.websocket == ForwardUpgrade::Yes && matches!(head.upgrade, Upgrade::WebSocket { .. });
@@ -108,7 +112,8 @@ pub struct ToClient<'a> {
     pub request_id: &'a str,
 }
 
-/// How the body goes on the wire behind a written head, and what was announced about the connection.
+/// How the body goes on the wire behind a written head, and what was announced about the
+/// connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announced {
     pub body: Coding,
@@ -119,7 +124,8 @@ pub struct Announced {
 pub enum Coding {
     /// Body bytes as they are (or none).
     Identity,
-    /// [`super::chunked::write_chunk_head`] before each piece and [`super::chunked::write_end`] at the end.
+    /// [`super::chunked::write_chunk_head`] before each piece and [`super::chunked::write_end`] at
+    /// the end.
     Chunked,
 }
 
@@ -216,7 +222,8 @@ pub fn write_own_answer(out: &mut Vec<u8>, answer: &OwnAnswer<'_>) {
     if !answer.request_id.is_empty() {
         write_field(out, "X-Request-Id", answer.request_id.as_bytes());
     }
-    // The version of the client may be unknown here; HTTP/1.1 takes `keep-alive` for what it does anyway.
+    // The version of the client may be unknown here; HTTP/1.1 takes `keep-alive` for what it does
+    // anyway.
     write_connection(out, Version::Http10, answer.persistence, status == 426);
     out.extend_from_slice(b"\r\n");
     if answer.to != AnswerTo::Head {

@@ -27,8 +27,8 @@ impl Scheme {
     }
 }
 
-/// What goes to the origin: origin-form (`/path?query`) or `*`, byte for byte as the client sent it. Of an absolute-form
-/// the scheme and authority are cut off.
+/// What goes to the origin: origin-form (`/path?query`) or `*`, byte for byte as the client sent
+/// it. Of an absolute-form the scheme and authority are cut off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target<'a>(pub(super) Cow<'a, str>);
 
@@ -43,8 +43,9 @@ impl<'a> Target<'a> {
         method: &str,
         scheme: Scheme,
     ) -> Result<(Target<'a>, Option<Host<'a>>), HeadError> {
-        // RFC 3986 2: a URI is printable ASCII. A fragment never travels (RFC 9110 7.1), and parsers disagree about where
-        // the path ends when it does. The rest of what RFC 3986 forbids is in daily use and means the same to everybody.
+        // RFC 3986 2: a URI is printable ASCII. A fragment never travels (RFC 9110 7.1), and
+        // parsers disagree about where the path ends when it does. The rest of what RFC 3986
+        // forbids is in daily use and means the same to everybody.
         if text.bytes().any(|b| !b.is_ascii_graphic()) {
             return Err(bad("the request target is not printable ASCII"));
         }
@@ -84,15 +85,16 @@ impl<'a> Target<'a> {
 /// The host that a request names, canonical.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host<'a> {
-    /// Lower case, no port, no trailing dot; an IPv6 address in brackets and in its shortest form (RFC 5952).
+    /// Lower case, no port, no trailing dot; an IPv6 address in brackets and in its shortest form
+    /// (RFC 5952).
     pub name: Cow<'a, str>,
     /// As written; `None` when the scheme's own is meant.
     pub port: Option<u16>,
 }
 
 impl<'a> Host<'a> {
-    /// RFC 9110 7.2: `uri-host [ ":" port ]`, of which only names as DNS has them and IP addresses are accepted: no
-    /// percent-encoding, no sub-delims, nothing empty.
+    /// RFC 9110 7.2: `uri-host [ ":" port ]`, of which only names as DNS has them and IP addresses
+    /// are accepted: no percent-encoding, no sub-delims, nothing empty.
     pub fn parse(text: &'a [u8]) -> Result<Host<'a>, HeadError> {
         let text = std::str::from_utf8(text).map_err(|_| NO_HOST_NAME)?;
         let (name, port) = match text.rfind(':') {
@@ -124,8 +126,8 @@ impl std::fmt::Display for Host<'_> {
 
 const NO_HOST_NAME: HeadError = bad("Host is not a host name or an IP address");
 
-/// The one form of a host name by which domains are found: lower case, without the trailing dot; an IPv6 address in
-/// brackets and in its shortest form. `None`: not a name.
+/// The one form of a host name by which domains are found: lower case, without the trailing dot; an
+/// IPv6 address in brackets and in its shortest form. `None`: not a name.
 pub fn canonical_name(name: &str) -> Option<Cow<'_, str>> {
     if let Some(address) = name.strip_prefix('[') {
         let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;

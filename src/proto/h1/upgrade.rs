@@ -1,4 +1,5 @@
-//! The WebSocket handshake as an intermediary checks it: request (RFC 6455 4.2.1), answer (4.1), Origin (10.2).
+//! The WebSocket handshake as an intermediary checks it: request (RFC 6455 4.2.1), answer (4.1),
+//! Origin (10.2).
 
 use base64::Engine;
 use sha1::{Digest, Sha1};
@@ -14,21 +15,22 @@ use crate::limits::EXTENSIONS_AGREED_MAX;
 /// What a request asks to upgrade to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upgrade<'a> {
-    /// Nothing, or nothing that is ever forwarded: another protocol than websocket (h2c, TLS, ...), an Upgrade that
-    /// Connection does not name, or one in HTTP/1.0. Served as plain HTTP.
+    /// Nothing, or nothing that is ever forwarded: another protocol than websocket (h2c, TLS, ...),
+    /// an Upgrade that Connection does not name, or one in HTTP/1.0. Served as plain HTTP.
     None,
     WebSocket {
         key: &'a str,
     },
-    /// websocket, but against RFC 6455 4.2.1: 400 or 426. Where the domain has WebSocket switched off, the request may be
-    /// served as plain HTTP all the same.
+    /// websocket, but against RFC 6455 4.2.1: 400 or 426. Where the domain has WebSocket switched
+    /// off, the request may be served as plain HTTP all the same.
     Invalid(HeadError),
 }
 
 /// What origin and client agreed on in a verified 101.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreed {
-    /// RSV bits that the agreed extensions allow: 0x40 for permessage-deflate, 0x70 for another extension, 0 for none.
+    /// RSV bits that the agreed extensions allow: 0x40 for permessage-deflate, 0x70 for another
+    /// extension, 0 for none.
     pub reserved_bits: u8,
 }
 
@@ -41,7 +43,8 @@ pub(super) fn asked_for<'a>(
 ) -> Upgrade<'a> {
     let websocket = list(fields, "upgrade").any(|p| p.eq_ignore_ascii_case(b"websocket"));
     let nominated = list(fields, "connection").any(|o| o.eq_ignore_ascii_case(b"upgrade"));
-    // RFC 9110 7.8: an Upgrade in HTTP/1.0 MUST be ignored, and one that Connection does not name is not meant for us.
+    // RFC 9110 7.8: an Upgrade in HTTP/1.0 MUST be ignored, and one that Connection does not name
+    // is not meant for us.
     if !websocket || !nominated || version == Version::Http10 {
         return Upgrade::None;
     }
@@ -59,7 +62,8 @@ fn checked_key<'a>(
     if method != "GET" {
         return Err(bad("a WebSocket upgrade with another method than GET"));
     }
-    // Nothing may stand between the head and the first frame: whoever frames it differently reads other bytes as frames.
+    // Nothing may stand between the head and the first frame: whoever frames it differently reads
+    // other bytes as frames.
     if !matches!(body, BodyLength::None | BodyLength::Exact(0)) {
         return Err(bad("a WebSocket upgrade with a body"));
     }
@@ -75,8 +79,8 @@ fn checked_key<'a>(
     }
 }
 
-/// 16 bytes are 22 base64 digits and two pads. The 4 bits left over in the last digit are not looked at: the server signs
-/// the text, not the bytes.
+/// 16 bytes are 22 base64 digits and two pads. The 4 bits left over in the last digit are not
+/// looked at: the server signs the text, not the bytes.
 fn nonce(key: &[u8]) -> Option<&str> {
     let digits = key.strip_suffix(b"==")?;
     let base64 = |b: &u8| b.is_ascii_alphanumeric() || *b == b'+' || *b == b'/';
@@ -87,8 +91,8 @@ fn nonce(key: &[u8]) -> Option<&str> {
     }
 }
 
-/// RFC 6455 4.1, the numbered list about the server's answer. Any error means 502, and nothing of the answer may reach the
-/// client.
+/// RFC 6455 4.1, the numbered list about the server's answer. Any error means 502, and nothing of
+/// the answer may reach the client.
 pub fn verify_answer(
     request: &RequestHead<'_>,
     answer: &ResponseHead<'_>,
@@ -139,43 +143,37 @@ fn agreed_subprotocol(request: &RequestHead<'_>, fields: &[Field<'_>]) -> Result
 
 /// Rule 5: extensions are among those offered. Their reserved bits.
 fn agreed_extensions(request: &RequestHead<'_>, fields: &[Field<'_>]) -> Result<u8, HeadError> {
-    const NOT_OFFERED: HeadError = bad("an extension of the 101 was not offered");
-    const MALFORMED: HeadError = bad("Sec-WebSocket-Extensions of the 101 is malformed");
     let name = "sec-websocket-extensions";
-    let (mut bits, mut deflate, mut count) = (0, 0, 0);
-    for extension in values(fields, name).flat_map(extensions) {
-        let extension = extension.ok_or(MALFORMED)?;
-        count += 1;
-        if count > EXTENSIONS_AGREED_MAX {
+    let (mut bits, mut deflate) = (0, false);
+    for (i, extension) in values(fields, name).flat_map(extensions).enumerate() {
+        let extension = extension.ok_or(bad("Sec-WebSocket-Extensions of the 101 is malformed"))?;
+        if i == EXTENSIONS_AGREED_MAX {
             return Err(bad("the 101 agrees to too many extensions"));
         }
-        let mut offers = values(&request.fields, name)
-            .flat_map(extensions)
-            .flatten()
-            .filter(|offer| offer.name.eq_ignore_ascii_case(extension.name));
+        let (mut offered, mut window_offered) = (false, false);
+        let offers = values(&request.fields, name).flat_map(extensions).flatten();
+        for offer in offers.filter(|o| o.name.eq_ignore_ascii_case(extension.name)) {
+            offered = true;
+            window_offered |=
+                offer.parameters().flatten().any(|(n, _)| n == b"client_max_window_bits");
+        }
+        if !offered {
+            return Err(bad("an extension of the 101 was not offered"));
+        }
         if !extension.name.eq_ignore_ascii_case(b"permessage-deflate") {
-            offers.next().ok_or(NOT_OFFERED)?;
             bits |= 0x70;
-            continue;
+        } else if deflate || !is_deflate_answer(&extension, window_offered) {
+            return Err(bad("permessage-deflate of the 101 does not fit the offer"));
+        } else {
+            deflate = true;
+            bits |= 0x40;
         }
-        deflate += 1;
-        // RFC 7692 7.1: one agreement that fits one of the offers.
-        offers.next().ok_or(NOT_OFFERED)?;
-        let window_offered = values(&request.fields, name)
-            .flat_map(extensions)
-            .flatten()
-            .filter(|offer| offer.name.eq_ignore_ascii_case(extension.name))
-            .any(|offer| offer.parameters().flatten().any(|(n, _)| n == b"client_max_window_bits"));
-        if deflate > 1 || !is_deflate_answer(&extension, window_offered) {
-            return Err(MALFORMED);
-        }
-        bits |= 0x40;
     }
     Ok(bits)
 }
 
-/// RFC 7692 7.1.1, 7.1.2: four parameters, none twice, windows of 8 to 15 bits, and the client's window only when the
-/// client said that it can have one.
+/// RFC 7692 7.1.1, 7.1.2: four parameters, none twice, windows of 8 to 15 bits, and the client's
+/// window only when the client said that it can have one.
 fn is_deflate_answer(extension: &Extension<'_>, window_offered: bool) -> bool {
     let mut seen = 0_u8;
     for parameter in extension.parameters() {
@@ -233,7 +231,7 @@ impl<'a> Extension<'a> {
                 other => other,
             };
             // RFC 6455 9.1: a quoted value must be a token once it is unquoted.
-            let sound = is_token(name) && unquoted.is_none_or(|v| is_token(v));
+            let sound = is_token(name) && unquoted.is_none_or(is_token);
             sound.then_some((name, unquoted))
         })
     }
@@ -254,7 +252,8 @@ fn split_unquoted(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 #[derive(Clone, Copy, Debug)]
 pub enum OriginPolicy<'p> {
     Any,
-    /// Host and port equal those of the request, and the scheme is http or https. `Scheme`: how the client came.
+    /// Host and port equal those of the request, and the scheme is http or https. `Scheme`: how the
+    /// client came.
     SameHost(Scheme),
     /// Lower-case serialised origins.
     List(&'p [Box<str>]),
@@ -279,8 +278,8 @@ pub fn origin_allowed(request: &RequestHead<'_>, policy: OriginPolicy<'_>) -> bo
     }
 }
 
-/// RFC 6454 6.2. The schemes may differ: behind a proxy that ends TLS, pages are https and we see http. Each side's
-/// default port then counts as none.
+/// RFC 6454 6.2. The schemes may differ: behind a proxy that ends TLS, pages are https and we see
+/// http. Each side's default port then counts as none.
 fn is_same_host(origin: &[u8], host: &Host<'_>, scheme: Scheme) -> bool {
     let lower = origin.to_ascii_lowercase();
     [Scheme::Http, Scheme::Https].into_iter().any(|origin_scheme| {
