@@ -4,9 +4,9 @@ use super::{Exit, Which};
 
 /// Run the edge
 ///
-/// Runs in the foreground until it is told to stop. SIGTERM or SIGQUIT drain and then exit with 0, a
-/// second one stops at once; SIGHUP checks the configuration and takes it over, or keeps the old one
-/// and says why; SIGUSR1 reopens the log files.
+/// Runs in the foreground until it is told to stop. SIGTERM or SIGQUIT drain and then exit with 0,
+/// a second one stops at once; SIGHUP checks the configuration and takes it over, or keeps the old
+/// one and says why; SIGUSR1 reopens the log files.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

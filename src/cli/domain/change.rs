@@ -16,8 +16,8 @@ use crate::control::config::{Problems, Text, check_list};
 /// Create a domain or change some of its keys
 ///
 /// Keys are named as in the file, with the table in front: websocket.heartbeat=30,
-/// origin[0].weight=5, close_on_origin_down=100. Values are TOML; one that is not is taken as text, so
-/// that quotes are rarely needed. Nothing behind = takes a key, a table or a list entry away.
+/// origin[0].weight=5, close_on_origin_down=100. Values are TOML; one that is not is taken as text,
+/// so that quotes are rarely needed. Nothing behind = takes a key, a table or a list entry away.
 #[derive(Debug, clap::Args)]
 #[command(after_help = SET_EXAMPLES)]
 pub struct Set {
@@ -57,8 +57,9 @@ pub struct Remove {
 
 /// Create or replace domains from one file
 ///
-/// The file has a [[domain]] table per domain, as `hawser domain export` prints them. The difference
-/// to what there is is shown first. Domains that the file does not name stay as they are.
+/// The file has a [[domain]] table per domain, as `hawser domain export` prints them. The
+/// difference to what there is is shown first. Domains that the file does not name stay as they
+/// are.
 #[derive(Debug, clap::Args)]
 pub struct Apply {
     /// File with the domains

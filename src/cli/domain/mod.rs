@@ -15,8 +15,8 @@ use super::{Exit, say};
 /// List, show and change domains
 ///
 /// A domain is a file, STATE_DIR/domains/NAME.toml. These verbs edit the same files as people do:
-/// comments are kept, a change that would be invalid changes nothing, and a file is always the old one
-/// or the new one. When an edge is running, it takes the change over at once.
+/// comments are kept, a change that would be invalid changes nothing, and a file is always the old
+/// one or the new one. When an edge is running, it takes the change over at once.
 #[derive(Debug, clap::Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct Args {

@@ -381,25 +381,27 @@ impl Table<'_> {
         section: &Section,
         names: impl Iterator<Item = &'static str>,
     ) -> Option<String> {
-        let near = names
-            .map(|known| (strsim::damerau_levenshtein(known, name), known))
-            .filter(|(distance, known)| *distance <= known.len().div_ceil(4).min(3))
-            .min();
-        if let Some((_, known)) = near {
+        if let Some(known) = nearest(name, names) {
             return Some(format!("did you mean `{known}`?"));
         }
-        let elsewhere = self.walk.sections.iter().find(|other| {
-            other.name != section.name && other.keys.iter().any(|key| key.name() == name)
-        })?;
-        Some(match (elsewhere.name, elsewhere.repeated) {
-            ("", _) => format!("`{name}` stands at the top of the file, before the first table"),
-            (other, true) => format!("`{name}` belongs to [[{other}]]"),
-            (other, false) => format!("`{name}` belongs to [{other}]"),
-        })
+        let others = || self.walk.sections.iter().filter(|other| other.name != section.name);
+        let keys = |other: &&&Section| other.keys.iter().map(|key| key.name());
+        if let Some(other) = others().find(|other| keys(other).any(|key| key == name)) {
+            return Some(match (other.name, other.repeated) {
+                ("", _) => {
+                    format!("`{name}` stands at the top of the file, before the first table")
+                }
+                (other, true) => format!("`{name}` belongs to [[{other}]]"),
+                (other, false) => format!("`{name}` belongs to [{other}]"),
+            });
+        }
+        let known = |other: &&Section| Some((nearest(name, keys(&other))?, other.name));
+        let (known, other) = others().filter(|other| !other.name.is_empty()).find_map(known)?;
+        Some(format!("did you mean `{known}` of [{other}]?"))
     }
 
-    /// The value of `key`: what is written, else its default. What is wrong is reported; the default
-    /// stands in for it then.
+    /// The value of `key`: what is written, else its default. What is wrong is reported; the
+    /// default stands in for it then.
     fn read<T>(&self, key: &Key<T>) -> T {
         let path = joined(&self.path, key.name);
         let Some(value) = self.value(key.name) else {
@@ -441,6 +443,13 @@ impl Table<'_> {
         };
         self.walk.add(span, &joined(&self.path, name), what, accepted.to_owned());
     }
+}
+
+/// The known name that `name` is a slip of.
+fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let slips = |known: &'static str| (strsim::damerau_levenshtein(known, name), known);
+    let near = |(slips, known): &(usize, &str)| *slips <= known.len().div_ceil(4).min(3);
+    known.map(slips).filter(near).min().map(|(_, known)| known)
 }
 
 fn joined(path: &str, name: &str) -> String {

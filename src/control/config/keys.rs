@@ -265,8 +265,8 @@ section! {
         max: *limits::HEARTBEAT_SECONDS_RANGE.end(),
     }, default || limits::DEFAULT_HEARTBEAT;
     /// `"active"`: a side that sent nothing for `heartbeat` gets a Ping, and the tunnel is closed
-    /// when it stays silent for another 10 s (or `heartbeat`, if shorter). `"passive"`: the tunnel is
-    /// closed when no byte moved either way for `heartbeat`.
+    /// when it stays silent for another 10 s (or `heartbeat`, if shorter). `"passive"`: the tunnel
+    /// is closed when no byte moved either way for `heartbeat`.
     HEARTBEAT_MODE "heartbeat_mode": HeartbeatMode = Choice(&[
         ("active", HeartbeatMode::Active),
         ("passive", HeartbeatMode::Passive),
@@ -299,12 +299,12 @@ section! {
     MAX_CONNECTIONS_PER_IP "max_connections_per_ip": Option<u32> = OFF_OR_COUNT, default || None;
     /// Handshakes per second on this node, with a burst of one second's worth; more get 429.
     HANDSHAKES_PER_SECOND "handshakes_per_second": Option<u32> = OFF_OR_RATE, default || None;
-    /// Life of a tunnel; then it is closed with 1001. Each gets up to a tenth less, at random, so that
-    /// they do not end together.
+    /// Life of a tunnel; then it is closed with 1001. Each gets up to a tenth less, at random, so
+    /// that they do not end together.
     MAX_LIFETIME "max_lifetime": Option<Duration> =
         OrFalse { shape: &LIFETIME, means: "no limit" }, default || None;
-    /// A write to one side that makes no progress for this long closes the tunnel. Until then a slow
-    /// reader holds a few pooled buffers and its peer is not read.
+    /// A write to one side that makes no progress for this long closes the tunnel. Until then a
+    /// slow reader holds a few pooled buffers and its peer is not read.
     STALLED_WRITE "stalled_write": Duration = SECOND_TO_HOUR, default
         || limits::DEFAULT_STALLED_WRITE;
 }
@@ -380,8 +380,8 @@ section! {
 
     /// Write a line when a tunnel opens and when it closes, and one per plain request.
     ENABLED "enabled": bool = Flag, default || true;
-    /// One more line per tunnel at this interval, with its figures so far. Costs a line per tunnel and
-    /// interval.
+    /// One more line per tunnel at this interval, with its figures so far. Costs a line per tunnel
+    /// and interval.
     INTERVAL "interval": Option<Duration> =
         OrFalse { shape: &LOG_INTERVAL, means: "only open and close" }, default || None;
 }
@@ -390,8 +390,8 @@ section! {
     /// One origin; at least one is required, at most 64. A name stands for all its addresses.
     origin = "origin", repeated: true;
 
-    /// IP address or name of the origin. Names are asked again after their TTL; the last good answer
-    /// is kept.
+    /// IP address or name of the origin. Names are asked again after their TTL; the last good
+    /// answer is kept.
     ADDRESS_KEY "address": OriginAddress = ADDRESS, required
         || OriginAddress::Ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     /// Port for http.

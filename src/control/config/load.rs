@@ -149,8 +149,8 @@ fn domains(state_dir: &Path, problems: &mut Vec<Problem>) -> Vec<DomainConfig> {
     without_twins(domains, problems)
 }
 
-/// Checks a text as the domain file of its path. A wrong file name does not hide the domain, so that
-/// two files with one name are told of together.
+/// Checks a text as the domain file of its path. A wrong file name does not hide the domain, so
+/// that two files with one name are told of together.
 pub fn domain_file(text: &Text, problems: &mut Vec<Problem>) -> Option<DomainConfig> {
     let config = check::domain(text, problems)?;
     check::file_name(&config, text, problems);

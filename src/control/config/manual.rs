@@ -1,13 +1,13 @@
-//! The reference of all keys, from their own definitions: as Markdown for docs/configuration.md and as a
-//! manual page.
+//! The reference of all keys, from their own definitions: as Markdown for docs/configuration.md and
+//! as a manual page.
 
 use std::fmt::Write;
 
 use super::keys::{AnyKey, DOMAIN_FILE, SERVER_FILE, Section};
 
 const SERVER: &str = "\
-`hawser.toml` holds what concerns the whole process. Every key has a default, so an empty file, or no \
-file at all, is a valid configuration.";
+`hawser.toml` holds what concerns the whole process. Every key has a default, so an empty file, \
+or no file at all, is a valid configuration.";
 const DOMAIN: &str = "\
 A domain is one file, `STATE_DIR/domains/NAME.toml`, called as the domain itself: \
 `live.example.com.toml`, `*.example.com.toml`. Edit it and run `hawser reload`, or let `hawser \

@@ -33,8 +33,8 @@ pub use problem::{Problem, Problems};
 use crate::snapshot::domain::{Access, AccessLog, DomainHttp, WebSocket};
 use crate::snapshot::{self, Balance};
 
-/// A whole configuration, checked. No `Option` in here stands for a default: `None` is "no limit" or
-/// "off".
+/// A whole configuration, checked. No `Option` in here stands for a default: `None` is "no limit"
+/// or "off".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     pub server: ServerConfig,
@@ -133,7 +133,8 @@ impl std::fmt::Display for OriginAddress {
     }
 }
 
-/// A duration as every key and flag takes it: a whole number and its unit, `ms`, `s`, `m`, `h` or `d`.
+/// A duration as every key and flag takes it: a whole number and its unit, `ms`, `s`, `m`, `h` or
+/// `d`.
 ///
 /// # Errors
 /// What would be accepted.

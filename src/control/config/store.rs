@@ -206,7 +206,8 @@ mod tests {
     #[test]
     fn a_write_that_fails_leaves_the_old_file_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
-        // The new text cannot be renamed over a directory: the last step fails after all the others.
+        // The new text cannot be renamed over a directory: the last step fails after all the
+        // others.
         let path = dir.path().join("a.example.com.toml");
         fs::create_dir_all(path.join("full")).unwrap();
         let error = write_atomically(&path, ONE).unwrap_err();
