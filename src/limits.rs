@@ -101,30 +101,39 @@ pub const BODY_BUFFER_BYTES: usize = 16 * 1024;
 
 // === Sockets (net) ===
 
-/// Silence after which the kernel probes a TCP peer, the pause between probes, and their number: a
-/// peer that vanished is noticed after two minutes even where no heartbeat runs.
+/// Silence after which the kernel probes a TCP peer: with the two numbers below, one that vanished
+/// is noticed after two minutes even where no heartbeat runs.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+/// Pause between two probes.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// Unanswered probes after which the peer is dead.
 pub const KEEPALIVE_PROBES: u32 = 6;
 /// Time that sent bytes may stay unacknowledged before the kernel gives the connection up; the same
 /// two minutes.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(120);
-/// Entries of a worker's set-up ring: submissions per turn, and completions that may wait. More of
-/// the latter than one burst of accepts and reads can make, so that the kernel's overflow list
-/// stays unused.
+/// Submissions per turn of a worker's set-up ring; a full queue is submitted early.
 pub const RING_ENTRIES: u32 = 1024;
+/// Completions that may wait in it: more than a burst of accepts and reads can make, so that the
+/// kernel's overflow list stays unused.
 pub const RING_COMPLETIONS: u32 = 8192;
 /// Socket calls of one connection that may succeed in a row before it goes through the ring and
 /// lets others run.
 pub const CALLS_WITHOUT_WAIT_MAX: u32 = 16;
 /// Connections taken from one listener in a row before other tasks run.
 pub const ACCEPT_BURST_MAX: usize = 64;
+/// Bytes asked for at once while a head is read; most heads fit, and an idle connection keeps none
+/// of it.
+pub const HEAD_READ_BYTES: usize = 4 * 1024;
 /// Rest after an accept that found no descriptor or memory; long enough not to spin, short enough
 /// not to be felt.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// After an answer of our own that closes: time and bytes that the client may still send, so that
-/// no reset destroys the answer before it was read.
+/// How often a core refreshes the numbers that are looked at and not counted, and sweeps its pool.
+pub const TICK: Duration = Duration::from_secs(1);
+/// How often a draining core looks whether its last set-up has ended.
+pub const SETUP_WATCH: Duration = Duration::from_millis(20);
+/// Time that a client has to read the last answer and to close, before the connection is dropped.
 pub const LINGER_WAIT: Duration = Duration::from_secs(2);
+/// Bytes thrown away meanwhile: unread ones would make closing a reset, which destroys the answer.
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
 // === Configuration ===

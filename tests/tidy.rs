@@ -38,7 +38,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("arc_swap", &["src/snapshot"]),
     ("axum", &["src/control", "src/cli"]),
     ("base64", &["src/proto/h1", "src/control"]),
-    ("bytes", &["src/net/buffers.rs", "src/worker", "src/control", "src/cli"]),
+    ("bytes", &["src/net/buffers.rs", "src/net/stream.rs", "src/worker", "src/control", "src/cli"]),
     ("clap", &["src/cli"]),
     ("clap_complete", &["src/cli"]),
     ("clap_mangen", &["src/cli"]),

@@ -11,7 +11,8 @@ use super::runtime::now;
 use super::sockopt;
 use super::stream::{Patience, Stream};
 
-/// Why there is no connection. The origin's fault: try the next address. Ours: no other address will do better.
+/// Why there is no connection. The origin's fault: try the next address. Ours: no other address
+/// will do better.
 #[derive(Debug)]
 pub enum ConnectError {
     Refused(io::Error),

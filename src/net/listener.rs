@@ -1,4 +1,5 @@
-//! Listening sockets: bound, inherited, shared out to workers, accepted from. Not here: what accepted connections do.
+//! Listening sockets: bound, inherited, shared out to workers, accepted from. Not here: what
+//! accepted connections do.
 
 use std::fmt;
 use std::io;
@@ -35,7 +36,8 @@ impl fmt::Display for ListenError {
             }
             (Some(libc::EACCES), Some(addr)) => write!(
                 f,
-                "; ports below 1024 need CAP_NET_BIND_SERVICE or `sysctl -w net.ipv4.ip_unprivileged_port_start={}`",
+                "; ports below 1024 need CAP_NET_BIND_SERVICE or \
+                 `sysctl -w net.ipv4.ip_unprivileged_port_start={}`",
                 addr.port()
             ),
             (Some(libc::EADDRNOTAVAIL), _) => {
@@ -46,11 +48,13 @@ impl fmt::Display for ListenError {
     }
 }
 
-/// Listeners on `addr`, at least one for each of `workers`, made from the inherited ones as far as there are any.
+/// Listeners on `addr`, at least one for each of `workers`, made from the inherited ones as far as
+/// there are any.
 ///
-/// Each worker gets its own SO_REUSEPORT listener, so the kernel spreads connections and no accept queue is shared. All
-/// inherited ones are kept, whatever their number: each has a queue of connections that nobody else could take. One
-/// without SO_REUSEPORT (systemd makes such) cannot be joined by others and is shared instead.
+/// Each worker gets its own SO_REUSEPORT listener, so the kernel spreads connections and no accept
+/// queue is shared. All inherited ones are kept, whatever their number: each has a queue of
+/// connections that nobody else could take. One without SO_REUSEPORT (systemd makes such) cannot be
+/// joined by others and is shared instead.
 pub fn listen(
     addr: SocketAddr,
     inherited: Vec<TcpListener>,
@@ -97,8 +101,8 @@ fn bind(addr: SocketAddr) -> Result<TcpListener, ListenError> {
     Ok(socket.into())
 }
 
-/// Checks a descriptor that another process handed over (socket activation, a predecessor): it must be a listening TCP
-/// socket. Returns it with its address.
+/// Checks a descriptor that another process handed over (socket activation, a predecessor): it must
+/// be a listening TCP socket. Returns it with its address.
 pub fn inherit(fd: OwnedFd) -> Result<(SocketAddr, TcpListener), ListenError> {
     let wrong = |step| move |error| ListenError { addr: None, step, error };
     let socket = Socket::from(fd);
@@ -154,7 +158,8 @@ impl Listener {
         self.io.readable(true).await
     }
 
-    /// Takes one connection. Close-on-exec is set with it, so a successor that is executed inherits no connection.
+    /// Takes one connection. Close-on-exec is set with it, so a successor that is executed inherits
+    /// no connection.
     pub fn accept_now(&self) -> io::Result<Accepted> {
         loop {
             match SockRef::from(self).accept4(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) {
@@ -167,7 +172,8 @@ impl Listener {
                     Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
                         return Ok(Accepted::Exhausted);
                     }
-                    // accept(2): errors of the connection itself, which is gone: the next one is as good.
+                    // accept(2): errors of the connection itself, which is gone: the next one is as
+                    // good.
                     Some(
                         libc::ECONNABORTED
                         | libc::EINTR
@@ -192,7 +198,8 @@ impl Listener {
 
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor stays open for as long as `self.io` lives, which the borrow of `self` guarantees.
+        // SAFETY: the descriptor stays open for as long as `self.io` lives, which the borrow of
+        // `self` guarantees.
         unsafe { BorrowedFd::borrow_raw(self.io.as_raw_fd()) }
     }
 }

@@ -1,5 +1,5 @@
-//! What this kernel offers, asked before anything else starts; an error names what is missing and how to allow it.
-//! Not here: what the program does about it (exit code 77 is `cli`'s).
+//! What this kernel offers, asked before anything else starts; an error names what is missing and
+//! how to allow it. Not here: what the program does about it (exit code 77 is `cli`'s).
 
 use std::fmt;
 use std::fs;
@@ -10,7 +10,8 @@ use io_uring::{IoUring, Probe, opcode};
 /// The oldest kernel that has all we need: multishot receive (6.0), DEFER_TASKRUN (6.1).
 pub const KERNEL_MIN: (u32, u32) = (6, 1);
 
-/// How completions are delivered. io.md 8: the plain ring costs 1.3 to 1.7 times as much CPU as the others.
+/// How completions are delivered. io.md 8: the plain ring costs 1.3 to 1.7 times as much CPU as the
+/// others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flags {
     /// SINGLE_ISSUER, DEFER_TASKRUN, SUBMIT_ALL.
@@ -77,41 +78,50 @@ impl fmt::Display for ProbeError {
         match self {
             ProbeError::TooOld { kernel } => write!(
                 f,
-                "this kernel is Linux {kernel}, needed is {major}.{minor} or newer: install a newer kernel, there is \
-                 no fallback without io_uring"
+                "this kernel is Linux {kernel}, needed is {major}.{minor} or newer: install a \
+                 newer kernel, there is no fallback without io_uring"
             ),
             ProbeError::NotBuilt { kernel } => write!(
                 f,
-                "io_uring is missing (io_uring_setup: ENOSYS) on Linux {kernel}: use a kernel built with \
-                 CONFIG_IO_URING=y; in a container, a seccomp profile may hide it: allow it as \
-                 packaging/seccomp-io_uring.json does"
+                "io_uring is missing (io_uring_setup: ENOSYS) on Linux {kernel}: use a kernel \
+                 built with CONFIG_IO_URING=y; in a container, a seccomp profile may hide it: \
+                 allow it as packaging/seccomp-io_uring.json does"
             ),
-            ProbeError::Forbidden { disabled: Some(2) } => f.write_str(
-                "io_uring is switched off (io_uring_setup: EPERM, sysctl kernel.io_uring_disabled is 2): set \
-                 `sysctl -w kernel.io_uring_disabled=0`, or 1 and put hawser's group into kernel.io_uring_group",
-            ),
-            ProbeError::Forbidden { disabled: Some(1) } => f.write_str(
-                "io_uring is allowed to one group only (io_uring_setup: EPERM, sysctl kernel.io_uring_disabled is 1): \
-                 set `sysctl -w kernel.io_uring_group=GID` to a group of the user that runs hawser, or \
-                 `sysctl -w kernel.io_uring_disabled=0`",
-            ),
-            ProbeError::Forbidden { .. } => f.write_str(
-                "io_uring is forbidden (io_uring_setup: EPERM) though sysctl kernel.io_uring_disabled does not forbid \
-                 it: a seccomp profile or a security module does. Run the container with \
-                 `--security-opt seccomp=packaging/seccomp-io_uring.json`, or remove io_uring from the unit's \
-                 SystemCallFilter",
-            ),
+            ProbeError::Forbidden { disabled } => f.write_str(forbidden(*disabled)),
             ProbeError::MissingOperations { kernel, names } => write!(
                 f,
-                "io_uring of Linux {kernel} lacks {}: needed is a kernel {major}.{minor} or newer without these \
-                 removed",
+                "io_uring of Linux {kernel} lacks {}: needed is a kernel {major}.{minor} or newer \
+                 without these removed",
                 names.join(", ")
             ),
             ProbeError::Failed { step, error } => write!(
                 f,
-                "io_uring does not work ({step}: {error}): check the memory limit of the control group and \
-                 RLIMIT_MEMLOCK"
+                "io_uring does not work ({step}: {error}): check the memory limit of the control \
+                 group and RLIMIT_MEMLOCK"
             ),
+        }
+    }
+}
+
+/// By the value of sysctl kernel.io_uring_disabled.
+fn forbidden(disabled: Option<u8>) -> &'static str {
+    match disabled {
+        Some(2) => {
+            "io_uring is switched off (io_uring_setup: EPERM, sysctl kernel.io_uring_disabled is \
+             2): set `sysctl -w kernel.io_uring_disabled=0`, or 1 and put hawser's group into \
+             kernel.io_uring_group"
+        }
+        Some(1) => {
+            "io_uring is allowed to one group only (io_uring_setup: EPERM, sysctl \
+             kernel.io_uring_disabled is 1): set `sysctl -w kernel.io_uring_group=GID` to a group \
+             of the user that runs hawser, or `sysctl -w kernel.io_uring_disabled=0`"
+        }
+        _ => {
+            "io_uring is forbidden (io_uring_setup: EPERM) though sysctl \
+             kernel.io_uring_disabled does not forbid it: a seccomp profile or a security module \
+             does. Run the container with \
+             `--security-opt seccomp=packaging/seccomp-io_uring.json`, or remove io_uring from \
+             the unit's SystemCallFilter"
         }
     }
 }

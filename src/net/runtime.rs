@@ -1,8 +1,9 @@
 //! The runtime of one worker thread: its ring, its tasks, its clock, its processor.
 //!
-//! One rule for everything that runs on it: a task must never wake itself in a loop. With DEFER_TASKRUN monoio enters the
-//! kernel without reaping while a task is runnable, so every other connection of the core would stand still. Anything
-//! that wants to go on later waits for the ring or a timer. Not here: what the tasks do.
+//! One rule for everything that runs on it: a task must never wake itself in a loop. With
+//! DEFER_TASKRUN monoio enters the kernel without reaping while a task is runnable, so every other
+//! connection of the core would stand still. Anything that wants to go on later waits for the ring
+//! or a timer. Not here: what the tasks do.
 
 use std::future::poll_fn;
 use std::io;
@@ -21,8 +22,8 @@ use crate::limits::{RING_COMPLETIONS, RING_ENTRIES};
 pub struct Runtime(monoio::Runtime<TimeDriver<IoUringDriver>>);
 
 impl Runtime {
-    /// Builds the runtime of this thread with the best flags that the kernel takes. SINGLE_ISSUER binds the ring to the
-    /// thread that makes it, so this has to be the worker's own.
+    /// Builds the runtime of this thread with the best flags that the kernel takes. SINGLE_ISSUER
+    /// binds the ring to the thread that makes it, so this has to be the worker's own.
     pub fn new() -> io::Result<(Runtime, Flags)> {
         let mut last = io::Error::from_raw_os_error(libc::EINVAL);
         for flags in Flags::BEST_FIRST {
@@ -62,8 +63,8 @@ pub fn spawn(task: impl Future<Output = ()> + 'static, on_panic: impl FnOnce() +
         let mut task = Box::pin(task);
         let mut on_panic = Some(on_panic);
         poll_fn(move |cx| {
-            // After an unwind the task is never polled again, and what it shared is counters and caches whose updates
-            // are single statements.
+            // After an unwind the task is never polled again, and what it shared is counters and
+            // caches whose updates are single statements.
             match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
                 Ok(poll) => poll,
                 Err(_) => {
@@ -84,8 +85,8 @@ pub struct Elapsed;
 /// Runs `future` for at most `limit`, then drops it.
 pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
-    // Most waits are over at their first look: a timer costs 640 bytes and most of a microsecond, so look before making
-    // one.
+    // Most waits are over at their first look: a timer costs 640 bytes and most of a microsecond,
+    // so look before making one.
     if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
         return Ok(done);
     }
@@ -101,7 +102,8 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Processors that this process may use: its affinity mask, which the cpuset of a container already bounds.
+/// Processors that this process may use: its affinity mask, which the cpuset of a container already
+/// bounds.
 pub fn allowed_cores() -> Vec<usize> {
     core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect()
 }

@@ -9,7 +9,8 @@ use socket2::{SockRef, Socket, TcpKeepalive};
 
 use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, USER_TIMEOUT};
 
-/// What every TCP socket of ours carries, to clients and to origins; accepted sockets inherit it from their listener.
+/// What every TCP socket of ours carries, to clients and to origins; accepted sockets inherit it
+/// from their listener.
 pub fn apply_tcp_options(socket: &Socket) -> io::Result<()> {
     // Frames and heads are written whole: Nagle's algorithm would only hold the last one back.
     socket.set_tcp_nodelay(true)?;
@@ -23,11 +24,12 @@ pub fn apply_tcp_options(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
 }
 
-/// Lets the kernel choose the port at connect, when it knows the whole four-tuple, so that one source address serves
-/// 28,000 connections per origin address and not 28,000 in all.
+/// Lets the kernel choose the port at connect, when it knows the whole four-tuple, so that one
+/// source address serves 28,000 connections per origin address and not 28,000 in all.
 pub fn bind_address_no_port(socket: &Socket) -> io::Result<()> {
     let on: libc::c_int = 1;
-    // SAFETY: the pointer and the length describe `on`, which outlives the call; the kernel only reads it.
+    // SAFETY: the pointer and the length describe `on`, which outlives the call; the kernel only
+    // reads it.
     let rc = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -45,7 +47,8 @@ pub fn accept_queue(listener: impl AsFd) -> io::Result<u32> {
     // SAFETY: tcp_info holds only integers, for which zero is a value.
     let mut info: libc::tcp_info = unsafe { mem::zeroed() };
     let mut len = mem::size_of::<libc::tcp_info>() as libc::socklen_t;
-    // SAFETY: the kernel writes at most `len` bytes into `info`, which is as large, and outlives the call.
+    // SAFETY: the kernel writes at most `len` bytes into `info`, which is as large, and outlives
+    // the call.
     let rc = unsafe {
         libc::getsockopt(
             listener.as_fd().as_raw_fd(),
@@ -81,7 +84,8 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
 
 /// Keeps signals away from this thread: the control plane's threads take them.
 pub fn block_signals() -> io::Result<()> {
-    // SAFETY: sigset_t is plain data that sigfillset initialises before pthread_sigmask reads it; both outlive the calls.
+    // SAFETY: sigset_t is plain data that sigfillset initialises before pthread_sigmask reads it;
+    // both outlive the calls.
     let rc = unsafe {
         let mut all: libc::sigset_t = mem::zeroed();
         libc::sigfillset(&raw mut all);
@@ -90,7 +94,8 @@ pub fn block_signals() -> io::Result<()> {
     if rc == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(rc)) }
 }
 
-/// Processor time of this thread. With deferred task work the kernel's share of our I/O runs on it too.
+/// Processor time of this thread. With deferred task work the kernel's share of our I/O runs on it
+/// too.
 pub fn thread_cpu_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel writes one timespec into `time`, which outlives the call.

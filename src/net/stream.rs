@@ -1,8 +1,9 @@
 //! A TCP connection of the set-up plane: readiness from the ring, bytes by non-blocking calls.
 //!
-//! monoio loses bytes when a pending read is dropped, so no buffer is ever handed to the kernel here: a wait that is
-//! dropped loses nothing, an idle connection holds no buffer, and one task may read and write at once through `&self`.
-//! Not here: tunnels, which the engine drives on its own ring, and what the bytes mean.
+//! monoio loses bytes when a pending read is dropped, so no buffer is ever handed to the kernel
+//! here: a wait that is dropped loses nothing, an idle connection holds no buffer, and one task may
+//! read and write at once through `&self`. Not here: tunnels, which the engine drives on its own
+//! ring, and what the bytes mean.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -39,12 +40,12 @@ pub enum Queue {
 }
 
 pub struct Stream {
-    /// monoio has no type for "a descriptor to wait for"; its Unix stream is the smallest handle over any descriptor
-    /// (8 bytes, io.md 3). Only its readiness and its closing are used.
+    /// monoio has no type for "a descriptor to wait for"; its Unix stream is the smallest handle
+    /// over any descriptor (8 bytes, io.md 3). Only its readiness and its closing are used.
     io: Pollable,
     peer: SocketAddr,
-    /// Calls that may still succeed without a wait before the ring must be asked: a task whose socket is always ready
-    /// would never let another one run.
+    /// Calls that may still succeed without a wait before the ring must be asked: a task whose
+    /// socket is always ready would never let another one run.
     credit: Cell<u32>,
     /// A wait is pending, or was dropped while it was.
     waits: Waits,
@@ -126,22 +127,21 @@ impl Stream {
     }
 
     pub async fn write_all(&self, bytes: &[u8], patience: Patience) -> io::Result<()> {
-        self.write_all_parts([bytes, &[]], patience).await
+        self.write_all_parts([bytes], patience).await
     }
 
-    /// Writes two pieces as one, such as a head and the first of its body.
-    pub async fn write_all_parts(
+    /// Writes several pieces as one, such as a head and the first of its body.
+    pub async fn write_all_parts<const N: usize>(
         &self,
-        mut parts: [&[u8]; 2],
+        mut parts: [&[u8]; N],
         patience: Patience,
     ) -> io::Result<()> {
-        while !(parts[0].is_empty() && parts[1].is_empty()) {
+        while parts.iter().any(|part| !part.is_empty()) {
             if self.take_credit() {
                 let slices = parts.map(IoSlice::new);
                 match self.socket().send_vectored_with_flags(&slices, libc::MSG_NOSIGNAL) {
                     Ok(n) => {
-                        let first = n.min(parts[0].len());
-                        parts = [&parts[0][first..], &parts[1][n - first..]];
+                        advance(&mut parts, n);
                         continue;
                     }
                     Err(e) if would_block(&e) => {}
@@ -169,11 +169,20 @@ impl Stream {
         self.socket().shutdown(Shutdown::Write)
     }
 
-    /// Leaves the runtime: the descriptor alone, still non-blocking, with no operation in flight on it.
+    /// Makes closing send RST instead of FIN, where a FIN would pass for the end of a body that was
+    /// cut short.
+    pub fn reset_on_close(&self) {
+        // Failure means that the peer is gone already.
+        let _ = self.socket().set_linger(Some(Duration::ZERO));
+    }
+
+    /// Leaves the runtime: the descriptor alone, still non-blocking, with no operation in flight on
+    /// it.
     pub fn into_fd(self) -> io::Result<OwnedFd> {
         if self.waits.may_be_in_flight() {
-            // monoio panics in `into_raw_fd` while an operation holds the descriptor, which a dropped wait does until
-            // its cancellation came back. A duplicate is free of it; the old number is closed when the wait ends.
+            // monoio panics in `into_raw_fd` while an operation holds the descriptor, which a
+            // dropped wait does until its cancellation came back. A duplicate is free of it; the
+            // old number is closed when the wait ends.
             return self.as_fd().try_clone_to_owned();
         }
         let fd = self.io.into_raw_fd();
@@ -198,7 +207,8 @@ impl Stream {
 
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor stays open for as long as `self.io` lives, which the borrow of `self` guarantees.
+        // SAFETY: the descriptor stays open for as long as `self.io` lives, which the borrow of
+        // `self` guarantees.
         unsafe { BorrowedFd::borrow_raw(self.io.as_raw_fd()) }
     }
 }
@@ -239,6 +249,15 @@ pub(super) async fn within(
         Patience::Until(instant) => instant.saturating_duration_since(runtime::now()),
     };
     runtime::timeout(left, wait).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Cuts the `n` bytes that were written off the front.
+fn advance(parts: &mut [&[u8]], mut n: usize) {
+    for part in parts {
+        let cut = n.min(part.len());
+        *part = &part[cut..];
+        n -= cut;
+    }
 }
 
 fn would_block(error: &io::Error) -> bool {

@@ -1,7 +1,28 @@
 //! One per core: joins `net`, `proto` and `tunnel`. Never imports `control`.
+//!
+//! A connection's way through here: [`accept`] takes it, [`connection`] reads its heads, [`http`]
+//! decides, [`forward`] serves plain HTTP, [`upgrade`] leads to the [`engine`], where it stays as
+//! plain data. [`start`] puts a core together.
 
+pub mod accept;
+pub mod balance;
+pub mod body;
+pub mod connection;
+pub mod core;
+pub mod dial;
 pub mod engine;
+pub mod forward;
+pub mod http;
+pub mod latch;
 pub mod log;
 pub mod mailbox;
+pub mod pool;
+pub mod record;
+pub mod start;
 pub mod table;
+#[cfg(test)]
+mod tests;
+pub mod upgrade;
 pub mod wheel;
+
+pub use start::{Worker, WorkerConfig, start};

@@ -1,0 +1,134 @@
+//! What all set-up tasks of one core share. Not here: anything that another core could see, but
+//! through `stats`.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::engine::Engine;
+use super::latch::Latch;
+use super::log::Log;
+use super::pool::Pool;
+use crate::limits::SETUPS_PER_CORE_MAX;
+use crate::net::runtime::now;
+use crate::snapshot::{Reader, Snapshot};
+use crate::stats::{CoreStats, DomainCounters, Refusal, Stats};
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt};
+
+pub struct Core {
+    pub index: usize,
+    pub stats: Arc<Stats>,
+    pub engine: Engine,
+    pub pool: Pool,
+    /// Set once and for all when the process is going away.
+    pub draining: Latch,
+    /// Set while another set-up may begin.
+    pub room: Latch,
+    pub log: Log,
+    boot: Instant,
+    view: RefCell<View>,
+    rng: RefCell<StdRng>,
+    setups: Cell<usize>,
+}
+
+/// The snapshot of this core. Set-ups hold it by `Rc`, so that the count inside its `Arc`, a word
+/// that all cores share, is written when a new snapshot comes and not for each request.
+struct View {
+    reader: Reader,
+    current: Rc<Arc<Snapshot>>,
+}
+
+impl Core {
+    pub fn new(
+        index: usize,
+        stats: Arc<Stats>,
+        engine: Engine,
+        mut reader: Reader,
+        log: Log,
+        boot: Instant,
+    ) -> Core {
+        let current = Rc::new(Arc::clone(reader.snapshot()));
+        let room = Latch::default();
+        room.set();
+        Core {
+            index,
+            stats,
+            engine,
+            pool: Pool::default(),
+            draining: Latch::default(),
+            room,
+            log,
+            boot,
+            view: RefCell::new(View { reader, current }),
+            rng: RefCell::new(rand::make_rng()),
+            setups: Cell::new(0),
+        }
+    }
+
+    /// The newest snapshot; the caller keeps what it got for as long as its request lasts.
+    pub fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+        let view = &mut *self.view.borrow_mut();
+        let newest = view.reader.snapshot();
+        if !Arc::ptr_eq(newest, &view.current) {
+            view.current = Rc::new(Arc::clone(newest));
+        }
+        Rc::clone(&view.current)
+    }
+
+    pub fn own(&self) -> &CoreStats {
+        &self.stats.cores()[self.index]
+    }
+
+    pub fn domain(&self, slot: u32) -> &DomainCounters {
+        self.own().domain(slot)
+    }
+
+    /// Counts a connection or request that was refused before its domain was known.
+    pub fn count_refused(&self, refusal: Refusal) {
+        self.own().core.refused[refusal as usize].add(1);
+    }
+
+    /// Time on the process clock.
+    pub fn uptime(&self) -> Duration {
+        now().saturating_duration_since(self.boot)
+    }
+
+    pub fn random(&self) -> u64 {
+        self.rng.borrow_mut().next_u64()
+    }
+
+    pub fn new_request_id(&self) -> u128 {
+        self.rng.borrow_mut().random()
+    }
+
+    pub fn setups(&self) -> usize {
+        self.setups.get()
+    }
+
+    /// Counts a set-up for as long as the returned value lives.
+    pub fn begin_setup(self: &Rc<Core>) -> SetUp {
+        self.count_setups(self.setups.get() + 1);
+        SetUp(Rc::clone(self))
+    }
+
+    fn count_setups(&self, n: usize) {
+        self.setups.set(n);
+        self.own().core.setups.set(n as u64);
+        if n >= SETUPS_PER_CORE_MAX {
+            self.room.clear();
+        } else if !self.room.is_set() {
+            self.room.set();
+        }
+    }
+}
+
+/// A place among the set-ups of a core, given back when dropped, also by a panic.
+pub struct SetUp(Rc<Core>);
+
+impl Drop for SetUp {
+    fn drop(&mut self) {
+        self.0.count_setups(self.0.setups.get() - 1);
+    }
+}

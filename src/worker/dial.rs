@@ -1,0 +1,203 @@
+//! The origin side of one exchange: a connection, pooled or fresh, and the heads that come back on
+//! it. Not here: bodies, and what is done with an answer.
+
+use std::cell::Cell;
+use std::io;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use super::core::Core;
+use super::record::Refused;
+use crate::limits::{HEAD_READ_BYTES, HEALTH_INTERVAL};
+use crate::net::connect::{ConnectError, Fault, connect};
+use crate::net::runtime::now;
+use crate::net::stream::{Patience, Stream};
+use crate::proto::h1::{HeadError, HeadScanner};
+use crate::snapshot::Endpoint;
+use crate::snapshot::domain::DomainHttp;
+use crate::stats::Refusal;
+
+pub struct OriginConnection<'a> {
+    pub stream: Stream,
+    /// Read and not yet used.
+    pub buf: BytesMut,
+    pub endpoint: &'a Endpoint,
+    pub age: Age,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    Fresh,
+    /// From the pool: the origin may just be closing it.
+    Reused,
+}
+
+/// Whether an idle connection will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    Any,
+    Fresh,
+}
+
+/// The endpoints still to be tried for one request, best first.
+pub struct Candidates<'a> {
+    rest: std::vec::IntoIter<&'a Endpoint>,
+    /// Over all attempts together: many dead addresses must not keep a client for minutes.
+    deadline: Instant,
+    failure: Option<ConnectError>,
+}
+
+impl<'a> Candidates<'a> {
+    pub fn new(order: Vec<&'a Endpoint>, rules: &DomainHttp) -> Candidates<'a> {
+        let limit = rules.response_timeout.max(rules.connect_timeout);
+        Candidates { rest: order.into_iter(), deadline: now() + limit, failure: None }
+    }
+
+    /// Connects to the next endpoint that accepts. Every address is tried before the request fails.
+    pub async fn connect(
+        &mut self,
+        core: &Core,
+        rules: &DomainHttp,
+        want: Want,
+    ) -> Result<OriginConnection<'a>, Refused> {
+        while let Some(endpoint) = self.rest.next() {
+            if want == Want::Any
+                && let Some(stream) = core.pool.take(endpoint.addr, now())
+            {
+                return Ok(OriginConnection::new(stream, endpoint, Age::Reused));
+            }
+            match self.connect_to(endpoint, rules).await {
+                Ok(connection) => return Ok(connection),
+                Err(error @ ConnectError::Descriptors(_)) => {
+                    self.failure = Some(error);
+                    break;
+                }
+                Err(error) => self.failure = Some(error),
+            }
+        }
+        Err(self.refusal())
+    }
+
+    /// Connects anew to an endpoint that a pooled connection was for.
+    pub async fn reconnect(
+        &mut self,
+        endpoint: &'a Endpoint,
+        core: &Core,
+        rules: &DomainHttp,
+    ) -> Result<OriginConnection<'a>, Refused> {
+        match self.connect_to(endpoint, rules).await {
+            Ok(connection) => Ok(connection),
+            Err(error) => {
+                self.failure = Some(error);
+                self.connect(core, rules, Want::Fresh).await
+            }
+        }
+    }
+
+    async fn connect_to(
+        &self,
+        endpoint: &'a Endpoint,
+        rules: &DomainHttp,
+    ) -> Result<OriginConnection<'a>, ConnectError> {
+        let left = self.deadline.saturating_duration_since(now());
+        if left.is_zero() {
+            return Err(ConnectError::TimedOut);
+        }
+        let stream = connect(endpoint.addr, None, rules.connect_timeout.min(left)).await?;
+        Ok(OriginConnection::new(stream, endpoint, Age::Fresh))
+    }
+
+    fn refusal(&self) -> Refused {
+        let Some(error) = &self.failure else {
+            return Refused::new(Refusal::NoHealthyOrigin, "no origin of this domain is up")
+                .retry_after(HEALTH_INTERVAL);
+        };
+        match (error.fault(), error) {
+            (Fault::Ours, _) => Refused::new(
+                Refusal::EdgeCapacity,
+                format!("no connection to an origin can be made: {error}"),
+            )
+            .retry_after(Duration::from_secs(1)),
+            (Fault::Origin, ConnectError::TimedOut) => Refused::new(
+                Refusal::OriginConnectTimeout,
+                "no address of any origin answered in time",
+            ),
+            (Fault::Origin, _) => Refused::new(
+                Refusal::OriginRefused,
+                "no address of any origin accepted the connection",
+            ),
+        }
+    }
+}
+
+/// Why no head came.
+#[derive(Debug)]
+pub enum HeadFailure {
+    /// FIN or reset before the first byte: of a pooled connection, what a stale one looks like.
+    Silent,
+    /// FIN or reset within the head.
+    Cut,
+    TimedOut,
+    Malformed(HeadError),
+}
+
+impl HeadFailure {
+    pub fn refused(&self) -> Refused {
+        match self {
+            HeadFailure::Silent => {
+                Refused::new(Refusal::OriginClosed, "the origin closed without an answer")
+            }
+            HeadFailure::Cut => {
+                Refused::new(Refusal::OriginClosed, "the origin closed within its answer")
+            }
+            HeadFailure::TimedOut => {
+                Refused::new(Refusal::OriginTimeout, "the origin did not answer in time")
+            }
+            HeadFailure::Malformed(error) => bad_answer(error),
+        }
+    }
+}
+
+pub fn bad_answer(error: &HeadError) -> Refused {
+    Refused::new(Refusal::OriginAnswer, format!("the origin's answer is not valid: {error}"))
+}
+
+impl<'a> OriginConnection<'a> {
+    fn new(stream: Stream, endpoint: &'a Endpoint, age: Age) -> OriginConnection<'a> {
+        OriginConnection { stream, buf: BytesMut::new(), endpoint, age }
+    }
+}
+
+/// Reads the next head. `limit` counts from `moved`, which is when the request last moved on: an
+/// origin has to answer only what it was sent.
+pub async fn read_head(
+    stream: &Stream,
+    buf: &mut BytesMut,
+    moved: &Cell<Instant>,
+    limit: Duration,
+) -> Result<Bytes, HeadFailure> {
+    let ended = |buf: &BytesMut| match buf.is_empty() {
+        true => HeadFailure::Silent,
+        false => HeadFailure::Cut,
+    };
+    let mut scanner = HeadScanner::response();
+    loop {
+        match scanner.find(buf) {
+            Ok(Some(end)) => return Ok(buf.split_to(end).freeze()),
+            Ok(None) => {}
+            Err(error) => return Err(HeadFailure::Malformed(error)),
+        }
+        let patience = Patience::Until(moved.get() + limit);
+        match stream.read(buf, HEAD_READ_BYTES, patience).await {
+            Ok(0) => return Err(ended(buf)),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => {
+                if moved.get() + limit <= now() {
+                    return Err(HeadFailure::TimedOut);
+                }
+            }
+            Err(_) => return Err(ended(buf)),
+        }
+    }
+}

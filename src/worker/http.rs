@@ -1,0 +1,235 @@
+//! One request: which domain it is for, whether it may pass, and which way it goes; and the answers
+//! of the edge itself. Not here: the plain way ([`super::forward`]) and the way to a tunnel
+//! ([`super::upgrade`]).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::balance::{self, Choice};
+use super::connection::{After, Client, refused_head};
+use super::core::Core;
+use super::record::{Kind, Record, Refused, Subject};
+use super::{forward, upgrade};
+use crate::net::stream::Patience;
+use crate::proto::h1::head::values;
+use crate::proto::h1::rewrite::{
+    ForwardUpgrade, OwnAnswer, Peer, ToClient, ToOrigin, request_id, write_own_answer,
+};
+use crate::proto::h1::{
+    AnswerTo, BodyLength, Persistence, RequestHead, Scheme, Upgrade, parse_request,
+};
+use crate::snapshot::domain::{Access, Domain};
+use crate::snapshot::{Balance, Endpoint, HashKey, Http};
+use crate::stats::Refusal;
+
+/// One request with all that decides about it.
+pub struct Exchange<'a> {
+    pub core: &'a Core,
+    pub http: &'a Http,
+    pub domain: &'a Arc<Domain>,
+    pub request: &'a RequestHead<'a>,
+    pub request_id: &'a str,
+    pub peer: Peer,
+    pub record: &'a Record,
+}
+
+/// How a request ended, and what is left of its connection.
+pub enum Served {
+    /// An origin's answer went out.
+    Answered(After),
+    /// The edge has to answer.
+    Refuse(Client, Refused),
+    /// It became a tunnel.
+    Opened(super::record::Tunnel),
+}
+
+/// Serves the request whose head is the first `len` bytes of the client's buffer.
+pub async fn exchange(core: &Core, mut client: Client, len: usize, started: Instant) -> After {
+    let head = client.buf.split_to(len).freeze();
+    let record = Record::new(started, client.addr.ip(), len);
+    let snapshot = core.snapshot();
+    let request = match parse_request(&head, Scheme::Http) {
+        Ok(request) => request,
+        Err(error) => return refuse_unknown(core, client, refused_head(&error), record).await,
+    };
+    let peer = client.peer(&snapshot.http);
+    let request_id = request_id(&request, peer, core.new_request_id());
+    let domain = snapshot.hosts.find(&request.host.name);
+    let subject = Subject { domain, request: Some(&request), request_id: &request_id };
+    let served = match domain {
+        None => {
+            let unknown = Refused::new(Refusal::UnknownDomain, "this host is not served here");
+            Served::Refuse(client, unknown)
+        }
+        Some(domain) => {
+            let exchange = Exchange {
+                core,
+                http: &snapshot.http,
+                domain,
+                request: &request,
+                request_id: &request_id,
+                peer,
+                record: &record,
+            };
+            exchange.serve(client).await
+        }
+    };
+    match served {
+        Served::Answered(after) => {
+            record.finish(core, subject);
+            after
+        }
+        Served::Opened(tunnel) => {
+            record.opened(core, subject, tunnel);
+            After::Done
+        }
+        Served::Refuse(client, refused) => {
+            let after = answer(core, client, &refused, &record, subject).await;
+            record.finish(core, subject);
+            after
+        }
+    }
+}
+
+/// Answers a head that was not even complete.
+pub async fn refuse_head(core: &Core, client: Client, refused: Refused, started: Instant) -> After {
+    let record = Record::new(started, client.addr.ip(), client.buf.len());
+    refuse_unknown(core, client, refused, record).await
+}
+
+async fn refuse_unknown(core: &Core, client: Client, refused: Refused, record: Record) -> After {
+    let subject = Subject { domain: None, request: None, request_id: "" };
+    let after = answer(core, client, &refused, &record, subject).await;
+    record.finish(core, subject);
+    after
+}
+
+/// Writes an answer of the edge itself. The connection lives on only if all of the request was
+/// read.
+async fn answer(
+    core: &Core,
+    client: Client,
+    refused: &Refused,
+    record: &Record,
+    subject: Subject<'_>,
+) -> After {
+    record.refuse(refused);
+    if refused.refusal == Refusal::ClientClosed {
+        return After::Done;
+    }
+    let complete = subject.request.is_some_and(|request| {
+        matches!(request.body, BodyLength::None | BodyLength::Exact(0))
+            && request.persistence == Persistence::KeepAlive
+            && !matches!(request.upgrade, Upgrade::WebSocket { .. } | Upgrade::Invalid(_))
+    });
+    let persistence = if complete { client.persistence(core) } else { Persistence::Close };
+    let to = match subject.request {
+        Some(request) if request.is_head() => AnswerTo::Head,
+        _ => AnswerTo::Other,
+    };
+    let text = format!("{}: {}", refused.refusal.name(), refused.detail);
+    let retry_after = refused.retry_after.map(|wait| wait.as_millis().div_ceil(1000).max(1) as u32);
+    let mut out = Vec::with_capacity(512);
+    let status = refused.refusal.status();
+    let request_id = subject.request_id;
+    let own = OwnAnswer { status, text: &text, retry_after, persistence, to, request_id };
+    write_own_answer(&mut out, &own);
+    let patience = Patience::Stall(
+        subject.domain.map_or(crate::limits::DEFAULT_BODY_TIMEOUT, |d| d.http.body_timeout),
+    );
+    if client.stream.write_all(&out, patience).await.is_err() {
+        return After::Done;
+    }
+    record.bytes_out.set(record.bytes_out.get() + out.len() as u64);
+    match persistence {
+        Persistence::KeepAlive => After::KeepAlive(client),
+        Persistence::Close => After::Close(client),
+    }
+}
+
+impl<'a> Exchange<'a> {
+    async fn serve(&self, client: Client) -> Served {
+        if let Err(refused) = self.check(&client) {
+            return Served::Refuse(client, refused);
+        }
+        if !self.domain.websocket.enabled {
+            return forward::forward(self, client).await;
+        }
+        match &self.request.upgrade {
+            Upgrade::None => forward::forward(self, client).await,
+            Upgrade::Invalid(error) => {
+                self.record.kind.set(Kind::Upgrade);
+                Served::Refuse(client, refused_head(error))
+            }
+            Upgrade::WebSocket { .. } => {
+                self.record.kind.set(Kind::Upgrade);
+                upgrade::upgrade(self, client).await
+            }
+        }
+    }
+
+    fn check(&self, client: &Client) -> Result<(), Refused> {
+        if !is_allowed(&self.domain.access, client) {
+            let detail = "this address may not use this domain";
+            return Err(Refused::new(Refusal::Address, detail));
+        }
+        match self.request.body {
+            BodyLength::Exact(n) if n > self.domain.http.max_body => Err(too_large()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Endpoints to try, best first.
+    pub fn endpoints(&self, client: &Client) -> Vec<&'a Endpoint> {
+        let key = match &self.domain.balance {
+            Balance::Hash(HashKey::Header(name)) => self.request.field(name),
+            Balance::Hash(HashKey::Cookie(name)) => cookie(self.request, name),
+            _ => None,
+        };
+        let choice = Choice::new(&self.domain.balance, client.addr.ip(), key, self.core.random());
+        balance::order(&self.domain.origins, choice)
+    }
+
+    pub fn to_origin(&self, client: &Client, websocket: ForwardUpgrade) -> ToOrigin<'a> {
+        ToOrigin {
+            client: client.addr.ip(),
+            scheme: Scheme::Http,
+            peer: self.peer,
+            node: &self.http.node,
+            request_id: self.request_id,
+            host: self.domain.http.host.as_deref(),
+            websocket,
+        }
+    }
+
+    pub fn to_client(&self, persistence: Persistence, to: AnswerTo) -> ToClient<'a> {
+        ToClient {
+            version: self.request.version,
+            persistence,
+            to,
+            node: &self.http.node,
+            request_id: self.request_id,
+        }
+    }
+}
+
+pub fn too_large() -> Refused {
+    Refused::new(Refusal::BodyTooLarge, "the request body is larger than this domain allows")
+}
+
+/// Deny wins; an empty allow list allows all.
+fn is_allowed(access: &Access, client: &Client) -> bool {
+    let ip = client.addr.ip();
+    !access.deny.iter().any(|range| range.contains(ip))
+        && (access.allow.is_empty() || access.allow.iter().any(|range| range.contains(ip)))
+}
+
+/// Value of the first cookie of this name (RFC 6265 5.4: `name=value` pairs, separated by `; `).
+fn cookie<'a>(request: &RequestHead<'a>, name: &str) -> Option<&'a [u8]> {
+    values(&request.fields, "cookie").find_map(|line| {
+        line.split(|&byte| byte == b';').find_map(|pair| {
+            let pair = pair.trim_ascii_start();
+            pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+        })
+    })
+}

@@ -1,0 +1,171 @@
+//! What becomes of one request: its counters and its line in the access log. Not here: what was
+//! decided.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::core::Core;
+use super::log::wall_us;
+use crate::limits::LOG_TEXT_BYTES_MAX;
+use crate::net::runtime::now;
+use crate::proto::h1::RequestHead;
+use crate::snapshot::Domain;
+use crate::stats::event::{Event, Opened, Request};
+use crate::stats::{ConnId, Refusal};
+
+/// Why the edge answers a request itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    pub refusal: Refusal,
+    /// One sentence without a full stop; goes into the body of the answer and into the log.
+    pub detail: Cow<'static, str>,
+    pub retry_after: Option<Duration>,
+}
+
+impl Refused {
+    pub fn new(refusal: Refusal, detail: impl Into<Cow<'static, str>>) -> Refused {
+        Refused { refusal, detail: detail.into(), retry_after: None }
+    }
+
+    pub fn retry_after(self, wait: Duration) -> Refused {
+        Refused { retry_after: Some(wait), ..self }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Plain,
+    Upgrade,
+}
+
+/// Figures of one request, gathered while it is served.
+pub struct Record {
+    started: Instant,
+    client: IpAddr,
+    pub kind: Cell<Kind>,
+    pub bytes_in: Cell<u64>,
+    pub bytes_out: Cell<u64>,
+    pub origin: Cell<Option<SocketAddr>>,
+    pub status: Cell<u16>,
+    pub refused: RefCell<Option<Refused>>,
+}
+
+/// What a request was, for the log; nothing of it is known of one that could not be parsed.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    pub domain: Option<&'a Arc<Domain>>,
+    pub request: Option<&'a RequestHead<'a>>,
+    pub request_id: &'a str,
+}
+
+impl Record {
+    pub fn new(started: Instant, client: IpAddr, head_bytes: usize) -> Record {
+        Record {
+            started,
+            client,
+            kind: Cell::new(Kind::Plain),
+            bytes_in: Cell::new(head_bytes as u64),
+            bytes_out: Cell::new(0),
+            origin: Cell::new(None),
+            status: Cell::new(0),
+            refused: RefCell::new(None),
+        }
+    }
+
+    pub fn duration_us(&self) -> u64 {
+        now().saturating_duration_since(self.started).as_micros() as u64
+    }
+
+    /// The edge answers, or would if anybody were there. The first reason stays.
+    pub fn refuse(&self, refused: &Refused) {
+        let mut place = self.refused.borrow_mut();
+        if place.is_none() {
+            *place = Some(refused.clone());
+        }
+        if self.status.get() == 0 {
+            self.status.set(refused.refusal.status());
+        }
+    }
+
+    /// Counts and logs a request that is over, but for one that became a tunnel.
+    pub fn finish(self, core: &Core, subject: Subject<'_>) {
+        self.count(core, subject);
+        if subject.domain.is_some_and(|domain| !domain.log.enabled) {
+            return;
+        }
+        let refusal = self.refused.into_inner();
+        core.log.push(Event::Request(Box::new(Request {
+            at_us: wall_us(),
+            domain: subject.domain.map(|domain| Arc::clone(&domain.name)),
+            client: self.client,
+            origin: self.origin.get(),
+            method: subject.request.map_or("", |request| request.method).into(),
+            target: subject.request.map_or("", |request| shown(request.target.as_str())).into(),
+            request_id: subject.request_id.into(),
+            status: self.status.get(),
+            refusal: refusal.map(|r| (r.refusal, r.detail.into())),
+            upgrade: self.kind.get() == Kind::Upgrade,
+            bytes_out: self.bytes_out.get(),
+            bytes_in: self.bytes_in.get(),
+            duration_us: now().saturating_duration_since(self.started).as_micros() as u64,
+        })));
+    }
+
+    /// Counts and logs a request that became a tunnel.
+    pub fn opened(self, core: &Core, subject: Subject<'_>, tunnel: Tunnel) {
+        self.count(core, subject);
+        let (Some(domain), Some(request)) = (subject.domain, subject.request) else { return };
+        if !domain.log.enabled {
+            return;
+        }
+        core.log.push(Event::Open(Box::new(Opened {
+            at_us: wall_us(),
+            id: tunnel.id,
+            domain: Arc::clone(&domain.name),
+            client: tunnel.client,
+            origin: tunnel.origin,
+            target: shown(request.target.as_str()).into(),
+            request_id: subject.request_id.into(),
+            subprotocol: tunnel.subprotocol,
+            user_agent: request
+                .field("user-agent")
+                .map(|agent| shown(&String::from_utf8_lossy(agent)).into()),
+            handshake_us: tunnel.handshake_us,
+        })));
+    }
+
+    fn count(&self, core: &Core, subject: Subject<'_>) {
+        let Some(domain) = subject.domain else {
+            if let Some(refused) = &*self.refused.borrow() {
+                core.count_refused(refused.refusal);
+            }
+            return;
+        };
+        let counters = core.domain(domain.slot);
+        counters.bytes_in.add(self.bytes_in.get());
+        counters.bytes_out.add(self.bytes_out.get());
+        match self.kind.get() {
+            Kind::Plain => counters.requests.count(self.status.get()),
+            Kind::Upgrade => {
+                counters.handshakes.count(self.status.get());
+                counters.handshake_us.record_us(self.duration_us());
+            }
+        }
+    }
+}
+
+/// What the log says about an opened tunnel beyond its request.
+pub struct Tunnel {
+    pub id: ConnId,
+    pub client: SocketAddr,
+    pub origin: SocketAddr,
+    pub subprotocol: Option<Box<str>>,
+    pub handshake_us: u64,
+}
+
+fn shown(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LOG_TEXT_BYTES_MAX)]
+}

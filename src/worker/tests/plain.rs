@@ -1,0 +1,201 @@
+//! Requests that go to an origin and their answers: framing, streaming, keep-alive, the pool.
+
+use super::*;
+
+#[test]
+fn keep_alive_on_both_sides() {
+    let (addr, seen) = scripted("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    let mut edge = edge(domain(&[addr]));
+    let mut client = edge.client();
+    for i in 0..3 {
+        let answer = client.send(&get(&format!("/{i}"))).answer();
+        assert_eq!((answer.status, answer.body.as_str()), (200, "hi"));
+        let head = seen.recv_timeout(WAIT).unwrap();
+        assert!(head.starts_with(&format!("GET /{i} HTTP/1.1\r\n")), "{head}");
+        assert_eq!(field(&head, "host"), Some(HOST));
+        assert_eq!(field(&head, "x-forwarded-for"), Some("127.0.0.1"));
+        assert_eq!(edge.logged(), (200, None, format!("/{i}")));
+    }
+    let codes: Vec<String> = edge.stats.cores()[0]
+        .domain(0)
+        .requests
+        .iter()
+        .filter(|(_, n)| *n > 0)
+        .map(|(code, n)| format!("{code}={n}"))
+        .collect();
+    assert_eq!(codes, ["200=3"]);
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let addr = origin(|mut peer| {
+        loop {
+            let head = peer.head();
+            let target = head.split(' ').nth(1).unwrap().to_owned();
+            peer.send(&format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{target}",
+                target.len()
+            ));
+        }
+    });
+    let edge = edge(domain(&[addr]));
+    let mut client = edge.client();
+    client.send(&(0..20).map(|i| get(&format!("/{i}"))).collect::<String>());
+    for i in 0..20 {
+        assert_eq!(client.answer().body, format!("/{i}"));
+    }
+}
+
+#[test]
+fn chunked_both_ways_with_trailers() {
+    let (addr, seen) = scripted(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+         3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n",
+    );
+    let edge = edge(domain(&[addr]));
+    let mut client = edge.client();
+    client.send(&format!(
+        "POST /up HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    ));
+    client.send("6\r\n world\r\n0\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!(answer.body, "abcde|X-Sum: 5");
+    assert!(seen.recv_timeout(WAIT).unwrap().ends_with("\r\n\r\nhello world"));
+    assert_eq!(client.send(&get("/next")).answer().status, 200);
+}
+
+#[test]
+fn a_large_body_streams_both_ways() {
+    const LEN: usize = 5_000_000;
+    let addr = origin(|mut peer| {
+        let head = peer.head();
+        assert_eq!(field(&head, "content-length"), Some("5000000"));
+        peer.send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n"));
+        let mut left = LEN;
+        let mut buf = vec![0; 10_000];
+        while left > 0 {
+            let n = peer.0.read(&mut buf).unwrap();
+            peer.0.get_mut().write_all(&buf[..n]).unwrap();
+            left -= n;
+        }
+    });
+    let edge = edge(domain(&[addr]));
+    let mut client = edge.client();
+    let mut writer = client.0.get_ref().try_clone().unwrap();
+    thread::spawn(move || {
+        let head = format!("POST /echo HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {LEN}\r\n\r\n");
+        writer.write_all(head.as_bytes()).unwrap();
+        let body: Vec<u8> = (0..LEN).map(|i| b'a' + (i % 23) as u8).collect();
+        writer.write_all(&body).unwrap();
+    });
+    let answer = client.answer();
+    assert_eq!(answer.body.len(), LEN);
+    assert!(answer.body.bytes().enumerate().all(|(i, byte)| byte == b'a' + (i % 23) as u8));
+}
+
+#[test]
+fn head_204_and_304_have_no_body() {
+    for (method, answer) in [
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"),
+        ("GET", "HTTP/1.1 204 No Content\r\n\r\n"),
+        ("GET", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n"),
+    ] {
+        let (addr, _seen) = scripted(answer);
+        let edge = edge(domain(&[addr]));
+        let mut client = edge.client();
+        for _ in 0..2 {
+            client.send(&format!("{method} / HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+            let head = client.head();
+            assert_eq!(head.split(' ').nth(1), answer.split(' ').nth(1), "{head}");
+        }
+    }
+}
+
+#[test]
+fn http_1_0_gets_an_unframed_body_and_a_close() {
+    let (addr, _seen) =
+        scripted("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+    let edge = edge(domain(&[addr]));
+    let mut client = edge.client();
+    client.send(&format!("GET / HTTP/1.0\r\nHost: {HOST}\r\n\r\n"));
+    let head = client.head();
+    assert_eq!(field(&head, "transfer-encoding"), None);
+    assert_eq!(client.rest(), "abc");
+}
+
+#[test]
+fn a_body_until_close_becomes_chunked() {
+    let addr = origin(|mut peer| {
+        peer.head();
+        peer.send("HTTP/1.1 200 OK\r\n\r\nall of it");
+    });
+    let edge = edge(domain(&[addr]));
+    let mut client = edge.client();
+    for _ in 0..2 {
+        assert_eq!(client.send(&get("/")).answer().body, "all of it");
+    }
+}
+
+#[test]
+fn interim_answers_and_expect_pass_end_to_end() {
+    let addr = origin(|mut peer| {
+        let head = peer.head();
+        assert_eq!(field(&head, "expect"), Some("100-continue"));
+        peer.send("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n");
+        let body = peer.exactly(4);
+        peer.send(&format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{body}"));
+    });
+    let edge = edge(domain(&[addr]));
+    let mut client = edge.client();
+    client.send(&format!(
+        "PUT / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+    ));
+    assert!(client.head().starts_with("HTTP/1.1 103"));
+    assert!(client.head().starts_with("HTTP/1.1 100"));
+    assert_eq!(client.send("body").answer().body, "body");
+}
+
+#[test]
+fn an_early_answer_reaches_the_client_while_its_body_still_flows() {
+    let addr = origin(|mut peer| {
+        peer.head();
+        peer.send(
+            "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno!",
+        );
+    });
+    let mut edge = edge(domain(&[addr]));
+    let mut client = edge.client();
+    client.send(&format!("POST /big HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 1000000\r\n\r\n"));
+    client.send(&"x".repeat(1000));
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.body.as_str()), (413, "no!"));
+    assert_eq!(field(&answer.head, "connection"), Some("close"));
+    assert!(client.ended());
+    assert_eq!(edge.logged(), (413, None, "/big".into()));
+}
+
+#[test]
+fn a_stale_pooled_connection_is_replaced() {
+    // Answers once, then closes as soon as the next request comes: what a server at its keep-alive
+    // limit does.
+    let addr = origin(|mut peer| {
+        peer.head();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        let _ = peer.0.fill_buf();
+    });
+    let edge = edge(domain(&[addr]));
+    let mut client = edge.client();
+    for _ in 0..3 {
+        assert_eq!(client.send(&get("/")).answer().body, "ok");
+    }
+    // RFC 9110 9.2.2: a POST is not sent twice.
+    client.send(&format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 0\r\n\r\n"));
+    assert_eq!(client.answer().status, 502);
+}
+
+#[test]
+fn every_address_is_tried() {
+    let (addr, _seen) = scripted("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let edge = edge(domain(&[refused_port(), refused_port(), addr]));
+    assert_eq!(edge.client().send(&get("/")).answer().status, 200);
+}

@@ -1,0 +1,246 @@
+//! A request for a WebSocket: may it be, does the origin agree, and then into the engine. Nothing
+//! but a verified 101 opens a tunnel, and until then the client's further bytes are held. Not here:
+//! the tunnel.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::body::Begun;
+use super::connection::{After, Client};
+use super::dial::{Candidates, HeadFailure, OriginConnection, Want, bad_answer, read_head};
+use super::engine::Upgraded;
+use super::forward::{
+    Undelivered, client_gone, deliver, forward_interim, refused_answer_body, request_head,
+};
+use super::http::{Exchange, Served};
+use super::record::{Refused, Tunnel};
+use crate::limits::INTERIM_RESPONSES_MAX;
+use crate::net::runtime::now;
+use crate::net::stream::Patience;
+use crate::proto::h1::rewrite::{ForwardUpgrade, write_switching};
+use crate::proto::h1::upgrade::{origin_allowed, verify_answer};
+use crate::proto::h1::{
+    Agreed, AnswerTo, OriginPolicy, Persistence, ResponseHead, Scheme, parse_response,
+};
+use crate::snapshot::OriginRule;
+use crate::stats::{Admission, Admitted, Refusal};
+
+pub async fn upgrade(x: &Exchange<'_>, mut client: Client) -> Served {
+    let place = match admit(x, &client) {
+        Ok(place) => place,
+        Err(refused) => return Served::Refuse(client, refused),
+    };
+    let mut candidates = Candidates::new(x.endpoints(&client), &x.domain.http);
+    let mut silent = None;
+    loop {
+        let mut origin = match candidates.connect(x.core, &x.domain.http, Want::Fresh).await {
+            Ok(origin) => origin,
+            Err(refused) => return Served::Refuse(client, silent.unwrap_or(refused)),
+        };
+        x.record.origin.set(Some(origin.endpoint.addr));
+        let (head, to) = match handshake(x, &mut client, &mut origin).await {
+            Ok(answered) => answered,
+            // It accepted and closed without a word: as good as a refused connection, so the next
+            // address may do better.
+            Err(Failure::Head(failure @ HeadFailure::Silent)) => {
+                silent = Some(failure.refused());
+                continue;
+            }
+            Err(Failure::Head(failure)) => return Served::Refuse(client, failure.refused()),
+            Err(Failure::Broken(refused)) => {
+                x.record.refuse(&refused);
+                return Served::Answered(After::Done);
+            }
+        };
+        let answer = match parse_response(&head, to) {
+            Ok(answer) => answer,
+            Err(error) => return Served::Refuse(client, bad_answer(&error)),
+        };
+        if answer.status != 101 {
+            return pass_on(x, client, origin, &answer, to).await;
+        }
+        return match verify_answer(x.request, &answer) {
+            Ok(agreed) => open(x, client, origin, &answer, agreed, place).await,
+            Err(error) => Served::Refuse(client, bad_answer(&error)),
+        };
+    }
+}
+
+/// Everything that can be known before an origin is asked.
+fn admit<'a>(x: &Exchange<'a>, client: &Client) -> Result<Place<'a>, Refused> {
+    let policy = match &x.domain.websocket.origin_rule {
+        OriginRule::Any => OriginPolicy::Any,
+        OriginRule::SameHost => OriginPolicy::SameHost(Scheme::Http),
+        OriginRule::List(list) => OriginPolicy::List(list),
+    };
+    if !origin_allowed(x.request, policy) {
+        let detail = "the Origin of this request may not open a WebSocket here";
+        return Err(Refused::new(Refusal::OriginHeader, detail));
+    }
+    let soon = Duration::from_secs(1);
+    if x.core.draining.is_set() {
+        let detail = "this server is going away";
+        return Err(Refused::new(Refusal::Draining, detail).retry_after(soon));
+    }
+    if !x.core.engine.has_room() {
+        let detail = "this server holds as many connections as it can";
+        return Err(Refused::new(Refusal::EdgeCapacity, detail).retry_after(soon));
+    }
+    let admission = x.core.stats.admission(x.domain.slot);
+    let allowance = x.domain.websocket.allowance;
+    match admission.enter(allowance, client.addr.ip(), x.core.uptime()) {
+        Ok(admitted) => Ok(Place { admission, admitted: Some(admitted) }),
+        Err((refusal, wait)) => {
+            let detail = match refusal {
+                Refusal::ConnectionLimit => "this domain has as many connections as it may have",
+                Refusal::AddressLimit => {
+                    "this address has as many connections to this domain as it may have"
+                }
+                _ => "this domain takes no more handshakes right now",
+            };
+            Err(Refused::new(refusal, detail).retry_after(wait))
+        }
+    }
+}
+
+/// An admission that is given back unless a tunnel takes it over.
+struct Place<'a> {
+    admission: &'a Admission,
+    admitted: Option<Admitted>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(admitted) = self.admitted.take() {
+            self.admission.leave(admitted);
+        }
+    }
+}
+
+enum Failure {
+    /// Nothing has gone to the client.
+    Head(HeadFailure),
+    /// A 1xx may have gone out by half.
+    Broken(Refused),
+}
+
+/// Sends the request and reads the final head of its answer.
+async fn handshake(
+    x: &Exchange<'_>,
+    client: &mut Client,
+    origin: &mut OriginConnection<'_>,
+) -> Result<(Bytes, AnswerTo), Failure> {
+    let rules = &x.domain.http;
+    let (out, to) = request_head(x, client, ForwardUpgrade::Yes);
+    let patience = Patience::Stall(rules.response_timeout);
+    if origin.stream.write_all(&out, patience).await.is_err() {
+        return Err(Failure::Head(HeadFailure::Silent));
+    }
+    let moved = Cell::new(now());
+    for _ in 0..=INTERIM_RESPONSES_MAX {
+        let head = read_head(&origin.stream, &mut origin.buf, &moved, rules.response_timeout)
+            .await
+            .map_err(Failure::Head)?;
+        let answer = parse_response(&head, to)
+            .map_err(|error| Failure::Head(HeadFailure::Malformed(error)))?;
+        if !answer.is_interim() {
+            return Ok((head, to));
+        }
+        forward_interim(x, &answer, &client.stream)
+            .await
+            .map_err(|error| Failure::Broken(client_gone(&error)))?;
+        moved.set(now());
+    }
+    let detail = "the origin sent too many interim answers";
+    Err(Failure::Broken(Refused::new(Refusal::OriginAnswer, detail)))
+}
+
+/// An origin that says no says it in plain HTTP. Its connection carried an Upgrade and is never
+/// pooled.
+async fn pass_on(
+    x: &Exchange<'_>,
+    client: Client,
+    mut origin: OriginConnection<'_>,
+    answer: &ResponseHead<'_>,
+    to: AnswerTo,
+) -> Served {
+    // Bytes behind the request were meant for a tunnel: read as HTTP they would be a request that
+    // nobody checked.
+    let wanted = match x.request.persistence {
+        Persistence::KeepAlive if client.buf.is_empty() => client.persistence(x.core),
+        _ => Persistence::Close,
+    };
+    let (from, to_client) = (&origin.stream, &client.stream);
+    match deliver(x, answer, to, wanted, from, &mut origin.buf, to_client).await {
+        Ok(delivered) => Served::Answered(match delivered.client {
+            Persistence::KeepAlive => After::KeepAlive(client),
+            Persistence::Close => After::Close(client),
+        }),
+        Err(Undelivered { error, begun: Begun::No }) => {
+            Served::Refuse(client, refused_answer_body(&error))
+        }
+        Err(Undelivered { error, begun: Begun::Yes }) => {
+            x.record.refuse(&refused_answer_body(&error));
+            Served::Answered(After::Done)
+        }
+    }
+}
+
+async fn open(
+    x: &Exchange<'_>,
+    client: Client,
+    origin: OriginConnection<'_>,
+    answer: &ResponseHead<'_>,
+    agreed: Agreed,
+    mut place: Place<'_>,
+) -> Served {
+    let mut out = Vec::with_capacity(512);
+    write_switching(&mut out, answer, &x.to_client(Persistence::KeepAlive, AnswerTo::WebSocket));
+    let patience = Patience::Stall(x.domain.websocket.stalled_write);
+    x.record.status.set(101);
+    if let Err(error) = client.stream.write_all(&out, patience).await {
+        x.record.status.set(499);
+        x.record.refuse(&client_gone(&error));
+        return Served::Answered(After::Done);
+    }
+    x.record.bytes_out.set(x.record.bytes_out.get() + out.len() as u64);
+    let handshake_us = x.record.duration_us();
+    let subprotocol = answer.field("sec-websocket-protocol");
+    let subprotocol = subprotocol.map(|value| String::from_utf8_lossy(value).into());
+    let (client_addr, origin_addr) = (client.addr, origin.endpoint.addr);
+    let (Ok(client_fd), Ok(origin_fd)) = (client.stream.into_fd(), origin.stream.into_fd()) else {
+        return no_tunnel(x, "no descriptor was left for the tunnel");
+    };
+    let Some(admitted) = place.admitted.take() else {
+        return no_tunnel(x, "the place of this tunnel was given away");
+    };
+    let upgraded = Upgraded {
+        client: client_fd,
+        origin: origin_fd,
+        client_addr,
+        endpoint: origin.endpoint.clone(),
+        early_from_client: client.buf.to_vec(),
+        early_from_origin: origin.buf.to_vec(),
+        domain: std::sync::Arc::clone(x.domain),
+        admitted,
+        reserved_bits: agreed.reserved_bits,
+    };
+    match x.core.engine.adopt(upgraded) {
+        Ok(id) => Served::Opened(Tunnel {
+            id,
+            client: client_addr,
+            origin: origin_addr,
+            subprotocol,
+            handshake_us,
+        }),
+        Err(_) => no_tunnel(x, "the table of tunnels was full"),
+    }
+}
+
+/// The 101 is out, but there is no tunnel behind it: all that is left is to close.
+fn no_tunnel(x: &Exchange<'_>, detail: &'static str) -> Served {
+    x.record.refuse(&Refused::new(Refusal::EdgeCapacity, detail));
+    Served::Answered(After::Done)
+}
