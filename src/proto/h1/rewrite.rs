@@ -332,11 +332,25 @@ impl Display for Forwarded<'_> {
 /// All that `brought` says under this name, then `own`.
 fn write_appended(out: &mut Vec<u8>, name: &str, brought: &[Field<'_>], own: impl Display) {
     push(out, format_args!("{name}: "));
-    for value in values(brought, name).filter(|value| !value.is_empty()) {
+    for value in values(brought, name).filter(|value| !value.is_empty() && is_closed(value)) {
         out.extend_from_slice(value);
         out.extend_from_slice(b", ");
     }
     push(out, format_args!("{own}\r\n"));
+}
+
+/// Every quoted string in it ends (RFC 9110 5.6.4): an open one would swallow what is appended.
+fn is_closed(value: &[u8]) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    for byte in value {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+    }
+    !quoted
 }
 
 /// What every answer with a request behind it ends in.

@@ -160,6 +160,24 @@ fn nonsense_of_a_trusted_peer_is_replaced() {
 }
 
 #[test]
+fn an_open_quote_does_not_swallow_what_is_appended_rfc9110_5_6_4() {
+    let edge = ToOrigin { peer: Peer::Trusted, ..EDGE };
+    let own = "for=192.0.2.7;host=a;proto=http;by=_edge1";
+    for (brought, kept) in [
+        ("for=\"[::1]\"", "for=\"[::1]\", "),
+        ("for=\"a\\\"b\"", "for=\"a\\\"b\", "),
+        ("for=a\\", "for=a\\, "),
+        ("for=\"a", ""),
+        ("for=\"a\\\"", ""),
+        ("for=\"a\\\\\"\"", ""),
+    ] {
+        let lines = format!("Host: a\r\nForwarded: {brought}\r\n");
+        let lines = forwarded("GET / HTTP/1.1", &lines, &edge);
+        assert!(lines.contains(&format!("Forwarded: {kept}{own}")), "{brought}: {lines:?}");
+    }
+}
+
+#[test]
 fn request_ids() {
     for (peer, lines, expected) in [
         (Peer::Trusted, "X-Request-Id: abc-1\r\n", "abc-1"),
