@@ -100,6 +100,10 @@ impl HeadScanner {
             if self.over_behind(byte).map_err(|e| explain_tls(e, buf))? {
                 return Ok(Some(self.looked));
             }
+            if self.at == At::Line {
+                let rest = &buf[self.looked..within];
+                self.looked += rest.iter().position(is_control).unwrap_or(rest.len());
+            }
         }
         match self.first_line {
             _ if buf.len() < HEAD_BYTES_MAX => Ok(None),
@@ -135,7 +139,7 @@ impl HeadScanner {
             // then disagree.
             (_, b'\n') => return Err(bad("a line in the head ends in LF without CR")),
             // RFC 9110 5.5: CTL but HTAB is invalid.
-            (_, 0..=8 | 11..=31 | 127) => return Err(bad("a control byte in the head")),
+            (_, byte) if is_control(&byte) => return Err(bad("a control byte in the head")),
             (_, _) => {
                 if self.first_line == FirstLine::Awaited {
                     self.first_line = FirstLine::Begun;
@@ -145,6 +149,11 @@ impl HeadScanner {
         };
         Ok(false)
     }
+}
+
+/// CTL but HTAB.
+fn is_control(byte: &u8) -> bool {
+    matches!(byte, 0..=8 | 10..=31 | 127)
 }
 
 fn explain_tls(e: HeadError, buf: &[u8]) -> HeadError {
