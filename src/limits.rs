@@ -67,9 +67,9 @@ pub const BUFFER_TAILROOM: usize = 32;
 /// Received buffers queued towards a side before its peer's receive is cancelled.
 pub const QUEUED_BUFFERS_MAX: usize = 4;
 
-/// Completions taken from the ring at a time, and how often in a row before other tasks of the core
-/// get their turn.
+/// Completions taken from the ring at a time.
 pub const COMPLETIONS_PER_BATCH: usize = 1024;
+/// Batches in a row before other tasks of the core get their turn.
 pub const BATCHES_PER_TURN: usize = 16;
 /// Closes begun per tick (100 ms) of one core when the order sets no pace: a turn of the loop must
 /// stay short.

@@ -9,9 +9,13 @@ mod tree;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use facts::{Facts, UnsafeKind};
 use tree::{RustFile, Tree};
+
+/// Read once for all rules.
+static TREE: LazyLock<Tree> = LazyLock::new(Tree::read);
 
 const FUNCTION_LINES_MAX: usize = 70;
 const FILE_LINES_MAX: usize = 800;
@@ -247,8 +251,7 @@ fn the_data_plane_does_not_unwrap() {
 
 #[test]
 fn every_file_is_reachable() {
-    let tree = Tree::read();
-    let lost: Vec<_> = tree.files.iter().filter(|f| !f.reached).map(|f| &f.name).collect();
+    let lost: Vec<_> = TREE.files.iter().filter(|f| !f.reached).map(|f| &f.name).collect();
     assert!(lost.is_empty(), "no `mod` declares these files, so nothing compiles them: {lost:?}");
 }
 
@@ -297,13 +300,12 @@ fn the_map_names_every_folder() {
 /// Runs one rule over every Rust file and fails with all that it said.
 fn check(rule: impl Fn(&RustFile, &mut dyn FnMut(usize, String))) {
     let mut wrong = String::new();
-    let tree = Tree::read();
-    for file in &tree.files {
+    for file in &TREE.files {
         rule(file, &mut |line, what| {
             let _ = writeln!(wrong, "{}:{line}: {what}", file.name);
         });
     }
-    assert!(tree.files.len() > 20, "the tree was not found");
+    assert!(TREE.files.len() > 20, "the tree was not found");
     assert!(wrong.is_empty(), "{} places:\n{wrong}", wrong.lines().count());
 }
 

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `open N` | opens connections until N are open | when each is open or has failed |
 //! | `echo LEN` | one message of LEN bytes on each | when each has its echo, checked |
-//! | `pingpong LEN` | on each, the next message as soon as the echo of the last is there | at once |
+//! | `pingpong LEN` | on each, the next message as soon as the last is back | at once |
 //! | `stop` | no further messages | when the last echoes are there |
 //! | `close` | Close 1000 on each | when each has got its Close and its end |
 //! | `await-end` | nothing | when all were closed by the other side |

@@ -163,7 +163,8 @@ fn write_hawser(
         setup.drain_seconds,
     );
     let mut domain = format!(
-        "name = \"load.test\"\n[websocket]\nheartbeat = {}\n[balance]\nmode = \"least_connections\"\n",
+        "name = \"load.test\"\n[websocket]\nheartbeat = {}\n\
+         [balance]\nmode = \"least_connections\"\n",
         setup.heartbeat_seconds
     );
     for origin in setup.origins {
