@@ -35,6 +35,13 @@ impl Tunnel {
         self.next_deadline(now, websocket, io)
     }
 
+    /// The round-trip time of `leg` in microseconds, once after each of its Pongs to us.
+    #[inline]
+    pub fn take_rtt(&mut self, leg: Leg) -> Option<u32> {
+        let state = &mut self.legs[leg as usize];
+        state.take(Mark::RttFresh).then_some(state.rtt_us)
+    }
+
     /// Whether `pong`, a whole frame from `leg`, answers a Ping of ours; then it is taken out of
     /// the stream.
     pub(super) fn take_pong(
@@ -56,6 +63,7 @@ impl Tunnel {
         // last.
         if payload == ping_payload(tag, state.ping_us) && state.take(Mark::PingOut) {
             state.rtt_us = u32::try_from(now.us - state.ping_us).unwrap_or(u32::MAX).max(1);
+            state.set(Mark::RttFresh);
         }
         true
     }

@@ -52,6 +52,8 @@ pub(super) enum Mark {
     PingOut = 1 << 7,
     /// A Ping of ours was ever sent, so a Pong may be ours.
     Pinged = 1 << 8,
+    /// A round-trip time was measured and not yet taken.
+    RttFresh = 1 << 9,
 }
 
 #[derive(Debug)]

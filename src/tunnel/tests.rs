@@ -175,6 +175,8 @@ fn a_silent_leg_is_pinged_and_its_pong_is_consumed() {
     sim.receive(Leg::Client, &pong_to(Leg::Client, &pings[0].1));
     assert!(sim.take_frames(Leg::Origin).is_empty(), "the Pong stays here");
     assert!(sim.tunnel.figures().client_rtt_us >= 1500);
+    assert!(sim.tunnel.take_rtt(Leg::Client).is_some_and(|us| us >= 1500));
+    assert_eq!((sim.tunnel.take_rtt(Leg::Client), sim.tunnel.take_rtt(Leg::Origin)), (None, None));
     assert_eq!(sim.tunnel.figures().origin_rtt_us, 0);
 }
 

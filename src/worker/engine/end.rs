@@ -71,14 +71,6 @@ impl State {
         counters.active.sub(1);
         counters.closed[outcome.cause as usize].add(1);
         let figures = entry.tunnel.figures();
-        for (rtt, histogram) in [
-            (figures.client_rtt_us, &counters.client_rtt_us),
-            (figures.origin_rtt_us, &counters.origin_rtt_us),
-        ] {
-            if rtt > 0 {
-                histogram.record_us(u64::from(rtt));
-            }
-        }
         entry.endpoint.state.tunnel_ended();
         if let Some(admitted) = entry.admitted.take() {
             self.stats.admission(entry.domain.slot).leave(admitted);

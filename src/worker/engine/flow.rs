@@ -92,6 +92,10 @@ impl State {
             }
             Leg::Origin => counters.messages_out.add(u64::from(messages)),
         }
+        if let Some(rtt) = entry.tunnel.take_rtt(leg) {
+            let legs = [&counters.client_rtt_us, &counters.origin_rtt_us];
+            legs[leg as usize].record_us(u64::from(rtt));
+        }
         self.apply(key, Some((leg, &buffer, start)));
         self.ring.pool().recycle(buffer);
     }
