@@ -17,7 +17,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, TryRecvError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -60,15 +61,16 @@ pub struct Options {
 pub fn run(options: Options) -> anyhow::Result<()> {
     let poll = Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-    let (send, lines) = mpsc::channel();
+    let (send, lines) = mpsc::sync_channel(16);
     std::thread::spawn(move || {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
             if send.send(line).is_err() || waker.wake().is_err() {
                 return;
             }
         }
-        // The end of the input is the end of the program.
-        std::process::exit(0);
+        // The loop finds the channel closed and ends.
+        drop(send);
+        let _ = waker.wake();
     });
     let origin = match options.serve {
         Some(addr) => Some(Server::listen(addr, poll.registry())?),
@@ -180,7 +182,11 @@ impl Client {
             self.connect_more()?;
             self.answer_if_done()?;
             while self.goal.is_none() {
-                let Ok(line) = lines.try_recv() else { break };
+                let line = match lines.try_recv() {
+                    Ok(line) => line,
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return Ok(()),
+                };
                 self.obey(&line)?;
                 self.connect_more()?;
                 self.answer_if_done()?;

@@ -25,8 +25,7 @@ const SENT: u64 = 2;
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, listen, origin] = &arguments[..] else {
-        eprintln!("usage: relay_floor LISTEN ORIGIN");
-        std::process::exit(2);
+        return Err(io::Error::other("usage: relay_floor LISTEN ORIGIN"));
     };
     let origin = origin.parse().map_err(io::Error::other)?;
     Relay::new(TcpListener::bind(listen)?, origin)?.run()
