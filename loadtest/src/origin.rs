@@ -15,7 +15,7 @@ use crate::ws::{self, Piece, Reader};
 
 /// Tells an origin's tokens from a client's on one poll.
 pub const MARK: usize = 1 << 62;
-const LISTENER: Token = Token(MARK | MARK - 1);
+const LISTENER: Token = Token(MARK | (MARK - 1));
 const FIREHOSE_PAYLOAD: [u8; 1024] = [0x5a; 1024];
 
 #[derive(clap::Args)]
