@@ -8,3 +8,40 @@ use super::*;
 fn the_definition_is_sound() {
     Cli::command().debug_assert();
 }
+
+/// The verbs themselves are compared by `tests/it`, over the real program.
+#[test]
+fn help_of_the_domain_verbs() {
+    let mut command = Cli::command();
+    command.build();
+    let domain = command.find_subcommand_mut("domain").expect("a verb");
+    let mut all = String::new();
+    for verb in domain.get_subcommands_mut().filter(|verb| verb.get_name() != "help") {
+        *verb = verb.clone().term_width(100);
+        let help = verb.render_long_help();
+        all += &format!("=== {} ===\n{help}\n", verb.get_name());
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn every_error_has_its_exit_code() {
+    let problems = || Problems(Vec::new());
+    let state_dir = std::path::Path::new("/nowhere").to_owned();
+    let cases = [
+        (anyhow::Error::new(problems()), Exit::BadConfig),
+        (anyhow::Error::new(problems()).context("nothing was changed"), Exit::BadConfig),
+        (anyhow::Error::new(StoreError::Refused(problems())), Exit::BadConfig),
+        (StoreError::Name { name: "x".into(), why: None }.into(), Exit::Usage),
+        (StoreError::Raced("x".into()).into(), Exit::Failed),
+        (EditError::Name.into(), Exit::Usage),
+        (ProbeError::Forbidden { disabled: Some(2) }.into(), Exit::NotPermitted),
+        (control_client::ClientError::NotRunning(state_dir).into(), Exit::Failed),
+        (anyhow::anyhow!("something else"), Exit::Failed),
+    ];
+    for (error, exit) in cases {
+        assert_eq!(exit_of(&error), exit, "{error:#}");
+    }
+    assert!(is_broken_pipe(&io::Error::from(io::ErrorKind::BrokenPipe).into()));
+    assert!(!is_broken_pipe(&io::Error::from(io::ErrorKind::NotFound).into()));
+}

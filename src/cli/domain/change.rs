@@ -50,24 +50,27 @@ pub struct Remove {
     names: Vec<String>,
     #[command(flatten)]
     which: Which,
-    /// Do not ask
+    /// Do not ask, even on a terminal
     #[arg(short, long)]
     yes: bool,
 }
 
 /// Create or replace domains from one file
 ///
-/// The file has a [[domain]] table per domain, as `hawser domain export` prints them. The
-/// difference to what there is is shown first. Domains that the file does not name stay as they
-/// are.
+/// The file has a [[domain]] table per domain, as `hawser domain export` prints them, or one domain
+/// as in its own file. The difference to what there is is shown first. Domains that the file does
+/// not name stay as they are.
 #[derive(Debug, clap::Args)]
 pub struct Apply {
-    /// File with the domains
-    #[arg(short, long, value_name = "FILE")]
-    file: PathBuf,
+    /// File with the domains, - for standard input
+    #[arg(value_name = "FILE", required_unless_present = "named")]
+    file: Option<PathBuf>,
+    /// The same
+    #[arg(short = 'f', long = "file", value_name = "FILE", conflicts_with = "file")]
+    named: Option<PathBuf>,
     #[command(flatten)]
     which: Which,
-    /// Do not ask
+    /// Do not ask, even on a terminal
     #[arg(short, long, conflicts_with = "dry_run")]
     yes: bool,
     /// Show the difference, and change nothing
@@ -147,7 +150,7 @@ pub(super) fn remove(args: Remove) -> anyhow::Result<Exit> {
 pub(super) fn apply(args: Apply) -> anyhow::Result<Exit> {
     let state_dir = args.which.state_dir()?;
     let store = Store::of(&state_dir);
-    let list = Text::read(&args.file).map_err(|problem| Problems(vec![problem]))?;
+    let list = text_of(args.file.or(args.named).unwrap_or_default())?;
     check_list(&list).context("nothing was changed")?;
     let mut changes = Vec::new();
     for (name, wanted) in edit::listed(&list.text)? {
@@ -171,15 +174,18 @@ pub(super) fn apply(args: Apply) -> anyhow::Result<Exit> {
     if args.dry_run {
         return Ok(Exit::Done);
     }
-    if !args.yes {
-        if !std::io::stdin().is_terminal() {
-            bail!("nothing was changed: there is nobody to ask, so say --yes (or --dry-run)");
-        }
-        if !agreed("apply this?")? {
-            bail!("nothing was changed");
-        }
+    if !args.yes && std::io::stdin().is_terminal() && !agreed("apply this?")? {
+        bail!("nothing was changed");
     }
     written(&store, &state_dir, &changes)
+}
+
+fn text_of(file: PathBuf) -> anyhow::Result<Text> {
+    if file != Path::new("-") {
+        return Ok(Text::read(&file).map_err(|problem| Problems(vec![problem]))?);
+    }
+    let text = std::io::read_to_string(std::io::stdin()).context("standard input")?;
+    Ok(Text { path: "standard input".into(), text })
 }
 
 fn written(store: &Store, state_dir: &Path, changes: &[Change]) -> anyhow::Result<Exit> {

@@ -41,9 +41,12 @@ pub fn domain(text: &Text, problems: &mut Vec<Problem>) -> Option<DomainConfig> 
     checked(problems, |found| domain_config(&Walk::new(text, DOMAIN_FILE, "", &document, found)))
 }
 
-/// Checks a text with several domains, each a `[[domain]]` table.
+/// Checks a text with several domains, each a `[[domain]]` table, or with one as in its own file.
 pub fn domain_list(text: &Text, problems: &mut Vec<Problem>) -> Vec<DomainConfig> {
     let Some(document) = parse(text, problems) else { return Vec::new() };
+    if document.get_ref().contains_key(keys::domain::NAME.name) {
+        return domain(text, problems).into_iter().collect();
+    }
     let only = "one or more [[domain]] tables, as `hawser domain export` prints them";
     for (key, _) in document.get_ref().iter().filter(|(key, _)| key.get_ref() != "domain") {
         let what = format!("unknown key `{}`", key.get_ref());

@@ -107,9 +107,13 @@ pub fn with_origins(text: &str, origins: &[(String, Option<u16>)]) -> Result<Str
     Ok(document.to_string())
 }
 
-/// The documents of a list, `[[domain]]` each, by their names and in their order.
+/// The documents of a list, `[[domain]]` each, by their names and in their order; or the only one
+/// of a domain file.
 pub fn listed(text: &str) -> Result<Vec<(String, Table)>, EditError> {
     let document = parsed(text)?;
+    if let Some(name) = document.get(keys::domain::NAME.name).and_then(Item::as_str) {
+        return Ok(vec![(name.to_owned(), document.as_table().clone())]);
+    }
     let Some(tables) = document.get("domain").and_then(Item::as_array_of_tables) else {
         return Ok(Vec::new());
     };

@@ -160,7 +160,7 @@ section! {
     LISTEN_TLS "listen_tls": Vec<SocketAddr> = NoTls, default Vec::new;
     /// Worker threads, each with a ring and listeners of its own. `"auto"` is one per core that the
     /// process may run on, the fastest choice; more than that makes them share cores. Every worker
-    /// costs about 5 MiB for its ring, buffers and counters.
+    /// has a ring, a pool of buffers, counters and a table of its own.
     WORKERS "workers": Workers = WorkersShape, default || Workers::Auto;
     /// Directory of the domain files (`domains/`) and of the control socket (`control.sock`).
     /// The user who runs hawser must be able to write to it.
@@ -204,8 +204,9 @@ section! {
     /// Deadlines for clients. Taken over by reload, for new requests.
     timeouts = "timeouts", repeated: false;
 
-    /// From the first byte of a request (or from accept) to the last byte of its head; then 408.
-    /// A slow client holds a set-up place, of which each core has 8,192, for this long.
+    /// From the first byte of a request (or from accept) to the last byte of its head; then 408. A
+    /// slow client holds a set-up place of its core for this long; newcomers wait when all are
+    /// taken.
     HEAD "head": Duration = time(SECOND, 5 * 60 * SECOND), default || limits::DEFAULT_HEAD_TIMEOUT;
     /// Between two requests of one connection; then it is closed. Longer saves handshakes, and
     /// keeps a set-up place.

@@ -21,6 +21,7 @@ pub struct Problems(pub Vec<Problem>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
+    #[serde(serialize_with = "lossy")]
     pub file: PathBuf,
     /// `None`: the problem is the file itself, or something that is missing in all of it.
     #[serde(flatten)]
@@ -134,6 +135,11 @@ impl fmt::Display for Problem {
         }
         Ok(())
     }
+}
+
+/// Any name can be a file's; the list of problems must come through all the same.
+fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// The text of a value as the operator wrote it, on one line and not too long.

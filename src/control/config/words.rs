@@ -12,6 +12,7 @@ use toml::de::DeValue;
 use super::shape::{Many, Parsed, Shape, Whole, Wrong, quoted, whole};
 use super::{LogDestination, OriginAddress, Workers};
 use crate::limits;
+use crate::proto::h1::target::canonical_name;
 use crate::snapshot::{Cidr, HashKey, OriginRule, OriginScheme};
 use crate::stats::ConnId;
 
@@ -137,7 +138,15 @@ pub static DOMAIN_NAME: Parsed<Arc<str>> = Parsed {
         if text == "*" {
             return Err(Some("there is no domain for all names".to_owned()));
         }
-        host_name(text.strip_prefix("*.").unwrap_or(text)).map(|()| text.into())
+        let name = text.strip_prefix("*.").unwrap_or(text);
+        if name.starts_with('[') {
+            return match canonical_name(name) {
+                Some(canonical) if canonical == text => Ok(text.into()),
+                Some(canonical) => Err(Some(format!("the same is written {canonical}"))),
+                None => Err(Some("not an IPv6 address in brackets".to_owned())),
+            };
+        }
+        host_name(name).map(|()| text.into())
     },
     write: |name| name.to_string(),
 };
@@ -370,4 +379,20 @@ fn web_origin(text: &str) -> Result<Box<str>, Because> {
         _ => return Ok(lower.into()),
     };
     Ok(lower.strip_suffix(own_port).unwrap_or(&lower).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_domain_name_is_one_that_a_host_header_can_say() {
+        for name in ["a", "a_b", "a-1.example.com", "127.0.0.1", "[::1]", "[2001:db8::5]"] {
+            assert_eq!((DOMAIN_NAME.read)(name), Ok(name.into()), "{name}");
+            assert_eq!(canonical_name(name).as_deref(), Some(name));
+        }
+        for name in ["[::]x", "[0::1]", "[::1", "*.[::1]", "[::FF]", "::1"] {
+            assert!((DOMAIN_NAME.read)(name).is_err(), "{name}");
+        }
+    }
 }
