@@ -127,6 +127,9 @@ pub const HEAD_READ_BYTES: usize = 4 * 1024;
 /// Rest after an accept that found no descriptor or memory; long enough not to spin, short enough
 /// not to be felt.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often an exchange that waits for its origin looks whether its client is still there. Answers
+/// that come sooner cost no look.
+pub const CLIENT_WATCH: Duration = Duration::from_secs(2);
 /// How often a core refreshes the numbers that are looked at and not counted, and sweeps its pool.
 pub const TICK: Duration = Duration::from_secs(1);
 /// How often a draining core looks whether its last set-up has ended.

@@ -1,4 +1,5 @@
-//! Options of sockets, threads and the process, each with its reason. Not here: sockets themselves.
+//! Options of sockets and threads, each with its reason. Not here: sockets themselves, and what the
+//! process asks for itself (`net::process`).
 
 use std::io;
 use std::mem;
@@ -65,23 +66,6 @@ pub fn accept_queue(listener: impl AsFd) -> io::Result<u32> {
     Ok(info.tcpi_unacked)
 }
 
-/// Raises the soft limit of open descriptors to the hard one and returns it.
-pub fn raise_descriptor_limit() -> io::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the kernel writes one rlimit into `limit`, which outlives the call.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    if limit.rlim_cur < limit.rlim_max {
-        limit.rlim_cur = limit.rlim_max;
-        // SAFETY: the kernel reads one rlimit from `limit`, which outlives the call.
-        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(limit.rlim_cur)
-}
-
 /// Keeps signals away from this thread: the control plane's threads take them.
 pub fn block_signals() -> io::Result<()> {
     // SAFETY: sigset_t is plain data that sigfillset initialises before pthread_sigmask reads it;
@@ -126,13 +110,6 @@ mod tests {
         assert_eq!(accept_queue(&listener).unwrap(), 2);
         drop(listener.accept().unwrap());
         assert_eq!(accept_queue(&listener).unwrap(), 1);
-    }
-
-    #[test]
-    fn the_soft_limit_becomes_the_hard_one() {
-        let limit = raise_descriptor_limit().unwrap();
-        assert!(limit > 0);
-        assert_eq!(raise_descriptor_limit().unwrap(), limit);
     }
 
     #[test]

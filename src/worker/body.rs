@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 
+use super::dial::{Interrupted, read_for};
 use crate::limits::BODY_BUFFER_BYTES;
 use crate::net::runtime::now;
 use crate::net::stream::{Patience, Stream};
@@ -24,6 +25,8 @@ pub struct Source<'a> {
     pub stall: Duration,
     /// Counts body bytes as they stood on the wire.
     pub count: &'a Cell<u64>,
+    /// Of an answer: the client, whose going away ends the reading.
+    pub reader: Option<&'a Stream>,
 }
 
 /// Where it goes.
@@ -168,8 +171,15 @@ async fn copy_until_close(source: &mut Source<'_>, sink: &mut Sink<'_>) -> Resul
 
 impl Source<'_> {
     async fn fill(&mut self, room: usize) -> Result<usize, BodyError> {
-        let patience = Patience::Stall(self.stall);
-        self.stream.read(self.buf, room, patience).await.map_err(BodyError::Source)
+        let Some(client) = self.reader else {
+            let patience = Patience::Stall(self.stall);
+            return self.stream.read(self.buf, room, patience).await.map_err(BodyError::Source);
+        };
+        let deadline = now() + self.stall;
+        read_for(client, self.stream, self.buf, room, deadline).await.map_err(|why| match why {
+            Interrupted::ClientGone => BodyError::Sink(io::ErrorKind::ConnectionReset.into()),
+            Interrupted::Io(error) => BodyError::Source(error),
+        })
     }
 
     fn consume(&mut self, n: usize) {

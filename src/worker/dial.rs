@@ -9,10 +9,10 @@ use bytes::{Bytes, BytesMut};
 
 use super::core::Core;
 use super::record::Refused;
-use crate::limits::{HEAD_READ_BYTES, HEALTH_INTERVAL};
+use crate::limits::{CLIENT_WATCH, HEAD_READ_BYTES, HEALTH_INTERVAL};
 use crate::net::connect::{ConnectError, Fault, connect};
 use crate::net::runtime::now;
-use crate::net::stream::{Patience, Stream};
+use crate::net::stream::{Patience, Queue, Stream};
 use crate::proto::h1::{HeadError, HeadScanner};
 use crate::snapshot::Endpoint;
 use crate::snapshot::domain::DomainHttp;
@@ -140,6 +140,7 @@ pub enum HeadFailure {
     Cut,
     TimedOut,
     Malformed(HeadError),
+    ClientGone,
 }
 
 impl HeadFailure {
@@ -155,6 +156,9 @@ impl HeadFailure {
                 Refused::new(Refusal::OriginTimeout, "the origin did not answer in time")
             }
             HeadFailure::Malformed(error) => bad_answer(error),
+            HeadFailure::ClientGone => {
+                Refused::new(Refusal::ClientClosed, "the client closed before there was an answer")
+            }
         }
     }
 }
@@ -172,10 +176,11 @@ impl<'a> OriginConnection<'a> {
 /// Reads the next head. `limit` counts from `moved`, which is when the request last moved on: an
 /// origin has to answer only what it was sent.
 pub async fn read_head(
-    stream: &Stream,
+    origin: &Stream,
     buf: &mut BytesMut,
     moved: &Cell<Instant>,
     limit: Duration,
+    client: &Stream,
 ) -> Result<Bytes, HeadFailure> {
     let ended = |buf: &BytesMut| match buf.is_empty() {
         true => HeadFailure::Silent,
@@ -188,16 +193,48 @@ pub async fn read_head(
             Ok(None) => {}
             Err(error) => return Err(HeadFailure::Malformed(error)),
         }
-        let patience = Patience::Until(moved.get() + limit);
-        match stream.read(buf, HEAD_READ_BYTES, patience).await {
+        match read_for(client, origin, buf, HEAD_READ_BYTES, moved.get() + limit).await {
             Ok(0) => return Err(ended(buf)),
             Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::TimedOut => {
+            Err(Interrupted::ClientGone) => return Err(HeadFailure::ClientGone),
+            Err(Interrupted::Io(e)) if e.kind() == io::ErrorKind::TimedOut => {
                 if moved.get() + limit <= now() {
                     return Err(HeadFailure::TimedOut);
                 }
             }
-            Err(_) => return Err(ended(buf)),
+            Err(Interrupted::Io(_)) => return Err(ended(buf)),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub enum Interrupted {
+    /// Nobody is left to read an answer: the origin need not go on.
+    ClientGone,
+    Io(io::Error),
+}
+
+/// Reads from an origin on behalf of a client, and now and then looks whether that is still there.
+///
+/// A FIN counts as gone, as with most proxies: a client that closed looks the same as one that only
+/// ended its half, and one that does the latter mostly has its answer before the first look.
+pub async fn read_for(
+    client: &Stream,
+    origin: &Stream,
+    buf: &mut BytesMut,
+    room: usize,
+    deadline: Instant,
+) -> Result<usize, Interrupted> {
+    loop {
+        let look = now() + CLIENT_WATCH;
+        let patience = Patience::Until(look.min(deadline));
+        match origin.read(buf, room, patience).await {
+            Err(e) if e.kind() == io::ErrorKind::TimedOut && look < deadline => {
+                if matches!(client.peek(), Queue::Ended | Queue::Broken) {
+                    return Err(Interrupted::ClientGone);
+                }
+            }
+            other => return other.map_err(Interrupted::Io),
         }
     }
 }

@@ -200,7 +200,7 @@ async fn send(
         Expect::Nothing => rules.body_timeout,
         Expect::Continue => rules.body_timeout + rules.response_timeout,
     };
-    let mut source = Source { stream: client, buf: held, stall, count: &flow.taken };
+    let mut source = Source { stream: client, buf: held, stall, count: &flow.taken, reader: None };
     let coding = match x.request.body {
         BodyLength::Chunked => Coding::Chunked,
         _ => Coding::Identity,
@@ -228,7 +228,8 @@ async fn receive(
 ) -> Result<Delivered, Failure> {
     let limit = x.domain.http.response_timeout;
     for _ in 0..=INTERIM_RESPONSES_MAX {
-        let head = read_head(origin, read, &flow.moved, limit).await.map_err(Failure::Head)?;
+        let head =
+            read_head(origin, read, &flow.moved, limit, client).await.map_err(Failure::Head)?;
         let malformed = |error| Failure::Head(HeadFailure::Malformed(error));
         let answer = parse_response(&head, to).map_err(malformed)?;
         if answer.is_interim() {
@@ -285,7 +286,8 @@ pub async fn deliver(
     x.record.status.set(answer.status);
     let mut pending = Vec::with_capacity(1024);
     let announced = write_response(&mut pending, answer, &x.to_client(persistence, to));
-    let mut source = Source { stream: origin, buf: read, stall, count: &Cell::new(0) };
+    let count = &Cell::new(0);
+    let mut source = Source { stream: origin, buf: read, stall, count, reader: Some(client) };
     let mut sink = Sink {
         stream: client,
         coding: announced.body,

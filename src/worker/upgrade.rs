@@ -140,7 +140,8 @@ async fn handshake(
     }
     let moved = Cell::new(now());
     for _ in 0..=INTERIM_RESPONSES_MAX {
-        let head = read_head(&origin.stream, &mut origin.buf, &moved, rules.response_timeout)
+        let (read, limit) = (&mut origin.buf, rules.response_timeout);
+        let head = read_head(&origin.stream, read, &moved, limit, &client.stream)
             .await
             .map_err(Failure::Head)?;
         let answer = parse_response(&head, to)

@@ -199,3 +199,29 @@ fn every_address_is_tried() {
     let edge = edge(domain(&[refused_port(), refused_port(), addr]));
     assert_eq!(edge.client().send(&get("/")).answer().status, 200);
 }
+
+#[test]
+fn an_origin_is_let_go_when_its_client_goes() {
+    let (gone, told) = channel();
+    let gone = std::sync::Mutex::new(gone);
+    let addr = origin(move |mut peer| {
+        let head = peer.head();
+        if head.starts_with("GET /stream") {
+            peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
+        }
+        // Only the edge's closing ends this read.
+        assert_eq!(peer.0.read(&mut [0]).unwrap_or(0), 0);
+        gone.lock().unwrap().send(head).unwrap();
+    });
+    let mut edge = edge(domain(&[addr]));
+    for target in ["/answerless", "/stream"] {
+        let mut client = edge.client();
+        client.send(&get(target));
+        if target == "/stream" {
+            client.head();
+        }
+        drop(client);
+        assert!(told.recv_timeout(WAIT).unwrap().contains(target));
+        assert_eq!(edge.logged().1, Some(Refusal::ClientClosed));
+    }
+}
