@@ -89,6 +89,11 @@ pub const BACKLOG: i32 = 4096;
 /// Connections of one core that are in accept, HTTP or handshake at once (not tunnels). Beyond it
 /// the core stops accepting, newcomers wait in the backlog.
 pub const SETUPS_PER_CORE_MAX: usize = 8192;
+/// The same, whatever the descriptor limit says: fewer could not serve anybody.
+pub const SETUPS_PER_CORE_MIN: usize = 8;
+/// A core at its limit of set-ups closes idle connections and accepts again when this share of the
+/// limit is free, so that it does not stop at every newcomer.
+pub const SETUPS_FREED: usize = 16;
 /// Descriptors kept back from connections: listeners, rings, logs, database, control sockets.
 pub const DESCRIPTORS_RESERVED: u64 = 64;
 /// Idle origin connections kept per core and endpoint.

@@ -34,6 +34,7 @@ pub async fn accept(core: Rc<Core>, listener: Rc<Listener>) {
                 // The listener stays readable, so without a rest this would spin. What is open is
                 // served on, and each connection that ends gives a descriptor back.
                 let paused = pause(&core, state);
+                core.shed();
                 first(sleep(ACCEPT_PAUSE), core.draining.wait()).await;
                 paused
             }

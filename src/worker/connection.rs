@@ -91,7 +91,10 @@ impl Client {
 
     /// What the edge wants to happen with this connection behind the current request.
     pub fn persistence(&self, core: &Core) -> Persistence {
-        if core.draining.is_set() || self.served >= REQUESTS_PER_CONNECTION_MAX {
+        if core.draining.is_set()
+            || !core.room.is_set()
+            || self.served >= REQUESTS_PER_CONNECTION_MAX
+        {
             Persistence::Close
         } else {
             Persistence::KeepAlive
@@ -177,9 +180,10 @@ impl Client {
             // A drain does not end what has not been served yet: its request may be on the way.
             return self.stream.readable(patience).await.is_ok();
         }
-        match first(self.stream.readable(patience), core.draining.wait()).await {
+        let unwanted = first(core.draining.wait(), core.idle.wait());
+        match first(self.stream.readable(patience), unwanted).await {
             First::Left(readable) => readable.is_ok(),
-            First::Right(()) => false,
+            First::Right(_) => false,
         }
     }
 

@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::latch::Latch;
 use super::log::Log;
 use super::pool::Pool;
-use crate::limits::SETUPS_PER_CORE_MAX;
+use crate::limits::SETUPS_FREED;
 use crate::net::runtime::now;
 use crate::snapshot::{Reader, Snapshot};
 use crate::stats::{CoreStats, DomainCounters, Refusal, Stats};
@@ -26,11 +26,14 @@ pub struct Core {
     pub draining: Latch,
     /// Set while another set-up may begin.
     pub room: Latch,
+    /// Where idle connections wait to be told to make room.
+    pub idle: Latch,
     pub log: Log,
     boot: Instant,
     view: RefCell<View>,
     rng: RefCell<StdRng>,
     setups: Cell<usize>,
+    setups_max: usize,
 }
 
 /// The snapshot of this core. Set-ups hold it by `Rc`, so that the count inside its `Arc`, a word
@@ -48,6 +51,7 @@ impl Core {
         mut reader: Reader,
         log: Log,
         boot: Instant,
+        setups_max: usize,
     ) -> Core {
         let current = Rc::new(Arc::clone(reader.snapshot()));
         let room = Latch::default();
@@ -59,11 +63,13 @@ impl Core {
             pool: Pool::default(),
             draining: Latch::default(),
             room,
+            idle: Latch::default(),
             log,
             boot,
             view: RefCell::new(View { reader, current }),
             rng: RefCell::new(rand::make_rng()),
             setups: Cell::new(0),
+            setups_max,
         }
     }
 
@@ -116,11 +122,19 @@ impl Core {
     fn count_setups(&self, n: usize) {
         self.setups.set(n);
         self.own().core.setups.set(n as u64);
-        if n >= SETUPS_PER_CORE_MAX {
+        let freed = self.setups_max.div_ceil(SETUPS_FREED);
+        if n >= self.setups_max {
             self.room.clear();
-        } else if !self.room.is_set() {
+            self.idle.release(freed);
+        } else if n <= self.setups_max - freed && !self.room.is_set() {
             self.room.set();
         }
+    }
+
+    /// Gives up what only waits: called when the process has no descriptor left.
+    pub fn shed(&self) {
+        self.pool.clear();
+        self.idle.release(self.setups_max.div_ceil(SETUPS_FREED));
     }
 }
 

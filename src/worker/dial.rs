@@ -70,6 +70,7 @@ impl<'a> Candidates<'a> {
             match self.connect_to(endpoint, rules).await {
                 Ok(connection) => return Ok(connection),
                 Err(error @ ConnectError::Descriptors(_)) => {
+                    core.shed();
                     self.failure = Some(error);
                     break;
                 }

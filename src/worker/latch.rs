@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 #[derive(Debug, Default)]
 pub struct Latch {
     set: Cell<bool>,
+    released: Cell<usize>,
     next: Cell<u64>,
     waiting: RefCell<FxHashMap<u64, Waker>>,
 }
@@ -31,12 +32,26 @@ impl Latch {
         self.set.set(false);
     }
 
+    /// Lets `n` of those who wait through, though nothing is set.
+    pub fn release(&self, n: usize) {
+        let mut waiting = self.waiting.borrow_mut();
+        let places: Vec<u64> = waiting.keys().take(n).copied().collect();
+        self.released.set(places.len());
+        for waker in places.iter().filter_map(|place| waiting.remove(place)) {
+            waker.wake();
+        }
+    }
+
     pub async fn wait(&self) {
         let place = self.next.get();
         self.next.set(place.wrapping_add(1));
         let _leave = Leave { latch: self, place };
         poll_fn(|cx| {
             if self.set.get() {
+                return Poll::Ready(());
+            }
+            if let Some(left) = self.released.get().checked_sub(1) {
+                self.released.set(left);
                 return Poll::Ready(());
             }
             self.waiting.borrow_mut().insert(place, cx.waker().clone());
@@ -96,5 +111,16 @@ mod tests {
         assert!(wait.as_mut().poll(&mut cx).is_pending());
         latch.set();
         assert!(wait.as_mut().poll(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn a_release_lets_as_many_through_as_it_says() {
+        let latch = Latch::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        latch.release(1);
+        let (mut a, mut b) = (pin!(latch.wait()), pin!(latch.wait()));
+        assert!(a.as_mut().poll(&mut cx).is_pending() && b.as_mut().poll(&mut cx).is_pending());
+        latch.release(1);
+        assert!(a.as_mut().poll(&mut cx).is_ready() && b.as_mut().poll(&mut cx).is_pending());
     }
 }

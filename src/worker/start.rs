@@ -16,10 +16,12 @@ use super::engine::{Engine, EngineConfig};
 use super::latch::{First, first};
 use super::log::Log;
 use super::mailbox::Mailbox;
-use crate::limits::{SETUP_WATCH, TICK};
+use crate::limits::{
+    DESCRIPTORS_RESERVED, SETUP_WATCH, SETUPS_PER_CORE_MAX, SETUPS_PER_CORE_MIN, TICK,
+};
 use crate::net::listener::Listener;
 use crate::net::runtime::{self, Runtime, now, sleep, spawn};
-use crate::net::sockopt::{block_signals, thread_cpu_time};
+use crate::net::sockopt::{block_signals, descriptor_limit, thread_cpu_time};
 use crate::snapshot::{Command, CoreHandle, SnapshotCell};
 use crate::stats::{Event, Stats};
 
@@ -157,10 +159,20 @@ fn build(config: WorkerConfig) -> io::Result<Parts> {
         log: log.clone(),
         boot,
     })?;
-    let core = Rc::new(Core::new(core, stats, engine, snapshot.reader(), log, boot));
+    let setups_max = setups_max(stats.cores().len());
+    let reader = snapshot.reader();
+    let core = Rc::new(Core::new(core, stats, engine, reader, log, boot, setups_max));
     let listeners: io::Result<Vec<_>> =
         listeners.into_iter().map(|listener| Listener::adopt(listener).map(Rc::new)).collect();
     Ok((core, listeners?, mailbox, handle))
+}
+
+/// A set-up needs two descriptors, one of them when its client has long been accepted: taking more
+/// clients than that would refuse them all later.
+fn setups_max(cores: usize) -> usize {
+    let limit = descriptor_limit().unwrap_or(u64::MAX).saturating_sub(DESCRIPTORS_RESERVED);
+    let share = usize::try_from(limit / 2).unwrap_or(usize::MAX) / cores.max(1);
+    share.clamp(SETUPS_PER_CORE_MIN, SETUPS_PER_CORE_MAX)
 }
 
 /// Answers a drain when the last holder, tunnels or set-ups, has let go.

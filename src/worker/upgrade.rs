@@ -202,8 +202,9 @@ async fn open(
     let patience = Patience::Stall(x.domain.websocket.stalled_write);
     x.record.status.set(101);
     if let Err(error) = client.stream.write_all(&out, patience).await {
-        x.record.status.set(499);
-        x.record.refuse(&client_gone(&error));
+        let refused = client_gone(&error);
+        x.record.status.set(refused.refusal.status());
+        x.record.refuse(&refused);
         return Served::Answered(After::Done);
     }
     x.record.bytes_out.set(x.record.bytes_out.get() + out.len() as u64);
