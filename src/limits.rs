@@ -148,6 +148,9 @@ pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes of one configuration file. Beyond it: refused, exit code 78.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Problems told of one configuration file. Further ones are not told: so many have one cause, and
+/// finding the place of each takes time.
+pub const CONFIG_PROBLEMS_MAX: usize = 200;
 /// Domains of one node; sizes the per-core counter directories.
 pub const DOMAINS_MAX: usize = 65_536;
 /// Origin entries of one domain.

@@ -32,18 +32,20 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         let _ = writeln!(text, "allocator: mimalloc");
         let kernel = probe::probe().map_or_else(|e| e.to_string(), |report| report.to_string());
         let _ = writeln!(text, "kernel:    {kernel}");
-        let _ = writeln!(text, "running:   {}", running(&args.which)?);
+        let _ = writeln!(text, "running:   {}", running(&args.which));
     }
     say(&text)?;
     Ok(Exit::Done)
 }
 
 /// What the edge of this configuration says of itself.
-fn running(which: &Which) -> anyhow::Result<String> {
-    let state_dir = which.state_dir()?;
+fn running(which: &Which) -> String {
+    let Ok(state_dir) = which.state_dir() else {
+        return "unknown: the configuration does not say where (see hawser check)".to_owned();
+    };
     let status = control_client::request(&state_dir, Method::GET, "/v1/status", None)
         .and_then(|response| response.json::<serde_json::Value>());
-    Ok(match status {
+    match status {
         Ok(status) => format!(
             "version {}, process {}, {}, generation {}, hash {}, {} domains, {} tunnels",
             word(&status["version"]),
@@ -58,7 +60,7 @@ fn running(which: &Which) -> anyhow::Result<String> {
             format!("no edge with state directory {}", dir.display())
         }
         Err(error) => error.to_string(),
-    })
+    }
 }
 
 fn word(value: &serde_json::Value) -> String {

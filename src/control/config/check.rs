@@ -298,8 +298,10 @@ impl<'a> Walk<'a> {
     }
 
     fn add(&self, span: Range<usize>, path: &str, what: String, accepted: String) {
-        let problem = Problem::at(self.text, span, path, what).accepted(accepted);
-        self.problems.borrow_mut().push(problem);
+        let mut problems = self.problems.borrow_mut();
+        if problems.len() < limits::CONFIG_PROBLEMS_MAX {
+            problems.push(Problem::at(self.text, span, path, what).accepted(accepted));
+        }
     }
 
     /// A section that stands at most once; the top of the document has no name.

@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::problem::{Problem, seen};
-use crate::limits::CONFIG_FILE_BYTES_MAX;
+use crate::limits::{CONFIG_FILE_BYTES_MAX, CONFIG_PROBLEMS_MAX};
 
 /// A text and where it came from; the path is empty when it came from no file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Text {
             return Ok(document);
         }
         let mut problems: Vec<Problem> = Vec::new();
-        for error in errors {
+        for error in errors.into_iter().take(CONFIG_PROBLEMS_MAX) {
             let span = error.span().unwrap_or(0..0);
             let problem = Problem::at(self, span, "", format!("TOML: {}", error.message()));
             // One slip makes the recovering parser stumble several times on the same line.

@@ -25,7 +25,7 @@ pub struct Problem {
     pub file: PathBuf,
     /// `None`: the problem is the file itself, or something that is missing in all of it.
     #[serde(flatten)]
-    pub at: Option<Place>,
+    pub at: Option<Box<Place>>,
     /// Key path such as `origin[1].port`; empty for the file itself.
     pub path: String,
     /// What is wrong, with the value seen.
@@ -68,7 +68,7 @@ impl Problem {
     pub fn at(text: &Text, span: Range<usize>, path: &str, what: String) -> Problem {
         Problem {
             file: text.path.clone(),
-            at: Some(place(&text.text, span)),
+            at: Some(Box::new(place(&text.text, span))),
             path: path.to_owned(),
             what,
             accepted: None,

@@ -198,7 +198,7 @@ pub const fn time(min: u64, max: u64) -> Time {
 pub fn duration_text(value: Duration) -> String {
     let ms = value.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
-    let fits = units.iter().find(|(_, unit_ms)| ms >= *unit_ms && ms % unit_ms == 0);
+    let fits = units.iter().find(|(_, unit_ms)| ms >= *unit_ms && ms.is_multiple_of(*unit_ms));
     fits.map_or_else(|| format!("{ms}ms"), |(unit, unit_ms)| format!("{}{unit}", ms / unit_ms))
 }
 

@@ -121,7 +121,7 @@ fn a_socket_is_refused_without_being_read() {
 fn a_file_that_may_not_be_read_says_so() {
     let site = Site::new("").domain("a.example.com.toml", DOMAIN);
     let file = site.dir.path().join("domains/a.example.com.toml");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
     // Root reads everything.
     if fs::read(&file).is_err() {
         assert!(site.problems().contains("a.example.com.toml: not readable: permission denied"));

@@ -235,3 +235,21 @@ fn problems_as_json() {
     let problems = server_problems("[server]\nworkers = 0\n");
     insta::assert_snapshot!(serde_json::to_string(&problems).unwrap());
 }
+
+#[test]
+fn nesting_without_end_is_a_problem_and_not_the_end() {
+    for open in ["[", "{a="] {
+        let server = format!("a = {}", open.repeat(200_000));
+        assert!(!server_problems(&server).0.is_empty());
+    }
+    let server = format!("[{}]", vec!["a"; 100_000].join("."));
+    assert!(!server_problems(&server).0.is_empty());
+}
+
+#[test]
+fn a_file_of_nothing_but_problems_is_told_of_in_part() {
+    use crate::limits::CONFIG_PROBLEMS_MAX;
+    let keys: String = (0..80_000).map(|n| format!("k{n}=1\n")).collect();
+    assert_eq!(server_problems(&keys).0.len(), CONFIG_PROBLEMS_MAX);
+    assert!(server_problems(&"[x\n".repeat(100_000)).0.len() <= CONFIG_PROBLEMS_MAX);
+}

@@ -347,6 +347,26 @@ proptest! {
     }
 
     #[test]
+    fn a_document_becomes_another_by_merging(before in domain(), after in domain()) {
+        let before = DomainConfig { name: Arc::clone(&after.name), ..before };
+        let text = render::domain(&before, render::Form::File);
+        let list = render::domain(&after, render::Form::Listed);
+        let (name, table) = edit::listed(&list).unwrap().remove(0);
+        prop_assert_eq!(&*name, &*after.name);
+        let merged = edit::merged(&text, &table).unwrap();
+        let file = Text { path: after.file.clone(), text: merged.clone() };
+        let loaded = from_texts(&Text::default(), &[file]);
+        let loaded = loaded.map_err(|problems| TestCaseError::fail(problems.to_string()))?;
+        prop_assert_eq!(&loaded.domains[0], &after);
+        prop_assert_eq!(edit::merged(&merged, &table).unwrap(), merged.clone(), "once is enough");
+        let exported = edit::exported([merged.as_str()]).unwrap();
+        let mut again = check_list(&self::text("-", &exported))
+            .map_err(|problems| TestCaseError::fail(problems.to_string()))?;
+        again[0].file = after.file.clone();
+        prop_assert_eq!(&again[0], &after);
+    }
+
+    #[test]
     fn no_text_makes_the_check_panic(
         server in "[\\[\\]\"=a-z0-9. \\n#é{}-]{0,80}",
         word in ".{0,30}",
