@@ -120,11 +120,11 @@ mod tests {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (mut runtime, _) = Runtime::new().unwrap();
         runtime.block_on(async {
-            let source = Some(IpAddr::from([127, 0, 0, 9]));
-            let stream = connect(open, source, LIMIT).await.unwrap();
+            let source = IpAddr::from([127, 0, 0, 9]);
+            let stream = connect(open, Some(source), LIMIT).await.unwrap();
             assert_eq!(stream.peer_addr(), open);
             let (_, seen) = listener.accept().unwrap();
-            assert_eq!(seen.ip(), source.unwrap());
+            assert_eq!(seen.ip(), source);
             let error = connect(closed, None, LIMIT).await.unwrap_err();
             assert!(matches!(error, ConnectError::Refused(_)), "{error}");
             assert_eq!(error.fault(), Fault::Origin);

@@ -38,6 +38,7 @@ pub struct Core {
 
 /// The snapshot of this core. Set-ups hold it by `Rc`, so that the count inside its `Arc`, a word
 /// that all cores share, is written when a new snapshot comes and not for each request.
+#[expect(clippy::redundant_allocation, reason = "the outer count is this core's own")]
 struct View {
     reader: Reader,
     current: Rc<Arc<Snapshot>>,

@@ -167,5 +167,9 @@ pub struct Tunnel {
 }
 
 fn shown(text: &str) -> &str {
-    &text[..text.floor_char_boundary(LOG_TEXT_BYTES_MAX)]
+    if text.len() <= LOG_TEXT_BYTES_MAX {
+        return text;
+    }
+    let end = (0..=LOG_TEXT_BYTES_MAX).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
 }

@@ -188,7 +188,7 @@ impl Client {
                     assert_ne!(self.0.read_line(&mut trailers).unwrap(), 0);
                 }
                 if trailers != "\r\n" {
-                    body.push_str("|");
+                    body.push('|');
                     body.push_str(trailers.trim_end());
                 }
                 return body;

@@ -27,7 +27,7 @@ use crate::proto::h1::{
 use crate::snapshot::OriginRule;
 use crate::stats::{Admission, Admitted, Refusal};
 
-pub async fn upgrade(x: &Exchange<'_>, mut client: Client) -> Served {
+pub async fn upgrade(x: &Exchange<'_>, client: Client) -> Served {
     let place = match admit(x, &client) {
         Ok(place) => place,
         Err(refused) => return Served::Refuse(client, refused),
@@ -40,7 +40,7 @@ pub async fn upgrade(x: &Exchange<'_>, mut client: Client) -> Served {
             Err(refused) => return Served::Refuse(client, silent.unwrap_or(refused)),
         };
         x.record.origin.set(Some(origin.endpoint.addr));
-        let (head, to) = match handshake(x, &mut client, &mut origin).await {
+        let (head, to) = match handshake(x, &client, &mut origin).await {
             Ok(answered) => answered,
             // It accepted and closed without a word: as good as a refused connection, so the next
             // address may do better.
@@ -129,7 +129,7 @@ enum Failure {
 /// Sends the request and reads the final head of its answer.
 async fn handshake(
     x: &Exchange<'_>,
-    client: &mut Client,
+    client: &Client,
     origin: &mut OriginConnection<'_>,
 ) -> Result<(Bytes, AnswerTo), Failure> {
     let rules = &x.domain.http;

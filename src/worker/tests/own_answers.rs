@@ -176,3 +176,19 @@ fn proxy_protocol_in_and_out() {
     assert!(edge.client().send(&get("/")).ended());
     assert_eq!(edge.stats.cores()[0].core.refused[Refusal::ProxyHeader as usize].value(), 1);
 }
+
+#[test]
+fn address_lists() {
+    use crate::snapshot::domain::Access;
+    let list = |text: &str| Box::new([text.parse().unwrap()]) as Box<[_]>;
+    let cases = [
+        (Access { allow: list("127.0.0.0/8"), deny: list("127.0.0.1") }, 403),
+        (Access { allow: list("192.0.2.0/24"), deny: Box::default() }, 403),
+        (Access { allow: list("127.0.0.1"), deny: Box::default() }, 200),
+    ];
+    for (access, status) in cases {
+        let (addr, _seen) = scripted("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        let edge = edge(Domain { access, ..domain(&[addr]) });
+        assert_eq!(edge.client().send(&get("/")).answer().status, status);
+    }
+}

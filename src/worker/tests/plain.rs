@@ -225,3 +225,109 @@ fn an_origin_is_let_go_when_its_client_goes() {
         assert_eq!(edge.logged().1, Some(Refusal::ClientClosed));
     }
 }
+
+#[test]
+fn one_origin_connection_serves_many_requests() {
+    let (accepted, count) = channel();
+    let accepted = std::sync::Mutex::new(accepted);
+    let addr = origin(move |mut peer| {
+        accepted.lock().unwrap().send(()).unwrap();
+        loop {
+            peer.head();
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    let edge = edge(domain(&[addr]));
+    for _ in 0..5 {
+        let mut client = edge.client();
+        for _ in 0..5 {
+            assert_eq!(client.send(&get("/")).answer().status, 200);
+        }
+    }
+    assert_eq!(count.try_iter().count(), 1);
+}
+
+#[test]
+fn bytes_behind_an_answer_are_never_the_next_one() {
+    let addr = origin(|mut peer| {
+        peer.head();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n");
+        peer.send("Content-Length: 4\r\n\r\nevil");
+        assert_eq!(peer.0.read(&mut [0]).unwrap_or(0), 0);
+    });
+    let edge = edge(domain(&[addr]));
+    let mut client = edge.client();
+    for _ in 0..3 {
+        assert_eq!(client.send(&get("/")).answer().body, "ok");
+    }
+}
+
+#[test]
+fn a_cut_body_that_only_the_end_delimits_ends_in_a_reset() {
+    let (cut, go) = channel();
+    let go = std::sync::Mutex::new(go);
+    let addr = origin(move |mut peer| {
+        peer.head();
+        peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+        go.lock().unwrap().recv().unwrap();
+    });
+    let edge = edge(domain(&[addr]));
+    let mut client = edge.client();
+    client.send(&format!("GET / HTTP/1.0\r\nHost: {HOST}\r\n\r\n"));
+    client.head();
+    assert_eq!(client.exactly(3), "abc");
+    cut.send(()).unwrap();
+    let error = client.0.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_client_that_stops_reading_holds_nothing_up_for_long() {
+    let addr = origin(|mut peer| {
+        peer.head();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
+        let piece = vec![b'x'; 1 << 20];
+        while peer.0.get_mut().write_all(&piece).is_ok() {}
+    });
+    let mut slow = domain(&[addr]);
+    slow.http.body_timeout = Duration::from_millis(200);
+    let mut edge = edge(slow);
+    let mut client = edge.client();
+    client.send(&get("/"));
+    assert_eq!(edge.logged().1, Some(Refusal::BodyTimeout));
+}
+
+#[test]
+fn a_body_that_does_not_come_is_answered_408() {
+    let (addr, _seen) = scripted("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let mut impatient = domain(&[addr]);
+    impatient.http.body_timeout = Duration::from_millis(100);
+    let mut edge = edge(impatient);
+    let mut client = edge.client();
+    client.send(&format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 10\r\n\r\nabc"));
+    assert_eq!(client.answer().status, 408);
+    assert!(client.ended());
+    assert_eq!(edge.logged().1, Some(Refusal::BodyTimeout));
+}
+
+#[test]
+fn a_trusted_proxy_is_believed_and_others_are_not() {
+    for (trusted, forwarded) in [(true, "192.0.2.9, 127.0.0.1"), (false, "127.0.0.1")] {
+        let (addr, seen) = scripted("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        let mut http = Http::default();
+        if trusted {
+            http.trusted_proxies = Arc::new(["127.0.0.0/8".parse().unwrap()]);
+        }
+        let edge = edge_with(domain(&[addr]), http);
+        let mut client = edge.client();
+        client.send(&format!(
+            "GET / HTTP/1.1\r\nHost: {HOST}\r\nX-Forwarded-For: 192.0.2.9\r\n\
+             X-Request-Id: mine\r\n\r\n"
+        ));
+        let answer = client.answer();
+        let head = seen.recv_timeout(WAIT).unwrap();
+        assert_eq!(field(&head, "x-forwarded-for"), Some(forwarded));
+        assert_eq!(field(&head, "x-request-id") == Some("mine"), trusted);
+        assert_eq!(field(&head, "x-request-id"), field(&answer.head, "x-request-id"));
+    }
+}

@@ -114,3 +114,31 @@ fn websocket_switched_off_is_plain_http() {
     let head = seen.recv_timeout(WAIT).unwrap();
     assert_eq!((field(&head, "upgrade"), field(&head, "sec-websocket-key")), (None, None));
 }
+
+#[test]
+fn an_origin_that_hangs_up_without_a_word_is_passed_over() {
+    let mute = origin(|mut peer| {
+        peer.head();
+    });
+    let (addr, _seen) = scripted(SWITCH);
+    let edge = edge(domain(&[mute, addr]));
+    assert!(edge.client().send(UPGRADE).head().starts_with("HTTP/1.1 101"));
+}
+
+#[test]
+fn places_come_back_when_tunnels_end() {
+    let (addr, _seen) = scripted(SWITCH);
+    let mut one = domain(&[addr]);
+    one.websocket.allowance.connections = Some(1);
+    let edge = edge(one);
+    let mut first = edge.client();
+    assert!(first.send(UPGRADE).head().starts_with("HTTP/1.1 101"));
+    assert_eq!(edge.client().send(UPGRADE).answer().status, 429);
+    drop(first);
+    let until = Instant::now() + WAIT;
+    while edge.stats.admission(0).active() > 0 {
+        assert!(Instant::now() < until, "the place did not come back");
+        thread::yield_now();
+    }
+    assert!(edge.client().send(UPGRADE).head().starts_with("HTTP/1.1 101"));
+}
