@@ -32,7 +32,20 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("net", &["limits", "snapshot::certs"]),
     ("worker", &["limits", "proto", "tunnel", "snapshot", "stats", "net"]),
     ("control", &["limits", "proto::h1::target", "snapshot", "stats", "net::probe"]),
-    ("cli", &["limits", "snapshot", "stats", "net::probe", "worker", "control"]),
+    (
+        "cli",
+        &[
+            "limits",
+            "snapshot",
+            "stats",
+            "net::probe",
+            "net::process",
+            "net::listener",
+            "net::runtime",
+            "worker",
+            "control",
+        ],
+    ),
     ("main", &["cli"]),
 ];
 
@@ -75,6 +88,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("strsim", &["src/control/config"]),
     ("thiserror", &["src/control", "src/cli"]),
     ("tokio", &["src/control", "src/cli"]),
+    ("tokio_tungstenite", &["src/control/demo"]),
     ("toml", &["src/control", "src/cli"]),
     ("toml_edit", &["src/control", "src/cli"]),
     ("tracing", &["src/control", "src/cli"]),

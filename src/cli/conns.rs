@@ -1,6 +1,17 @@
 //! `hawser conns`: what is connected.
 
-use super::{Exit, Which};
+use std::fmt::Write as _;
+use std::io::{IsTerminal, stdout};
+use std::path::Path;
+use std::time::Duration;
+
+use hyper::Method;
+
+use super::control_client::request;
+use super::{Exit, Which, say};
+use crate::control::control_socket::{Asked, Connection, Connections};
+
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// List the live tunnels of the running edge
 #[derive(Debug, clap::Args)]
@@ -28,6 +39,189 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let Args { which: _, .. } = args;
-    anyhow::bail!("this verb is not in this build")
+    let Args { which, domain, ip, origin, limit, watch, json } = args;
+    let state_dir = which.state_dir()?;
+    let path = path(&Asked { domain: domain.map(Into::into), ip, origin, limit: Some(limit) });
+    if json {
+        let answer = request(&state_dir, Method::GET, &path, None)?;
+        let value: serde_json::Value = answer.json()?;
+        say(&(serde_json::to_string_pretty(&value)? + "\n"))?;
+        return Ok(if answer.is_success() { Exit::Done } else { Exit::Failed });
+    }
+    if !watch {
+        say(&table(&ask(&state_dir, &path)?))?;
+        return Ok(Exit::Done);
+    }
+    loop {
+        let table = table(&ask(&state_dir, &path)?);
+        // Home and clear to the end of the screen; a pipe gets one table after the other.
+        let clear = if stdout().is_terminal() { "\x1b[H\x1b[J" } else { "" };
+        say(&format!("{clear}{table}"))?;
+        std::thread::sleep(WATCH_EVERY);
+    }
+}
+
+fn ask(state_dir: &Path, path: &str) -> anyhow::Result<Connections> {
+    let answer = request(state_dir, Method::GET, path, None)?;
+    anyhow::ensure!(answer.is_success(), "{}", answer.text());
+    Ok(answer.json()?)
+}
+
+/// The route with its query; addresses and host names of the check need no escape but `[` and `]`.
+fn path(asked: &Asked) -> String {
+    let mut query = Vec::new();
+    let mut add = |key: &str, value: String| {
+        let mut escaped = String::new();
+        for byte in value.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+                    escaped.push(char::from(byte));
+                }
+                other => escaped += &format!("%{other:02X}"),
+            }
+        }
+        query.push(format!("{key}={escaped}"));
+    };
+    if let Some(domain) = &asked.domain {
+        add("domain", domain.to_string());
+    }
+    if let Some(ip) = asked.ip {
+        add("ip", ip.to_string());
+    }
+    if let Some(origin) = asked.origin {
+        add("origin", origin.to_string());
+    }
+    if let Some(limit) = asked.limit {
+        add("limit", limit.to_string());
+    }
+    format!("/v1/conns?{}", query.join("&"))
+}
+
+const HEADINGS: [&str; 11] =
+    ["ID", "DOMAIN", "CLIENT", "ORIGIN", "AGE", "IDLE", "OUT", "IN", "MESSAGES", "RTT", "STATE"];
+
+/// Columns as wide as they need to be, numbers to the right.
+fn table(listing: &Connections) -> String {
+    let rows: Vec<[String; 11]> = listing.connections.iter().map(row).collect();
+    let width = |i: usize| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 11] = std::array::from_fn(|i| width(i).max(HEADINGS[i].len()));
+    let mut text = String::new();
+    let headings = HEADINGS.map(str::to_owned);
+    for row in std::iter::once(&headings).chain(&rows) {
+        let mut line = String::new();
+        for (i, cell) in row.iter().enumerate() {
+            let width = widths[i];
+            let _ = match i {
+                4..=9 => write!(line, "{cell:>width$}  "),
+                _ => write!(line, "{cell:<width$}  "),
+            };
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    match listing.connections.len() {
+        0 => text = "no tunnels\n".to_owned(),
+        n if listing.truncated => text += &format!("first {n} of more; see --limit\n"),
+        _ => {}
+    }
+    if listing.silent_cores > 0 {
+        text += &format!("{} cores did not answer: tunnels are missing\n", listing.silent_cores);
+    }
+    text
+}
+
+fn row(c: &Connection) -> [String; 11] {
+    let rtt = |us: Option<u32>| us.map_or("-".to_owned(), |us| millis(u64::from(us)));
+    [
+        c.id.clone(),
+        c.domain.clone(),
+        c.client.to_string(),
+        c.origin.to_string(),
+        time(c.age_ms),
+        time(c.idle_ms),
+        bytes(c.bytes_out),
+        bytes(c.bytes_in),
+        format!("{}/{}", c.messages_out, c.messages_in),
+        format!("{}/{}", rtt(c.client_rtt_us), rtt(c.origin_rtt_us)),
+        c.state.clone(),
+    ]
+}
+
+fn time(ms: u64) -> String {
+    let s = ms / 1000;
+    match s {
+        0..60 => format!("{s}s"),
+        60..3600 => format!("{}m{:02}s", s / 60, s % 60),
+        3600..86_400 => format!("{}h{:02}m", s / 3600, s / 60 % 60),
+        _ => format!("{}d{:02}h", s / 86_400, s / 3600 % 24),
+    }
+}
+
+fn millis(us: u64) -> String {
+    match us {
+        0..10_000 => format!("{:.2}ms", us as f64 / 1e3),
+        _ => format!("{}ms", us / 1000),
+    }
+}
+
+fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{n} B"),
+        _ if value < 10.0 => format!("{value:.1} {}", UNITS[unit]),
+        _ => format!("{value:.0} {}", UNITS[unit]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_for_people() {
+        let connection = |id: &str, bytes_out, rtt| Connection {
+            id: id.to_owned(),
+            domain: "live.example.com".to_owned(),
+            client: "192.0.2.1:50123".parse().unwrap(),
+            origin: "[2001:db8::5]:8080".parse().unwrap(),
+            age_ms: 3_725_000,
+            idle_ms: 400,
+            bytes_out,
+            bytes_in: 999,
+            messages_out: 12,
+            messages_in: 3,
+            client_rtt_us: rtt,
+            origin_rtt_us: Some(87_000),
+            state: "open".to_owned(),
+        };
+        let listing = Connections {
+            connections: vec![
+                connection("0000000001000001", 1_500, Some(420)),
+                connection("0010000001000002", 123_456_789, None),
+            ],
+            truncated: true,
+            silent_cores: 1,
+        };
+        insta::assert_snapshot!(table(&listing));
+        let none = Connections { connections: Vec::new(), truncated: false, silent_cores: 0 };
+        assert_eq!(table(&none), "no tunnels\n");
+    }
+
+    #[test]
+    fn filters_are_escaped() {
+        let asked = Asked {
+            domain: Some("*.a.test".into()),
+            ip: Some("::1".parse().unwrap()),
+            origin: Some("[::1]:80".parse().unwrap()),
+            limit: Some(5),
+        };
+        let expected = "/v1/conns?domain=%2A.a.test&ip=%3A%3A1&origin=%5B%3A%3A1%5D%3A80&limit=5";
+        assert_eq!(path(&asked), expected);
+    }
 }

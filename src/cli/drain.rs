@@ -1,6 +1,13 @@
 //! `hawser drain`: end the running edge gently.
 
-use super::{Exit, Which};
+use std::time::Duration;
+
+use hyper::Method;
+use serde_json::json;
+
+use super::control_client::request;
+use super::{Exit, Which, say};
+use crate::control::control_socket::Drain;
 
 /// Make the running edge stop accepting, close its tunnels over the drain window, and exit
 #[derive(Debug, clap::Args)]
@@ -9,10 +16,19 @@ pub struct Args {
     which: Which,
     /// Spread the closing over this long, such as 30s or 5m [default: drain.window]
     #[arg(long, value_name = "DURATION", value_parser = crate::control::config::duration)]
-    window: Option<std::time::Duration>,
+    window: Option<Duration>,
 }
 
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let Args { which: _, .. } = args;
-    anyhow::bail!("this verb is not in this build")
+    let window = args.window.map(|window| window.as_millis() as u64);
+    let body = json!({ "window_ms": window });
+    let answer = request(&args.which.state_dir()?, Method::POST, "/v1/drain", Some(&body))?;
+    if !answer.is_success() {
+        eprintln!("hawser: {}", answer.text());
+        return Ok(Exit::Failed);
+    }
+    let Drain { window_ms } = answer.json()?;
+    let window = Duration::from_millis(window_ms.unwrap_or_default());
+    say(&format!("draining; the edge exits when its last tunnel is closed, within {window:?}\n"))?;
+    Ok(Exit::Done)
 }

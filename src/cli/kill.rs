@@ -1,6 +1,10 @@
 //! `hawser kill`: close tunnels.
 
-use super::{Exit, Which};
+use hyper::Method;
+
+use super::control_client::request;
+use super::{Exit, Which, say};
+use crate::control::control_socket::{Kill, Killed, close_problem};
 
 /// Close tunnels of the running edge, by id, domain, client address or origin
 ///
@@ -33,7 +37,31 @@ pub struct Args {
     rate: Option<std::num::NonZeroU32>,
 }
 
+/// Exit code 1 when nothing matched, so that a script notices a wrong id or name.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let Args { which: _, .. } = args;
-    anyhow::bail!("this verb is not in this build")
+    let Args { which, ids, domain, ip, origin, code, reason, rate } = args;
+    if let Some(problem) = close_problem(code, &reason) {
+        eprintln!("hawser: {problem}");
+        return Ok(Exit::Usage);
+    }
+    let kill = Kill {
+        ids: ids.iter().map(ToString::to_string).collect(),
+        domain: domain.map(Into::into),
+        ip,
+        origin,
+        code,
+        reason: reason.into(),
+        rate,
+    };
+    let body = serde_json::to_value(kill)?;
+    let answer = request(&which.state_dir()?, Method::POST, "/v1/kill", Some(&body))?;
+    if !answer.is_success() {
+        eprintln!("hawser: {}", answer.text());
+        return Ok(Exit::Failed);
+    }
+    let Killed { closing } = answer.json()?;
+    let plural = if closing == 1 { "tunnel" } else { "tunnels" };
+    let pace = rate.map(|rate| format!(", {rate} per second")).unwrap_or_default();
+    say(&format!("closing {closing} {plural} with code {code}{pace}\n"))?;
+    Ok(if closing == 0 { Exit::Failed } else { Exit::Done })
 }

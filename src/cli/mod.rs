@@ -13,6 +13,7 @@ mod kill;
 mod man;
 mod reload;
 mod run;
+mod serve;
 mod stop;
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,28 @@
 //! `hawser run`: the edge itself.
 
+use std::fs::File;
+use std::io::Write;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::check::{self, Answer};
+use super::serve::{Inherited, InheritedFrom, Serving, serve};
 use super::{Exit, Which};
+use crate::control::config::{Problems, Source};
+use crate::control::handover::{self, Inheritance};
+use crate::control::operational_log;
+use crate::control::publish::{Load, Rejected};
+use crate::net::{listener, process};
 
 /// Run the edge
 ///
 /// Runs in the foreground until it is told to stop. SIGTERM or SIGQUIT drain and then exit with 0,
 /// a second one stops at once; SIGHUP checks the configuration and takes it over, or keeps the old
-/// one and says why; SIGUSR1 reopens the log files.
+/// one and says why; SIGUSR1 reopens the log files; SIGUSR2 starts the program file anew and hands
+/// over to it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -23,6 +39,65 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let Args { which: _, test: _, print: _, verbose: _ } = args;
-    anyhow::bail!("this verb is not in this build")
+    let Args { which, test, print, verbose } = args;
+    match (test, print, verbose) {
+        (true, _, true) => return check::check(&which, Answer::OneLine),
+        (true, _, false) => return check::check(&which, Answer::Nothing),
+        (_, true, _) => return check::check(&which, Answer::Whole),
+        _ => {}
+    }
+    operational_log::start(if verbose { LevelFilter::DEBUG } else { LevelFilter::INFO });
+    let source = which.source();
+    let loaded = source.load()?;
+    let (inherited, ready) = inherit()?;
+    let serving = Serving {
+        loaded,
+        load: load(source),
+        inherited,
+        program: Some(handover::this_program(process::pass_on)?),
+    };
+    serve(serving, |_| {
+        if let Some(mut pipe) = ready {
+            // A predecessor that is gone meanwhile has nothing left to wait for.
+            let _ = pipe.write_all(handover::READY);
+        }
+    })
+}
+
+/// Reads the same files again.
+pub fn load(source: Source) -> Load {
+    Arc::new(move || source.load().map_err(rejected))
+}
+
+fn rejected(problems: Problems) -> Rejected {
+    let list = serde_json::to_value(&problems).ok();
+    let list = list.and_then(|value| value.as_array().cloned()).unwrap_or_default();
+    Rejected { detail: problems.to_string(), problems: list }
+}
+
+/// Takes the descriptors that the environment names. Called once, before anything else is opened.
+fn inherit() -> anyhow::Result<(Inherited, Option<File>)> {
+    let found = Inheritance::from_env(|name| std::env::var(name).ok())
+        .map_err(anyhow::Error::msg)
+        .context("the environment of a hand-over is not what it should be")?;
+    let mut inherited = Inherited::default();
+    for (addr, fd) in found.listeners {
+        let fd = process::inherited(fd).with_context(|| format!("inherited socket of {addr}"))?;
+        inherited.listeners.push(listener::inherit(fd)?);
+        inherited.origin = InheritedFrom::Predecessor;
+    }
+    if let Some(fd) = found.admin {
+        let fd = process::inherited(fd).context("inherited admin listener")?;
+        inherited.admin = Some(TcpListener::from(fd));
+    }
+    inherited.lock = found.lock.map(process::inherited).transpose().context("inherited lock")?;
+    let ready = found.ready.map(process::inherited).transpose().context("inherited pipe")?;
+    if inherited.origin == InheritedFrom::Nobody {
+        for fd in sd_notify::listen_fds().context("socket activation")? {
+            let fd = process::inherited(fd).context("socket activation")?;
+            inherited.listeners.push(listener::inherit(fd)?);
+            inherited.origin = InheritedFrom::ServiceManager;
+        }
+    }
+    Ok((inherited, ready.map(File::from)))
 }

@@ -1,6 +1,9 @@
 //! `hawser stop`: end the running edge now.
 
-use super::{Exit, Which};
+use hyper::Method;
+
+use super::control_client::request;
+use super::{Exit, Which, say};
 
 /// Make the running edge exit at once; tunnels end without a Close (see drain)
 #[derive(Debug, clap::Args)]
@@ -10,6 +13,11 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let Args { which: _, .. } = args;
-    anyhow::bail!("this verb is not in this build")
+    let answer = request(&args.which.state_dir()?, Method::POST, "/v1/stop", None)?;
+    if !answer.is_success() {
+        eprintln!("hawser: {}", answer.text());
+        return Ok(Exit::Failed);
+    }
+    say("stopping\n")?;
+    Ok(Exit::Done)
 }

@@ -1,3 +1,21 @@
-//! The control plane: decide, keep, show. Runs on tokio, on its own unpinned threads; never imports `worker`.
+//! The control plane: decide, keep, show. Runs on tokio, on its own unpinned threads; never imports
+//! `worker`. `node` puts the parts together.
 
+pub mod access_log;
+pub mod admin;
 pub mod config;
+pub mod control_socket;
+pub mod cores;
+pub mod demo;
+pub mod dns;
+pub mod edge;
+pub mod handover;
+pub mod health;
+pub mod lifecycle;
+pub mod metrics;
+pub mod node;
+pub mod operational_log;
+pub mod publish;
+pub mod registry;
+pub mod service_manager;
+pub mod state_dir;

@@ -5,6 +5,7 @@ pub mod connect;
 pub mod event;
 pub mod listener;
 pub mod probe;
+pub mod process;
 pub mod ring;
 pub mod runtime;
 pub mod sockopt;

@@ -1,0 +1,337 @@
+//! Joins the two planes in one process: sockets and threads of the workers, the control plane's
+//! runtime, and their common end. Behind `hawser run` and `hawser demo`.
+//!
+//! Not here: what a verb's flags mean, and everything after the start (`control::lifecycle`).
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::Context;
+use rtrb::{Consumer, Producer, RingBuffer};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::Exit;
+use crate::control::config::{Loaded, ServerConfig, Workers};
+use crate::control::handover::Program;
+use crate::control::lifecycle::Ended;
+use crate::control::node::{DataPlane, Node, NodeConfig};
+use crate::control::publish::Load;
+use crate::control::state_dir::StateDir;
+use crate::limits::{DESCRIPTORS_RESERVED, LOG_RING_EVENTS, SETUPS_PER_CORE_MAX};
+use crate::net::listener::{self, ListenError};
+use crate::net::{probe, process, runtime};
+use crate::snapshot::{CoreHandle, SnapshotCell};
+use crate::stats::{Event, Stats};
+use crate::worker::{self, Worker, WorkerConfig};
+
+/// Threads of the control plane's runtime; they are not pinned and sleep most of the time.
+const CONTROL_THREADS: usize = 2;
+/// Sockets that one table of registered files may hold: the kernel's own bound.
+const REGISTERED_FILES_MAX: u64 = 1 << 20;
+
+/// What to serve.
+pub struct Serving {
+    pub loaded: Loaded,
+    pub load: Load,
+    pub inherited: Inherited,
+    /// `None`: not able to hand over.
+    pub program: Option<Program>,
+}
+
+/// What this process was started with, by a predecessor or by systemd.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    pub listeners: Vec<(SocketAddr, TcpListener)>,
+    pub origin: InheritedFrom,
+    pub admin: Option<TcpListener>,
+    pub lock: Option<OwnedFd>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum InheritedFrom {
+    #[default]
+    Nobody,
+    /// It has the same configuration, more or less: what is missing is bound, what is not wanted
+    /// any more is closed.
+    Predecessor,
+    /// Its units say where to listen, instead of `server.listen`.
+    ServiceManager,
+}
+
+/// Where it serves, for people.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    pub listen: Vec<SocketAddr>,
+    pub admin: Option<SocketAddr>,
+}
+
+/// Listeners of each worker, and copies of all of them.
+struct Sockets {
+    of_workers: Vec<Vec<TcpListener>>,
+    copies: Vec<(SocketAddr, OwnedFd)>,
+    addresses: Vec<SocketAddr>,
+}
+
+/// Serves until the end; `started` is told when everything does.
+///
+/// # Errors
+/// What kept it from starting, with the way out.
+pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Result<Exit> {
+    let Serving { loaded, load, inherited, program } = serving;
+    let Inherited { listeners, origin, admin, lock } = inherited;
+    let report = match probe::probe() {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("hawser: {error}");
+            return Ok(Exit::NotPermitted);
+        }
+    };
+    let server = &loaded.server;
+    let cpus = cpus(server.workers);
+    let table_size = table_size(cpus.len())?;
+    let state = StateDir::claim(&server.state_dir, lock)?;
+    let sockets = match bind(server, listeners, origin, cpus.len()) {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            eprintln!("hawser: {error}");
+            let denied = error.error.kind() == io::ErrorKind::PermissionDenied;
+            return Ok(if denied { Exit::NotPermitted } else { Exit::Failed });
+        }
+    };
+    let admin = bind_admin(server.admin, admin)?;
+    let addresses = Addresses {
+        listen: sockets.addresses.clone(),
+        admin: admin.as_ref().map(TcpListener::local_addr).transpose()?,
+    };
+    let stats = Stats::new(cpus.len());
+    let (logs, rings): (Vec<Producer<Event>>, Vec<Consumer<Event>>) =
+        cpus.iter().map(|_| RingBuffer::new(LOG_RING_EVENTS)).unzip();
+    let control = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("cannot start the control plane")?;
+    let config = NodeConfig {
+        loaded,
+        load,
+        stats: Arc::clone(&stats),
+        state,
+        admin,
+        rings,
+        name_servers: Vec::new(),
+    };
+    let node = control.block_on(config.build())?;
+    let (cores, core_ends) =
+        start_workers(&cpus, sockets.of_workers, logs, table_size, &node.cell(), &stats)?;
+    info!(listen = ?addresses.listen, admin = ?addresses.admin, workers = cpus.len(), %report,
+        version = env!("CARGO_PKG_VERSION"), "serving");
+    let data = DataPlane { cores, core_ends, listeners: sockets.copies, program };
+    run(control, node, data, || started(&addresses))
+}
+
+fn run(
+    control: tokio::runtime::Runtime,
+    node: Node,
+    data: DataPlane,
+    started: impl FnOnce(),
+) -> anyhow::Result<Exit> {
+    let ended = control.block_on(node.run(data, started));
+    // Requests of the admin listener may still be running; nobody waits for them.
+    control.shutdown_background();
+    Ok(match ended? {
+        Ended::Asked => Exit::Done,
+        Ended::CoreLost => Exit::Failed,
+    })
+}
+
+/// A processor for each worker; `None` where there are more workers than processors.
+fn cpus(workers: Workers) -> Vec<Option<usize>> {
+    let allowed = runtime::allowed_cores();
+    let wanted = match workers {
+        Workers::Auto => allowed.len().max(1),
+        Workers::Count(n) => n.get() as usize,
+    };
+    if wanted > allowed.len() {
+        warn!(
+            wanted,
+            allowed = allowed.len(),
+            "more workers than processors: the rest is not pinned"
+        );
+    }
+    (0..wanted).map(|i| allowed.get(i).copied()).collect()
+}
+
+/// Tunnels of one worker, and says what the descriptor limit makes of that.
+fn table_size(workers: usize) -> anyhow::Result<u32> {
+    let limit = process::raise_descriptor_limit().context("cannot read the descriptor limit")?;
+    // The kernel bounds each table of registered files by RLIMIT_NOFILE; a tunnel has two.
+    let per_worker = limit.min(REGISTERED_FILES_MAX) / 2;
+    let setups = (limit.saturating_sub(DESCRIPTORS_RESERVED) / 2)
+        .min((SETUPS_PER_CORE_MAX * workers) as u64);
+    info!(
+        "{limit} descriptors allow {} tunnels ({per_worker} on each of {workers} workers) and \
+         {setups} connections in set-up at once",
+        per_worker * workers as u64,
+    );
+    if limit < 4096 {
+        warn!("set LimitNOFILE= in the unit, or `ulimit -n`, to at least 65536");
+    }
+    Ok(u32::try_from(per_worker).unwrap_or(u32::MAX))
+}
+
+/// Binds everything before any thread starts, so that a failure leaves nothing behind.
+fn bind(
+    server: &ServerConfig,
+    inherited: Vec<(SocketAddr, TcpListener)>,
+    from: InheritedFrom,
+    workers: usize,
+) -> Result<Sockets, ListenError> {
+    let mut by_address: HashMap<SocketAddr, Vec<TcpListener>> = HashMap::new();
+    let mut addresses = server.listen.clone();
+    if from == InheritedFrom::ServiceManager && !inherited.is_empty() {
+        addresses = inherited.iter().map(|(addr, _)| *addr).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        info!(listen = ?addresses, "listening where systemd says, not on server.listen");
+    }
+    for (addr, listener) in inherited {
+        by_address.entry(addr).or_default().push(listener);
+    }
+    let mut sockets = Sockets {
+        of_workers: (0..workers).map(|_| Vec::new()).collect(),
+        copies: Vec::new(),
+        addresses: Vec::new(),
+    };
+    for addr in addresses {
+        let inherited = by_address.remove(&addr).unwrap_or_default();
+        if inherited.is_empty() {
+            refuse_shared_port(addr)?;
+        }
+        let shares = listener::listen(addr, inherited, workers)?;
+        for (of_worker, share) in sockets.of_workers.iter_mut().zip(shares) {
+            for listener in share {
+                let failed = |step| move |error| ListenError { addr: Some(addr), step, error };
+                let bound = listener.local_addr().map_err(failed("getsockname"))?;
+                let copy = listener.try_clone().map_err(failed("dup"))?;
+                sockets.copies.push((bound, copy.into()));
+                if !sockets.addresses.contains(&bound) {
+                    sockets.addresses.push(bound);
+                }
+                of_worker.push(listener);
+            }
+        }
+    }
+    for addr in by_address.keys() {
+        info!(%addr, "no longer in server.listen: closing the inherited socket");
+    }
+    Ok(sockets)
+}
+
+/// SO_REUSEPORT lets any process of the same user listen on the same port, which would silently
+/// share connections out between two edges. Without it the kernel refuses, so try once without.
+fn refuse_shared_port(addr: SocketAddr) -> Result<(), ListenError> {
+    if addr.port() == 0 {
+        return Ok(());
+    }
+    match TcpListener::bind(addr) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Err(ListenError { addr: Some(addr), step: "bind", error })
+        }
+        // Anything else is reported by the real attempt.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn bind_admin(
+    addr: Option<SocketAddr>,
+    inherited: Option<TcpListener>,
+) -> anyhow::Result<Option<TcpListener>> {
+    let Some(addr) = addr else { return Ok(None) };
+    if let Some(listener) = inherited
+        && listener.local_addr().is_ok_and(|bound| bound == addr || addr.port() == 0)
+    {
+        return Ok(Some(listener));
+    }
+    let listener = TcpListener::bind(addr).with_context(|| {
+        format!("cannot open the admin listener on {addr}; set admin.listen to a free address")
+    })?;
+    Ok(Some(listener))
+}
+
+fn start_workers(
+    cpus: &[Option<usize>],
+    listeners: Vec<Vec<TcpListener>>,
+    logs: Vec<Producer<Event>>,
+    table_size: u32,
+    snapshot: &SnapshotCell,
+    stats: &Arc<Stats>,
+) -> anyhow::Result<(Vec<CoreHandle>, mpsc::Receiver<String>)> {
+    let boot = Instant::now();
+    let (ends, core_ends) = mpsc::channel(cpus.len());
+    let mut cores = Vec::with_capacity(cpus.len());
+    for (core, ((&cpu, listeners), log)) in cpus.iter().zip(listeners).zip(logs).enumerate() {
+        let config = WorkerConfig {
+            core,
+            cpu,
+            listeners,
+            snapshot: snapshot.clone(),
+            stats: Arc::clone(stats),
+            log,
+            table_size,
+            boot,
+        };
+        let worker =
+            worker::start(config).with_context(|| format!("cannot start worker {core}"))?;
+        cores.push(worker.handle.clone());
+        watch(core, worker, ends.clone())?;
+    }
+    Ok((cores, core_ends))
+}
+
+/// Waits for the end of a worker on a thread of its own: a few kilobytes of stack for a sleeping
+/// thread, and nothing to poll.
+fn watch(core: usize, worker: Worker, ends: mpsc::Sender<String>) -> io::Result<()> {
+    let wait = move || {
+        let how = match worker.join() {
+            Ok(()) => format!("worker {core} ended"),
+            Err(error) => format!("worker {core}: {error}"),
+        };
+        // The lifecycle does not listen any more when the process ends.
+        let _ = ends.blocking_send(how);
+    };
+    thread::Builder::new().name(format!("watch-{core}")).stack_size(64 * 1024).spawn(wait)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_somebody_listens_on_is_refused_in_spite_of_reuseport() {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let held = listener::listen(free, Vec::new(), 1).unwrap();
+        let addr = held[0][0].local_addr().unwrap();
+        let error = refuse_shared_port(addr).unwrap_err();
+        assert_eq!(error.error.kind(), io::ErrorKind::AddrInUse);
+        drop(held);
+        refuse_shared_port(addr).unwrap();
+    }
+
+    #[test]
+    fn a_busy_admin_port_is_named() {
+        let held = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = held.local_addr().unwrap();
+        let error = bind_admin(Some(addr), None).unwrap_err().to_string();
+        assert!(error.contains(&addr.to_string()) && error.contains("admin.listen"), "{error}");
+        let inherited = bind_admin(Some(addr), Some(held)).unwrap().unwrap();
+        assert_eq!(inherited.local_addr().unwrap(), addr);
+    }
+}

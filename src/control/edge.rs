@@ -1,0 +1,84 @@
+//! One running edge as the admin listener, the control socket and the signals see it.
+//!
+//! Not here: what each of them makes of it, and when it ends (`lifecycle`).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use super::cores::Cores;
+use super::dns::SystemResolver;
+use super::publish::{Publisher, Rejected, Reloaded};
+use super::service_manager;
+use crate::stats::Stats;
+
+/// How far the process is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Starting,
+    Serving,
+    /// Not accepting any more; ends when the last tunnel does, or at the deadline.
+    Draining,
+}
+
+impl Phase {
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Starting => "starting",
+            Phase::Serving => "serving",
+            Phase::Draining => "draining",
+        }
+    }
+}
+
+/// What the control socket asks of the lifecycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// `None`: the configured window.
+    Drain {
+        window: Option<Duration>,
+    },
+    Stop,
+}
+
+#[derive(Debug)]
+pub struct Edge {
+    pub publisher: Publisher<SystemResolver>,
+    pub cores: Cores,
+    pub stats: Arc<Stats>,
+    pub phase: watch::Sender<Phase>,
+    pub orders: mpsc::Sender<Order>,
+    pub started: Instant,
+}
+
+impl Edge {
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Whether new connections are welcome: there is a snapshot, and the process is not on its way
+    /// out.
+    pub fn is_ready(&self) -> bool {
+        self.phase() == Phase::Serving && self.publisher.cell().current().generation > 0
+    }
+
+    /// Reloads, and tells the service manager.
+    ///
+    /// # Errors
+    /// Why nothing changed.
+    pub async fn reload(&self) -> Result<Reloaded, Rejected> {
+        service_manager::reloading();
+        let result = self.publisher.reload().await;
+        service_manager::reloaded(&match &result {
+            Ok(reloaded) => self.status(reloaded.domains, &reloaded.hash),
+            Err(_) => "last reload refused, see the log; serving what was before".to_owned(),
+        });
+        result
+    }
+
+    /// One line for `systemctl status`.
+    pub fn status(&self, domains: usize, hash: &str) -> String {
+        format!("serving {domains} domains on {} cores, configuration {hash}", self.cores.len())
+    }
+}

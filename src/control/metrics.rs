@@ -1,0 +1,549 @@
+//! Metrics in OpenMetrics text, put together when somebody asks. Every metric is declared once,
+//! below: name, help, unit.
+//!
+//! Labels hold names of configured domains, of causes and of codes only, so their number is bounded
+//! by the configuration, never by what clients send. Not here: the counters themselves (`stats`).
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::publish::Reloads;
+use crate::snapshot::{Domain, Snapshot, SnapshotCell};
+use crate::stats::counters::CodeCounters;
+use crate::stats::histogram::BOUNDS_US;
+use crate::stats::{Cause, CoreCounters, Counter, DomainCounters, Histogram, Refusal, Stats};
+
+/// What [`text`] sends as Content-Type.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// One metric: what it is called, and what it means. The unit is appended to the name, `_total` to
+/// that of a counter.
+struct Metric {
+    name: &'static str,
+    help: &'static str,
+    unit: Option<Unit>,
+    kind: MetricType,
+}
+
+const fn counter(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, help, unit: None, kind: MetricType::Counter }
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, help, unit: None, kind: MetricType::Gauge }
+}
+
+const fn info(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, help, unit: None, kind: MetricType::Info }
+}
+
+const fn histogram(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, help, unit: Some(Unit::Seconds), kind: MetricType::Histogram }
+}
+
+const fn counter_of(unit: Unit, name: &'static str, help: &'static str) -> Metric {
+    Metric { name, help, unit: Some(unit), kind: MetricType::Counter }
+}
+
+const fn gauge_of(unit: Unit, name: &'static str, help: &'static str) -> Metric {
+    Metric { name, help, unit: Some(unit), kind: MetricType::Gauge }
+}
+
+// The node.
+const BUILD: Metric = info("hawser_build", "Version of the running program.");
+const READY: Metric = gauge("hawser_ready", "1 while /readyz answers 200.");
+const SNAPSHOT: Metric =
+    info("hawser_snapshot", "Generation and hash of the published configuration.");
+const SNAPSHOT_GENERATION: Metric =
+    gauge("hawser_snapshot_generation", "Generation of the published configuration.");
+const RELOADS: Metric = counter(
+    "hawser_reloads",
+    "Reloads that were taken (result=success) or refused with nothing changed (result=failure).",
+);
+const DOMAINS: Metric = gauge("hawser_domains", "Domains of the published configuration.");
+const LOG_LINES: Metric = counter("hawser_access_log_lines", "Access-log lines written.");
+const LOG_LOST: Metric = counter(
+    "hawser_access_log_lost_lines",
+    "Access-log lines lost because the destination failed (disk full, pipe closed).",
+);
+const REFUSED: Metric = counter(
+    "hawser_refused",
+    "Requests or connections that the edge refused before their domain was known, by reason.",
+);
+
+// One value per core.
+const ACCEPTED: Metric =
+    counter("hawser_connections_accepted", "Connections taken from the listeners.");
+const SETUPS: Metric =
+    gauge("hawser_setups", "Connections in accept, HTTP or handshake right now, without tunnels.");
+const TUNNELS: Metric = gauge("hawser_tunnels", "Tunnels right now.");
+const ACCEPT_PAUSES: Metric = counter(
+    "hawser_accept_pauses",
+    "Moments at which the core stopped accepting because a limit was reached.",
+);
+const ACCEPT_QUEUE: Metric =
+    gauge("hawser_accept_queue", "Connections waiting to be accepted, when last looked at.");
+const CORE_BUSY: Metric = counter_of(
+    Unit::Seconds,
+    "hawser_core_busy",
+    "Time the core was not waiting; divide by hawser_core_elapsed.",
+);
+const CORE_ELAPSED: Metric =
+    counter_of(Unit::Seconds, "hawser_core_elapsed", "Time since the core started.");
+const CORE_GENERATION: Metric = gauge(
+    "hawser_core_snapshot_generation",
+    "Generation of the configuration that the core uses; behind hawser_snapshot_generation for \
+     longer than a second means a stuck core.",
+);
+const LOG_DROPS: Metric = counter(
+    "hawser_access_log_dropped_events",
+    "Access-log events dropped because the core's ring was full.",
+);
+const BUFFER_SHORTAGES: Metric =
+    counter("hawser_buffer_shortages", "Receives that found no free buffer in the core's ring.");
+const RING_OVERFLOWS: Metric =
+    counter("hawser_ring_overflows", "Completions that overflowed the core's io_uring.");
+const BUFFERS_USED: Metric =
+    gauge("hawser_buffers_used", "Pooled buffers that hold bytes on their way.");
+const BUFFERS: Metric = gauge("hawser_buffers", "Pooled buffers of the core.");
+const PANICS: Metric =
+    counter("hawser_panics", "Panics caught; each closed one connection and is a fault to report.");
+
+// One value per domain.
+const SENT: Metric = counter_of(
+    Unit::Bytes,
+    "hawser_client_sent",
+    "Bytes sent to clients, tunnels and plain HTTP, heads included.",
+);
+const RECEIVED: Metric = counter_of(
+    Unit::Bytes,
+    "hawser_client_received",
+    "Bytes received from clients, tunnels and plain HTTP, heads included.",
+);
+const MESSAGES_SENT: Metric =
+    counter("hawser_client_sent_messages", "Whole WebSocket messages sent to clients.");
+const MESSAGES_RECEIVED: Metric =
+    counter("hawser_client_received_messages", "Whole WebSocket messages received from clients.");
+const OPENED: Metric = counter("hawser_tunnels_opened", "Tunnels opened.");
+const ACTIVE: Metric = gauge("hawser_tunnels_active", "Tunnels of the domain right now.");
+const CLOSED: Metric = counter("hawser_tunnels_closed", "Tunnels ended, by cause.");
+const HANDSHAKES: Metric =
+    counter("hawser_handshakes", "Answers to upgrade requests, by status code.");
+const REQUESTS: Metric = counter("hawser_requests", "Answers to plain requests, by status code.");
+const HANDSHAKE_TIME: Metric =
+    histogram("hawser_handshake", "From the first byte of an upgrade request to its answer.");
+const RTT: Metric =
+    histogram("hawser_rtt", "From Hawser's Ping to its Pong, on the client's leg or the origin's.");
+
+// One value per endpoint.
+const ENDPOINT_UP: Metric =
+    gauge("hawser_endpoint_up", "1 while the health check finds the endpoint listening.");
+const ENDPOINT_TUNNELS: Metric = gauge("hawser_endpoint_tunnels", "Tunnels to the endpoint now.");
+
+// The process, under the names that every Prometheus client library uses.
+const RESIDENT: Metric =
+    gauge_of(Unit::Bytes, "process_resident_memory", "Resident memory of the process.");
+const VIRTUAL: Metric =
+    gauge_of(Unit::Bytes, "process_virtual_memory", "Virtual memory of the process.");
+const OPEN_FDS: Metric = gauge(
+    "process_open_fds",
+    "Open descriptors; sockets of tunnels are in the rings and are not among them.",
+);
+const MAX_FDS: Metric = gauge("process_max_fds", "Limit of open descriptors.");
+const START_TIME: Metric =
+    gauge_of(Unit::Seconds, "process_start_time", "Start of the process since the Unix epoch.");
+
+/// Where the numbers come from.
+pub struct Sources {
+    pub cell: SnapshotCell,
+    pub stats: Arc<Stats>,
+    pub reloads: Arc<Reloads>,
+    /// Access-log lines written and lost.
+    pub log_lines: Box<dyn Fn() -> (u64, u64) + Send + Sync>,
+    pub ready: Box<dyn Fn() -> bool + Send + Sync>,
+    pub started: SystemTime,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sources")
+    }
+}
+
+/// All metrics as text; kept ready to be asked any number of times.
+#[derive(Debug)]
+pub struct Metrics(Registry);
+
+impl Metrics {
+    pub fn new(sources: Sources) -> Metrics {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(sources));
+        Metrics(registry)
+    }
+
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::with_capacity(16 * 1024);
+        encode(&mut text, &self.0)?;
+        Ok(text)
+    }
+}
+
+impl Collector for Sources {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let mut page = Page(&mut encoder);
+        let snapshot = self.cell.current();
+        self.node(&mut page, &snapshot)?;
+        self.per_core(&mut page)?;
+        self.per_domain(&mut page, &snapshot)?;
+        endpoints(&mut page, &snapshot)?;
+        self.process(&mut page)
+    }
+}
+
+impl Sources {
+    fn node(&self, page: &mut Page<'_, '_>, snapshot: &Snapshot) -> fmt::Result {
+        page.info(&BUILD, &[("version", env!("CARGO_PKG_VERSION"))])?;
+        page.number(&READY, u64::from((self.ready)()))?;
+        let generation = snapshot.generation.to_string();
+        page.info(&SNAPSHOT, &[("generation", &*generation), ("hash", &snapshot.hash)])?;
+        page.number(&SNAPSHOT_GENERATION, snapshot.generation)?;
+        page.number(&DOMAINS, snapshot.hosts.len() as u64)?;
+        page.family(&RELOADS, |family| {
+            family.counter(
+                &[("result", "success")],
+                self.reloads.succeeded.load(Ordering::Relaxed),
+            )?;
+            family.counter(&[("result", "failure")], self.reloads.failed.load(Ordering::Relaxed))
+        })?;
+        let (written, lost) = (self.log_lines)();
+        page.number(&LOG_LINES, written)?;
+        page.number(&LOG_LOST, lost)?;
+        page.family(&REFUSED, |family| {
+            for reason in Refusal::ALL {
+                let cores = self.stats.cores().iter();
+                let sum = cores.map(|core| core.core.refused[*reason as usize].value()).sum();
+                family.counter(&[("reason", reason.name())], sum)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn per_core(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        type Field = fn(&CoreCounters) -> &Counter;
+        let whole: [(&Metric, Field); 14] = [
+            (&ACCEPTED, |c| &c.accepted),
+            (&SETUPS, |c| &c.setups),
+            (&TUNNELS, |c| &c.tunnels),
+            (&ACCEPT_PAUSES, |c| &c.accept_pauses),
+            (&ACCEPT_QUEUE, |c| &c.accept_queue),
+            (&CORE_GENERATION, |c| &c.snapshot_generation),
+            (&LOG_DROPS, |c| &c.log_drops),
+            (&BUFFER_SHORTAGES, |c| &c.buffer_shortages),
+            (&RING_OVERFLOWS, |c| &c.ring_overflows),
+            (&BUFFERS_USED, |c| &c.buffers_used),
+            (&BUFFERS, |c| &c.buffers_total),
+            (&PANICS, |c| &c.panics),
+            (&CORE_ELAPSED, |c| &c.elapsed_ns),
+            (&CORE_BUSY, |c| &c.busy_ns),
+        ];
+        for (metric, field) in whole {
+            page.family(metric, |family| {
+                for (i, core) in self.stats.cores().iter().enumerate() {
+                    let value = field(&core.core).value();
+                    let labels = [("core", i.to_string())];
+                    match metric.unit {
+                        Some(_) => family.seconds(&labels, value as f64 / 1e9)?,
+                        None => family.number(&labels, value)?,
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn per_domain(&self, page: &mut Page<'_, '_>, snapshot: &Snapshot) -> fmt::Result {
+        let mut domains: Vec<&Domain> = snapshot.hosts.iter().map(|domain| &**domain).collect();
+        domains.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        type Field = fn(&DomainCounters) -> &Counter;
+        let sums: [(&Metric, Field); 6] = [
+            (&SENT, |d| &d.bytes_out),
+            (&RECEIVED, |d| &d.bytes_in),
+            (&MESSAGES_SENT, |d| &d.messages_out),
+            (&MESSAGES_RECEIVED, |d| &d.messages_in),
+            (&OPENED, |d| &d.opened),
+            (&ACTIVE, |d| &d.active),
+        ];
+        for (metric, field) in sums {
+            page.family(metric, |family| {
+                for domain in &domains {
+                    let sum = self.counters(domain).map(|d| field(d).value()).sum();
+                    family.number(&[("domain", &*domain.name)], sum)?;
+                }
+                Ok(())
+            })?;
+        }
+        page.family(&CLOSED, |family| self.causes(family, &domains))?;
+        page.family(&HANDSHAKES, |family| self.codes(family, &domains, |d| &d.handshakes))?;
+        page.family(&REQUESTS, |family| self.codes(family, &domains, |d| &d.requests))?;
+        page.family(&HANDSHAKE_TIME, |family| {
+            for domain in &domains {
+                let sum = Sum::of(self.counters(domain).map(|d| &d.handshake_us));
+                family.histogram(&[("domain", &*domain.name)], &sum)?;
+            }
+            Ok(())
+        })?;
+        page.family(&RTT, |family| {
+            for domain in &domains {
+                let client = Sum::of(self.counters(domain).map(|d| &d.client_rtt_us));
+                family.histogram(&[("domain", &*domain.name), ("leg", "client")], &client)?;
+                let origin = Sum::of(self.counters(domain).map(|d| &d.origin_rtt_us));
+                family.histogram(&[("domain", &*domain.name), ("leg", "origin")], &origin)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The blocks of all cores that counted something for `domain`.
+    fn counters(&self, domain: &Domain) -> impl Iterator<Item = &DomainCounters> {
+        self.stats.cores().iter().filter_map(|core| core.domain_if_used(domain.slot))
+    }
+
+    /// Causes that never happened are left out: with many domains most of the page would be zeros.
+    fn causes(&self, family: &mut Family<'_>, domains: &[&Domain]) -> fmt::Result {
+        for domain in domains {
+            for cause in Cause::ALL {
+                let cores = self.counters(domain);
+                let sum: u64 = cores.map(|d| d.closed[*cause as usize].value()).sum();
+                if sum > 0 {
+                    family.counter(&[("domain", &*domain.name), ("cause", cause.name())], sum)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Sources::causes`] for status codes.
+    fn codes(
+        &self,
+        family: &mut Family<'_>,
+        domains: &[&Domain],
+        field: fn(&DomainCounters) -> &CodeCounters,
+    ) -> fmt::Result {
+        for domain in domains {
+            let mut sums: Vec<(String, u64)> = Vec::new();
+            for counters in self.counters(domain) {
+                for (i, (code, n)) in field(counters).iter().enumerate() {
+                    match sums.get_mut(i) {
+                        Some((_, sum)) => *sum += n,
+                        None => sums.push((code.to_string(), n)),
+                    }
+                }
+            }
+            for (code, sum) in sums.iter().filter(|(_, sum)| *sum > 0) {
+                family.counter(&[("domain", &*domain.name), ("code", code)], *sum)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn process(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        let process = Process::read();
+        page.number(&RESIDENT, process.resident)?;
+        page.number(&VIRTUAL, process.virtual_size)?;
+        page.number(&OPEN_FDS, process.open_fds)?;
+        page.number(&MAX_FDS, process.max_fds)?;
+        let started = self.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        page.family(&START_TIME, |family| family.0.encode_gauge(&started.as_secs_f64()))
+    }
+}
+
+/// Endpoints of all domains by address, each once.
+fn endpoints(page: &mut Page<'_, '_>, snapshot: &Snapshot) -> fmt::Result {
+    let origins = snapshot.hosts.iter().flat_map(|domain| &domain.origins);
+    let mut all: Vec<_> = origins.flat_map(|origin| &origin.endpoints).collect();
+    all.sort_unstable_by_key(|endpoint| endpoint.addr);
+    all.dedup_by_key(|endpoint| endpoint.addr);
+    page.family(&ENDPOINT_UP, |family| {
+        for endpoint in &all {
+            let up = u64::from(endpoint.state.is_up());
+            family.number(&[("endpoint", endpoint.addr.to_string())], up)?;
+        }
+        Ok(())
+    })?;
+    page.family(&ENDPOINT_TUNNELS, |family| {
+        for endpoint in &all {
+            let tunnels = u64::from(endpoint.state.tunnels());
+            family.number(&[("endpoint", endpoint.addr.to_string())], tunnels)?;
+        }
+        Ok(())
+    })
+}
+
+/// The text being written.
+struct Page<'a, 'b>(&'a mut DescriptorEncoder<'b>);
+
+impl Page<'_, '_> {
+    fn family(
+        &mut self,
+        metric: &Metric,
+        write: impl FnOnce(&mut Family<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        let Metric { name, help, unit, kind } = metric;
+        let encoder = self.0.encode_descriptor(name, help, unit.as_ref(), *kind)?;
+        write(&mut Family(encoder, *kind))
+    }
+
+    /// A metric without labels.
+    fn number(&mut self, metric: &Metric, value: u64) -> fmt::Result {
+        self.family(metric, |family| match family.1 {
+            MetricType::Counter => family.0.encode_counter::<NoLabelSet, _, u64>(&value, None),
+            _ => family.0.encode_gauge(&value),
+        })
+    }
+
+    fn info<const N: usize>(&mut self, metric: &Metric, labels: &[(&str, &str); N]) -> fmt::Result {
+        self.family(metric, |family| family.0.encode_info(labels))
+    }
+}
+
+/// One metric being written, value by value.
+struct Family<'a>(MetricEncoder<'a>, MetricType);
+
+impl Family<'_> {
+    /// A counter or a gauge, whichever the metric is.
+    fn number(&mut self, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
+        match self.1 {
+            MetricType::Counter => self.counter(labels, value),
+            _ => self.0.encode_family(labels)?.encode_gauge(&value),
+        }
+    }
+
+    fn counter(&mut self, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
+        self.0.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn seconds(&mut self, labels: &impl EncodeLabelSet, value: f64) -> fmt::Result {
+        self.0.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn histogram(&mut self, labels: &impl EncodeLabelSet, sum: &Sum) -> fmt::Result {
+        let bounds = BOUNDS_US.iter().map(|&us| us as f64 / 1e6).chain([f64::INFINITY]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(sum.counts).collect();
+        let count = sum.counts.iter().sum();
+        let seconds = sum.us as f64 / 1e6;
+        self.0.encode_family(labels)?.encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)
+    }
+}
+
+/// Histograms of several cores added up.
+#[derive(Default)]
+struct Sum {
+    counts: [u64; BOUNDS_US.len() + 1],
+    us: u64,
+}
+
+impl Sum {
+    fn of<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> Sum {
+        let mut sum = Sum::default();
+        for histogram in histograms {
+            for (total, n) in sum.counts.iter_mut().zip(histogram.counts()) {
+                *total += n;
+            }
+            sum.us += histogram.sum_us();
+        }
+        sum
+    }
+}
+
+/// What /proc says about this process; 0 where it says nothing.
+struct Process {
+    resident: u64,
+    virtual_size: u64,
+    open_fds: u64,
+    max_fds: u64,
+}
+
+impl Process {
+    fn read() -> Process {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let kib = |key: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(key));
+            line.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+        };
+        let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        let max_fds = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+        // The listing itself holds one descriptor.
+        let fds = std::fs::read_dir("/proc/self/fd").map_or(0, |dir| dir.count() as u64 - 1);
+        Process {
+            resident: kib("VmRSS:") * 1024,
+            virtual_size: kib("VmSize:") * 1024,
+            open_fds: fds,
+            max_fds: max_fds.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::publish::testing;
+
+    fn page() -> String {
+        let stats = Stats::new(2);
+        let snapshot = testing::snapshot(&[("a.test", &["192.0.2.1"]), ("b.test", &["192.0.2.1"])]);
+        for core in stats.cores() {
+            let a = core.domain(0);
+            a.bytes_out.add(100);
+            a.handshakes.count(101);
+            a.closed[Cause::Drain as usize].add(2);
+            a.handshake_us.record_us(2_000);
+            core.core.busy_ns.add(1_500_000_000);
+        }
+        let metrics = Metrics::new(Sources {
+            cell: SnapshotCell::new(snapshot),
+            stats,
+            reloads: Arc::default(),
+            log_lines: Box::new(|| (7, 1)),
+            ready: Box::new(|| true),
+            started: SystemTime::UNIX_EPOCH,
+        });
+        metrics.text().unwrap()
+    }
+
+    /// Dashboards and alerts depend on these names: a change belongs into the CHANGELOG.
+    #[test]
+    fn names_and_help() {
+        let declared: Vec<_> =
+            page().lines().filter(|line| line.starts_with('#')).map(str::to_owned).collect();
+        insta::assert_snapshot!(declared.join("\n"));
+    }
+
+    #[test]
+    fn cores_are_added_up_and_zeros_are_left_out() {
+        let page = page();
+        for line in [
+            "hawser_client_sent_bytes_total{domain=\"a.test\"} 200",
+            "hawser_client_sent_bytes_total{domain=\"b.test\"} 0",
+            "hawser_handshakes_total{domain=\"a.test\",code=\"101\"} 2",
+            "hawser_tunnels_closed_total{domain=\"a.test\",cause=\"drain\"} 4",
+            "hawser_handshake_seconds_count{domain=\"a.test\"} 2",
+            "hawser_handshake_seconds_bucket{le=\"0.004096\",domain=\"a.test\"} 2",
+            "hawser_core_busy_seconds_total{core=\"1\"} 1.5",
+            "hawser_endpoint_up{endpoint=\"192.0.2.1:80\"} 1",
+            "hawser_snapshot_info{generation=\"1\",hash=\"0123\"} 1",
+        ] {
+            assert_eq!(page.lines().filter(|l| *l == line).count(), 1, "{line}\n{page}");
+        }
+        assert!(!page.contains("code=\"502\""));
+        assert!(page.ends_with("# EOF\n"));
+    }
+}

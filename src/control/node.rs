@@ -1,0 +1,195 @@
+//! The control plane of one process, put together: config, build, run.
+//!
+//! Not here: sockets and threads of the data plane, which `cli::run` makes and joins to this.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use rtrb::Consumer;
+use tokio::sync::{mpsc, watch};
+use tracing::error;
+
+use super::access_log::AccessLog;
+use super::admin;
+use super::config::Loaded;
+use super::control_socket;
+use super::cores::Cores;
+use super::dns::{Names, SystemResolver};
+use super::edge::{Edge, Order, Phase};
+use super::handover::{Program, Sockets};
+use super::health::{self, TcpConnect};
+use super::lifecycle::{Ended, Lifecycle};
+use super::metrics::{Metrics, Sources};
+use super::publish::{FIRST_NAMES_WAIT, Load, Publisher};
+use super::state_dir::{ClaimError, StateDir};
+use crate::snapshot::{CoreHandle, SnapshotCell};
+use crate::stats::{Event, Stats};
+
+/// Orders that wait for the lifecycle; more are refused.
+const ORDERS_MAX: usize = 8;
+
+/// What a node is made of.
+pub struct NodeConfig {
+    pub loaded: Loaded,
+    pub load: Load,
+    pub stats: Arc<Stats>,
+    pub state: StateDir,
+    pub admin: Option<TcpListener>,
+    /// The ends of the cores' access-log rings.
+    pub rings: Vec<Consumer<Event>>,
+    /// Name servers to ask instead of the system's; for tests.
+    pub name_servers: Vec<SocketAddr>,
+}
+
+/// A node with its first snapshot published, waiting for its cores.
+pub struct Node {
+    edge: Arc<Edge>,
+    orders: mpsc::Receiver<Order>,
+    loaded: Loaded,
+    state: StateDir,
+    admin: Option<TcpListener>,
+    log: Arc<AccessLog>,
+}
+
+/// The data plane, running.
+pub struct DataPlane {
+    pub cores: Vec<CoreHandle>,
+    /// One message per core that ended; closed when all have.
+    pub core_ends: mpsc::Receiver<String>,
+    /// Copies of all listeners, to be passed on to a successor.
+    pub listeners: Vec<(SocketAddr, OwnedFd)>,
+    pub program: Option<Program>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error("{0}")]
+    Names(String),
+    #[error("{0}")]
+    Full(#[from] super::registry::Full),
+    #[error("{0}")]
+    State(#[from] ClaimError),
+    #[error("{step}: {error}")]
+    Io { step: &'static str, error: io::Error },
+}
+
+fn io(step: &'static str) -> impl Fn(io::Error) -> NodeError {
+    move |error| NodeError::Io { step, error }
+}
+
+impl NodeConfig {
+    /// Opens the access log, resolves names (for a bounded time) and publishes the first snapshot.
+    ///
+    /// # Errors
+    /// What keeps the node from starting.
+    pub async fn build(self) -> Result<Node, NodeError> {
+        let NodeConfig { loaded, load, stats, state, admin, rings, name_servers } = self;
+        let log = AccessLog::start(&loaded.server.access_log, rings).map_err(io("access log"))?;
+        let resolver = SystemResolver::new(&name_servers).map_err(NodeError::Names)?;
+        let names = Names::new(resolver);
+        let cores = Cores::default();
+        let publisher =
+            Publisher::new(loaded.clone(), load, names, Arc::clone(&stats), cores.clone());
+        publisher.first(FIRST_NAMES_WAIT).await?;
+        let (order, orders) = mpsc::channel(ORDERS_MAX);
+        let edge = Edge {
+            publisher,
+            cores,
+            stats,
+            phase: watch::Sender::new(Phase::Starting),
+            orders: order,
+            started: Instant::now(),
+        };
+        Ok(Node { edge: Arc::new(edge), orders, loaded, state, admin, log: Arc::new(log) })
+    }
+}
+
+impl Node {
+    /// Where the cores read.
+    pub fn cell(&self) -> SnapshotCell {
+        self.edge.publisher.cell().clone()
+    }
+
+    /// Serves until the end; `ready` is told when everything does.
+    ///
+    /// # Errors
+    /// What kept the control plane from serving. Workers are still running then.
+    pub async fn run(self, data: DataPlane, ready: impl FnOnce()) -> Result<Ended, NodeError> {
+        let DataPlane { cores, core_ends, listeners, program } = data;
+        self.edge.cores.started(cores);
+        let (listener, control_socket) = self.state.control_socket()?;
+        let listener =
+            tokio::net::UnixListener::from_std(listener).map_err(io("control socket"))?;
+        let control = control_socket::router(Arc::clone(&self.edge));
+        spawn("control socket", async move { axum::serve(listener, control).await });
+        let mut sockets = Sockets { listeners, admin: None };
+        let mut admin = None;
+        if let Some(listener) = &self.admin {
+            sockets.admin = Some(listener.try_clone().map_err(io("admin listener"))?.into());
+            listener.set_nonblocking(true).map_err(io("admin listener"))?;
+            let own = listener.try_clone().map_err(io("admin listener"))?;
+            let own = tokio::net::TcpListener::from_std(own).map_err(io("admin listener"))?;
+            let router = admin::router(Arc::clone(&self.edge), Arc::new(self.metrics()));
+            admin = Some(spawn("admin listener", async move { axum::serve(own, router).await }));
+        }
+        self.follow();
+        let lifecycle = Lifecycle {
+            edge: self.edge,
+            orders: self.orders,
+            core_ends,
+            log: self.log,
+            state: self.state,
+            control_socket,
+            program,
+            sockets,
+            admin,
+        };
+        lifecycle.run(ready).await.map_err(io("signals"))
+    }
+
+    fn metrics(&self) -> Metrics {
+        let (edge, log) = (Arc::clone(&self.edge), Arc::clone(&self.log));
+        Metrics::new(Sources {
+            cell: self.cell(),
+            stats: Arc::clone(&self.edge.stats),
+            reloads: Arc::clone(&self.edge.publisher.reloads),
+            log_lines: Box::new(move || log.lines()),
+            ready: Box::new(move || edge.is_ready()),
+            started: SystemTime::now(),
+        })
+    }
+
+    /// Names and health, for as long as the process lives.
+    fn follow(&self) {
+        let edge = Arc::clone(&self.edge);
+        tokio::spawn(async move { edge.publisher.follow_names().await });
+        let (changes, mut changed) = mpsc::channel(health::CHANGES_MAX);
+        let published = self.edge.publisher.published();
+        let settings = self.loaded.server.health;
+        tokio::spawn(health::run(settings, TcpConnect, self.cell(), published, changes));
+        let edge = Arc::clone(&self.edge);
+        tokio::spawn(async move {
+            while let Some(change) = changed.recv().await {
+                if !change.up {
+                    edge.publisher.endpoint_down(change.addr).await;
+                }
+            }
+        });
+    }
+}
+
+/// Runs a server, which ends only by an error.
+fn spawn(
+    what: &'static str,
+    server: impl Future<Output = io::Result<()>> + Send + 'static,
+) -> tokio::task::AbortHandle {
+    tokio::spawn(async move {
+        if let Err(error) = server.await {
+            error!(%error, what, "stopped answering");
+        }
+    })
+    .abort_handle()
+}

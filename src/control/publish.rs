@@ -1,0 +1,394 @@
+//! From a checked configuration to the snapshot that cores read: builds it, publishes it, tells the
+//! cores.
+//!
+//! A reload loads and checks first; whatever is wrong changes nothing. Not here: files and their
+//! check (`config`), asking for names (`dns`), when to reload (`lifecycle`, `control_socket`).
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, watch};
+use tracing::{error, info, warn};
+
+use super::config::{DomainConfig, Loaded, OriginAddress, OriginConfig, ServerConfig};
+use super::cores::{Closing, Cores};
+use super::dns::{Lookup, Names};
+use super::registry::{Full, Registry};
+use crate::snapshot::{Domain, Endpoint, Filter, Hosts, Origin, Snapshot, SnapshotCell};
+use crate::stats::{Cause, Stats};
+
+/// Wait for the names of the first snapshot, then for those that a reload brings: it must be live
+/// within 1 s.
+pub const FIRST_NAMES_WAIT: Duration = Duration::from_secs(3);
+const NEW_NAMES_WAIT: Duration = Duration::from_millis(500);
+/// RFC 6455 7.4.1 as extended by the IANA registry: 1012 service restart, the client may come
+/// again.
+const CLOSE_RESTART: u16 = 1012;
+
+/// Reads and checks the configuration; called off the runtime's threads.
+pub type Load = Arc<dyn Fn() -> Result<Loaded, Rejected> + Send + Sync>;
+
+/// Why a configuration was not taken. Nothing changed.
+#[derive(Debug, Clone, Default, Serialize, thiserror::Error)]
+#[error("{detail}")]
+pub struct Rejected {
+    /// For people: every problem, with its place.
+    pub detail: String,
+    /// The same for programs, one object each.
+    pub problems: Vec<serde_json::Value>,
+}
+
+/// A configuration was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    pub generation: u64,
+    pub hash: Box<str>,
+    pub domains: usize,
+    pub added: Vec<Arc<str>>,
+    pub removed: Vec<Arc<str>>,
+    /// Settings that differ from the running ones and need a restart; the running ones stay.
+    pub restart_needed: Vec<Box<str>>,
+}
+
+/// How often reloads went well and did not.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    pub succeeded: AtomicU64,
+    pub failed: AtomicU64,
+}
+
+/// The only writer of the [`SnapshotCell`].
+pub struct Publisher<L> {
+    cell: SnapshotCell,
+    stats: Arc<Stats>,
+    cores: Cores,
+    names: Names<L>,
+    load: Load,
+    state: Mutex<State>,
+    /// The last generation published.
+    published: watch::Sender<u64>,
+    pub reloads: Arc<Reloads>,
+}
+
+struct State {
+    /// What was started with, and so holds until the end for all that needs a restart.
+    running: ServerConfig,
+    loaded: Loaded,
+    registry: Registry,
+    generation: u64,
+}
+
+impl<L: Lookup> Publisher<L> {
+    pub fn new(
+        first: Loaded,
+        load: Load,
+        names: Names<L>,
+        stats: Arc<Stats>,
+        cores: Cores,
+    ) -> Publisher<L> {
+        let state = State {
+            running: first.server.clone(),
+            loaded: first,
+            registry: Registry::default(),
+            generation: 0,
+        };
+        Publisher {
+            cell: SnapshotCell::default(),
+            stats,
+            cores,
+            names,
+            load,
+            state: Mutex::new(state),
+            published: watch::Sender::new(0),
+            reloads: Arc::default(),
+        }
+    }
+
+    pub fn cell(&self) -> &SnapshotCell {
+        &self.cell
+    }
+
+    pub fn published(&self) -> watch::Receiver<u64> {
+        self.published.subscribe()
+    }
+
+    /// Publishes the configuration that [`Publisher::new`] got. Names that do not answer within
+    /// `wait` stay without endpoints until they do.
+    pub async fn first(&self, wait: Duration) -> Result<(), Full> {
+        let mut state = self.state.lock().await;
+        self.names.want(&names_of(&state.loaded), wait).await;
+        let loaded = state.loaded.clone();
+        self.publish(&mut state, loaded)
+    }
+
+    /// Loads, checks and publishes; or changes nothing and says why.
+    ///
+    /// # Errors
+    /// Every problem of the configuration.
+    pub async fn reload(&self) -> Result<Reloaded, Rejected> {
+        let result = self.try_reload().await;
+        match &result {
+            Ok(Reloaded { generation, hash, added, removed, restart_needed, .. }) => {
+                self.reloads.succeeded.fetch_add(1, Ordering::Relaxed);
+                info!(generation, %hash, ?added, ?removed, "configuration reloaded");
+                for setting in restart_needed {
+                    warn!(setting, "this setting changed but needs a restart; the old value stays");
+                }
+            }
+            Err(rejected) => {
+                self.reloads.failed.fetch_add(1, Ordering::Relaxed);
+                error!(problems = %rejected, "reload refused; the configuration of before stays");
+            }
+        }
+        result
+    }
+
+    async fn try_reload(&self) -> Result<Reloaded, Rejected> {
+        let mut state = self.state.lock().await;
+        let load = Arc::clone(&self.load);
+        let loaded = tokio::task::spawn_blocking(move || load())
+            .await
+            .map_err(|panic| reject(format!("the check of the configuration failed: {panic}")))??;
+        self.names.want(&names_of(&loaded), NEW_NAMES_WAIT).await;
+        let old = self.cell.current();
+        let restart_needed = restart_needed(&state.running, &loaded.server);
+        self.publish(&mut state, loaded).map_err(|full| reject(full.to_string()))?;
+        // Answers of before stay in use until the new ones are here.
+        self.names.refresh();
+        let new = self.cell.current();
+        Ok(Reloaded {
+            generation: new.generation,
+            hash: new.hash.clone(),
+            domains: new.hosts.len(),
+            added: missing_from(&old, &new),
+            removed: missing_from(&new, &old),
+            restart_needed,
+        })
+    }
+
+    /// Follows the names, for ever: an answer that changed makes a new snapshot.
+    pub async fn follow_names(&self) {
+        loop {
+            self.names.changed().await;
+            self.republish().await;
+        }
+    }
+
+    /// An endpoint went down: closes its tunnels where the domain says so.
+    pub async fn endpoint_down(&self, addr: SocketAddr) {
+        let snapshot = self.cell.current();
+        let holds = |domain: &&Arc<Domain>| endpoints(domain).any(|e| e.addr == addr);
+        let lost = snapshot.hosts.iter().filter(holds).filter_map(|domain| {
+            Some(Lost {
+                domain: Arc::clone(&domain.name),
+                addr,
+                rate: domain.close_on_origin_down?,
+            })
+        });
+        close_lost(&self.cores, lost.collect(), "origin is down").await;
+    }
+
+    /// Until when the operator wants a drain to last.
+    pub async fn drain_window(&self) -> Duration {
+        self.state.lock().await.loaded.server.drain_window
+    }
+
+    async fn republish(&self) {
+        let mut state = self.state.lock().await;
+        let loaded = state.loaded.clone();
+        if let Err(full) = self.publish(&mut state, loaded) {
+            // The same domains had their slots a moment ago.
+            error!(%full, "a changed name could not be published");
+        }
+    }
+
+    fn publish(&self, state: &mut State, loaded: Loaded) -> Result<(), Full> {
+        let old = self.cell.current();
+        let in_use = |slot| {
+            let of_core = |core: &Arc<crate::stats::CoreStats>| {
+                core.domain_if_used(slot).map_or(0, |domain| domain.active.value())
+            };
+            self.stats.admission(slot).active() > 0
+                || self.stats.cores().iter().any(|core| of_core(core) > 0)
+        };
+        let generation = state.generation + 1;
+        let addresses = |name: &str| self.names.addresses(name);
+        let new = build(&loaded, generation, &mut state.registry, addresses, in_use)?;
+        state.generation = generation;
+        state.loaded = loaded;
+        let lost = lost(&old, &new);
+        self.cell.publish(Arc::new(new));
+        drop(old);
+        state.registry.forget_endpoints();
+        self.published.send_replace(generation);
+        self.cores.snapshot_changed();
+        if !lost.is_empty() {
+            let cores = self.cores.clone();
+            tokio::spawn(async move { close_lost(&cores, lost, "origin was removed").await });
+        }
+        Ok(())
+    }
+}
+
+impl<L> std::fmt::Debug for Publisher<L> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publisher").field("reloads", &self.reloads).finish_non_exhaustive()
+    }
+}
+
+fn reject(detail: String) -> Rejected {
+    Rejected { problems: vec![serde_json::json!({ "message": detail })], detail }
+}
+
+/// Settings of `hawser.toml` that differ and cannot be taken over by a running process.
+fn restart_needed(running: &ServerConfig, new: &ServerConfig) -> Vec<Box<str>> {
+    // Every field is named, so that a new one must be judged here.
+    let ServerConfig {
+        listen,
+        workers,
+        state_dir,
+        http: _,
+        admin,
+        drain_window: _,
+        access_log,
+        health,
+    } = running;
+    let differs = [
+        ("server.listen", *listen != new.listen),
+        ("server.workers", *workers != new.workers),
+        ("server.state_dir", *state_dir != new.state_dir),
+        ("admin.listen", *admin != new.admin),
+        ("log.access", *access_log != new.access_log),
+        ("health", *health != new.health),
+    ];
+    differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.into()).collect()
+}
+
+fn names_of(loaded: &Loaded) -> HashSet<Arc<str>> {
+    let origins = loaded.domains.iter().flat_map(|domain| &domain.origins);
+    let name = |origin: &OriginConfig| match &origin.address {
+        OriginAddress::Name(name) => Some(Arc::clone(name)),
+        OriginAddress::Ip(_) => None,
+    };
+    origins.filter_map(name).collect()
+}
+
+fn build(
+    loaded: &Loaded,
+    generation: u64,
+    registry: &mut Registry,
+    addresses: impl Fn(&str) -> Arc<[IpAddr]>,
+    in_use: impl Fn(u32) -> bool,
+) -> Result<Snapshot, Full> {
+    let names: HashSet<&str> = loaded.domains.iter().map(|domain| &*domain.name).collect();
+    registry.retire(|name| names.contains(name));
+    let mut domains = Vec::with_capacity(loaded.domains.len());
+    for config in &loaded.domains {
+        let slot = registry.slot(&config.name, &in_use)?;
+        let origin = |o: &OriginConfig| Arc::new(origin(o, registry, &addresses));
+        let origins = config.origins.iter().map(origin).collect();
+        domains.push(Arc::new(domain(config, slot, origins)));
+    }
+    Ok(Snapshot {
+        generation,
+        hash: loaded.hash.clone(),
+        hosts: Hosts::new(domains),
+        http: loaded.server.http.clone(),
+    })
+}
+
+fn domain(config: &DomainConfig, slot: u32, origins: Box<[Arc<Origin>]>) -> Domain {
+    Domain {
+        name: Arc::clone(&config.name),
+        slot,
+        websocket: config.websocket.clone(),
+        http: config.http.clone(),
+        origins,
+        balance: config.balance.clone(),
+        close_on_origin_down: config.close_on_origin_down,
+        access: config.access.clone(),
+        log: config.log,
+    }
+}
+
+fn origin(
+    config: &OriginConfig,
+    registry: &mut Registry,
+    addresses: &impl Fn(&str) -> Arc<[IpAddr]>,
+) -> Origin {
+    let addresses = match &config.address {
+        OriginAddress::Ip(ip) => Arc::from([*ip]),
+        OriginAddress::Name(name) => addresses(name),
+    };
+    let endpoint = |ip: &IpAddr| registry.endpoint(SocketAddr::new(*ip, config.port));
+    Origin {
+        address: config.address.to_string().into(),
+        priority: config.priority,
+        weight: config.weight,
+        endpoints: addresses.iter().map(endpoint).collect(),
+    }
+}
+
+fn endpoints(domain: &Domain) -> impl Iterator<Item = &Endpoint> {
+    domain.origins.iter().flat_map(|origin| &origin.endpoints)
+}
+
+/// Names of domains that `new` has and `old` has not.
+fn missing_from(old: &Snapshot, new: &Snapshot) -> Vec<Arc<str>> {
+    let had: HashSet<&str> = old.hosts.iter().map(|domain| &*domain.name).collect();
+    let names = new.hosts.iter().map(|domain| &domain.name);
+    let mut missing: Vec<_> = names.filter(|name| !had.contains(&***name)).cloned().collect();
+    missing.sort_unstable();
+    missing
+}
+
+/// An endpoint that a domain used until now, and whose tunnels it wants closed.
+#[derive(Debug, PartialEq, Eq)]
+struct Lost {
+    domain: Arc<str>,
+    addr: SocketAddr,
+    rate: u32,
+}
+
+/// Endpoints that left their domain. A domain that left is not listed: its tunnels end with it.
+fn lost(old: &Snapshot, new: &Snapshot) -> Vec<Lost> {
+    let before: HashMap<&str, &Domain> = old.hosts.iter().map(|d| (&*d.name, &**d)).collect();
+    let mut all = Vec::new();
+    for domain in new.hosts.iter() {
+        let Some(rate) = domain.close_on_origin_down else { continue };
+        let before = before.get(&*domain.name).copied();
+        let now: HashSet<SocketAddr> = endpoints(domain).map(|e| e.addr).collect();
+        let gone = before.into_iter().flat_map(endpoints).map(|e| e.addr);
+        let gone: HashSet<SocketAddr> = gone.filter(|addr| !now.contains(addr)).collect();
+        let lost =
+            gone.into_iter().map(|addr| Lost { domain: Arc::clone(&domain.name), addr, rate });
+        all.extend(lost);
+    }
+    all
+}
+
+async fn close_lost(cores: &Cores, lost: Vec<Lost>, reason: &str) {
+    for Lost { domain, addr, rate } in lost {
+        let filter =
+            Filter { domain: Some((*domain).into()), origin: Some(addr), ..Filter::default() };
+        let closing = Closing {
+            filter,
+            cause: Cause::OriginDown,
+            code: CLOSE_RESTART,
+            reason: reason.into(),
+            per_second: Some(rate),
+        };
+        let tunnels = cores.close(&closing).await;
+        if tunnels > 0 {
+            info!(%domain, endpoint = %addr, tunnels, rate, reason, "closing tunnels");
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "publish_tests.rs"]
+pub mod testing;

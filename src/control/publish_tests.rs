@@ -1,0 +1,168 @@
+//! Reloads against fake cores and names.
+
+use super::*;
+use crate::control::config::{Health, LogDestination, Workers};
+use crate::control::cores::fake;
+use crate::control::dns::Answer;
+use crate::snapshot::Balance;
+use crate::snapshot::domain::{Access, AccessLog, DomainHttp, SendProxy, WebSocket};
+use crate::snapshot::{HeartbeatMode, Http, OriginRule, OriginScheme};
+use crate::stats::admission::Allowance;
+
+struct NoNames;
+
+impl Lookup for NoNames {
+    async fn lookup(&self, _name: &str) -> Result<Answer, String> {
+        Err("no such name".to_owned())
+    }
+}
+
+/// A configuration with these domains and their origins' addresses.
+pub fn config(domains: &[(&str, &[&str])]) -> Loaded {
+    let second = Duration::from_secs(1);
+    let websocket = WebSocket {
+        enabled: true,
+        heartbeat: second * 60,
+        heartbeat_mode: HeartbeatMode::Active,
+        origin_scheme: OriginScheme::Follow,
+        origin_rule: OriginRule::Any,
+        strict_frames: true,
+        max_frame: 1 << 20,
+        max_message: 1 << 20,
+        messages_per_second: None,
+        max_lifetime: None,
+        stalled_write: second * 60,
+        allowance: Allowance::default(),
+    };
+    let http = DomainHttp {
+        connect_timeout: second,
+        response_timeout: second,
+        body_timeout: second,
+        max_body: 1 << 20,
+        host: None,
+        send_proxy: SendProxy::Off,
+    };
+    let origin = |address: &&str| OriginConfig {
+        address: match address.parse() {
+            Ok(ip) => OriginAddress::Ip(ip),
+            Err(_) => OriginAddress::Name((*address).into()),
+        },
+        port: 80,
+        https_port: 443,
+        priority: 20,
+        weight: 10,
+    };
+    let domain = |(name, origins): &(&str, &[&str])| DomainConfig {
+        name: (*name).into(),
+        file: Default::default(),
+        websocket: websocket.clone(),
+        http: http.clone(),
+        origins: origins.iter().map(origin).collect(),
+        balance: Balance::default(),
+        close_on_origin_down: Some(10),
+        access: Access::default(),
+        log: AccessLog { enabled: true, interval: None },
+    };
+    let server = ServerConfig {
+        listen: vec!["127.0.0.1:80".parse().unwrap()],
+        workers: Workers::Auto,
+        state_dir: "/var/lib/hawser".into(),
+        http: Http::default(),
+        admin: None,
+        drain_window: second * 30,
+        access_log: LogDestination::Off,
+        health: Health { interval: second * 5, timeout: second * 3, failures_down: 3 },
+    };
+    Loaded { server, domains: domains.iter().map(domain).collect(), hash: "0123".into() }
+}
+
+/// Generation 1 of it.
+pub fn snapshot(domains: &[(&str, &[&str])]) -> Snapshot {
+    let none = |_: &str| -> Arc<[IpAddr]> { Arc::new([]) };
+    build(&config(domains), 1, &mut Registry::default(), none, |_| false).unwrap()
+}
+
+type Next = Arc<std::sync::Mutex<Result<Loaded, Rejected>>>;
+
+async fn publisher(first: Loaded) -> (Publisher<NoNames>, Next, fake::Asked) {
+    let next: Next = Arc::new(std::sync::Mutex::new(Ok(first.clone())));
+    let load: Load = {
+        let next = Arc::clone(&next);
+        Arc::new(move || next.lock().unwrap().clone())
+    };
+    let (cores, asked) = fake::cores(2);
+    let publisher = Publisher::new(first, load, Names::new(NoNames), Stats::new(2), cores);
+    publisher.first(Duration::ZERO).await.unwrap();
+    asked.lock().unwrap().clear();
+    (publisher, next, asked)
+}
+
+#[tokio::test]
+async fn a_bad_file_changes_nothing_and_says_why() {
+    let (publisher, next, asked) = publisher(config(&[("a.test", &["192.0.2.1"])])).await;
+    let before = publisher.cell().current();
+    *next.lock().unwrap() = Err(reject("hawser.toml:3:1 server.listn: unknown key".to_owned()));
+    let rejected = publisher.reload().await.unwrap_err();
+    assert!(rejected.detail.contains("listn"), "{rejected}");
+    assert!(Arc::ptr_eq(&before, &publisher.cell().current()));
+    assert!(asked.lock().unwrap().is_empty());
+    assert_eq!(publisher.reloads.failed.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_reload_keeps_slots_and_endpoint_states_and_tells_the_cores() {
+    let first = config(&[("a.test", &["192.0.2.1"]), ("b.test", &["192.0.2.2"])]);
+    let (publisher, next, asked) = publisher(first).await;
+    let before = publisher.cell().current();
+    let b = before.hosts.find("b.test").unwrap();
+    b.origins[0].endpoints[0].state.tunnel_opened();
+
+    let mut second = config(&[("b.test", &["192.0.2.2"]), ("c.test", &["192.0.2.3"])]);
+    second.server.listen.push("127.0.0.1:81".parse().unwrap());
+    second.server.drain_window = Duration::from_secs(5);
+    *next.lock().unwrap() = Ok(second);
+    let reloaded = publisher.reload().await.unwrap();
+    assert_eq!((reloaded.generation, reloaded.domains), (2, 2));
+    assert_eq!((reloaded.added, reloaded.removed), (vec!["c.test".into()], vec!["a.test".into()]));
+    assert_eq!(reloaded.restart_needed, ["server.listen".into()]);
+    assert_eq!(publisher.drain_window().await, Duration::from_secs(5));
+
+    let after = publisher.cell().current();
+    let b2 = after.hosts.find("b.test").unwrap();
+    assert_eq!(b2.slot, b.slot);
+    assert_eq!(b2.origins[0].endpoints[0].state.tunnels(), 1);
+    assert_eq!(after.hosts.find("c.test").unwrap().slot, 2, "a's slot is not reused yet");
+    assert_eq!(*asked.lock().unwrap(), ["0: snapshot", "1: snapshot"]);
+}
+
+#[tokio::test]
+async fn tunnels_of_a_lost_endpoint_are_closed_at_the_domains_pace() {
+    let first = config(&[("a.test", &["192.0.2.1", "192.0.2.2"])]);
+    let (publisher, _, asked) = publisher(first.clone()).await;
+    publisher.endpoint_down("192.0.2.2:80".parse().unwrap()).await;
+    publisher.endpoint_down("192.0.2.77:80".parse().unwrap()).await;
+    let closes = [
+        "0: close a.test 192.0.2.2:80 origin_down 1012 5/s",
+        "1: close a.test 192.0.2.2:80 origin_down 1012 5/s",
+    ];
+    assert_eq!(*asked.lock().unwrap(), closes);
+
+    let old = publisher.cell().current();
+    let mut registry = Registry::default();
+    let none = |_: &str| -> Arc<[IpAddr]> { Arc::new([]) };
+    let moved = config(&[("a.test", &["192.0.2.1", "192.0.2.3"])]);
+    let new = build(&moved, 2, &mut registry, none, |_| false).unwrap();
+    let addr = "192.0.2.2:80".parse().unwrap();
+    assert_eq!(lost(&old, &new), [Lost { domain: "a.test".into(), addr, rate: 10 }]);
+    let gone = build(&config(&[]), 3, &mut registry, none, |_| false).unwrap();
+    assert_eq!(lost(&old, &gone), [], "the cores close those of a vanished domain");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_without_an_answer_starts_without_endpoints() {
+    let (publisher, ..) = publisher(config(&[("a.test", &["origin.test"])])).await;
+    let snapshot = publisher.cell().current();
+    let domain = snapshot.hosts.find("a.test").unwrap();
+    assert!(domain.origins[0].endpoints.is_empty());
+    assert_eq!(&*domain.origins[0].address, "origin.test");
+}
