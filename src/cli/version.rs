@@ -47,7 +47,7 @@ fn running(which: &Which) -> String {
         .and_then(|response| response.json::<serde_json::Value>());
     match status {
         Ok(status) => format!(
-            "version {}, process {}, {}, generation {}, hash {}, {} domains, {} tunnels",
+            "version {}, process {}, {}, generation {}, hash {}, domains: {}, tunnels: {}",
             word(&status["version"]),
             word(&status["pid"]),
             word(&status["phase"]),

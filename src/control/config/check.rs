@@ -367,7 +367,8 @@ impl Table<'_> {
             let sections = self.walk.sections.iter().filter(|s| top && !s.name.is_empty());
             section.keys.iter().map(|key| key.name()).chain(sections.map(|s| s.name))
         };
-        for (key, _) in table.iter().filter(|(key, _)| names().all(|name| name != key.get_ref())) {
+        let unknown = table.iter().filter(|(key, _)| names().all(|name| name != key.get_ref()));
+        for (key, _) in unknown.take(limits::CONFIG_PROBLEMS_MAX) {
             let name = key.get_ref().as_ref();
             let what = match self.advice(name, section, names()) {
                 Some(advice) => format!("unknown key; {advice}"),
