@@ -133,7 +133,7 @@ fn forbidden(disabled: Option<u8>) -> &'static str {
 pub fn probe() -> Result<ProbeReport, ProbeError> {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let kernel = kernel.trim().to_owned();
-    let (ring, flags) = best_ring().map_err(|e| explain(&e, &kernel))?;
+    let (ring, flags) = best_ring().map_err(|e| explain("io_uring_setup", &e, &kernel))?;
     // A patched or renamed kernel may not say a number; then only what it can do counts.
     if version(&kernel).is_some_and(|seen| seen < KERNEL_MIN) {
         return Err(ProbeError::TooOld { kernel });
@@ -141,7 +141,7 @@ pub fn probe() -> Result<ProbeReport, ProbeError> {
     let mut supported = Probe::new();
     ring.submitter()
         .register_probe(&mut supported)
-        .map_err(|e| ProbeError::Failed { step: "register_probe", error: e.to_string() })?;
+        .map_err(|e| explain("io_uring_register", &e, &kernel))?;
     let needed = [
         ("POLL_ADD", opcode::PollAdd::CODE),
         ("ASYNC_CANCEL", opcode::AsyncCancel::CODE),
@@ -183,7 +183,7 @@ fn best_ring() -> io::Result<(IoUring, Flags)> {
     Err(last)
 }
 
-fn explain(error: &io::Error, kernel: &str) -> ProbeError {
+fn explain(step: &'static str, error: &io::Error, kernel: &str) -> ProbeError {
     match error.raw_os_error() {
         Some(libc::ENOSYS) if version(kernel).is_some_and(|seen| seen < KERNEL_MIN) => {
             ProbeError::TooOld { kernel: kernel.to_owned() }
@@ -194,7 +194,7 @@ fn explain(error: &io::Error, kernel: &str) -> ProbeError {
                 .ok()
                 .and_then(|text| text.trim().parse().ok()),
         },
-        _ => ProbeError::Failed { step: "io_uring_setup", error: error.to_string() },
+        _ => ProbeError::Failed { step, error: error.to_string() },
     }
 }
 
@@ -232,15 +232,21 @@ mod tests {
     fn every_error_names_cause_and_way_out() {
         let errno = io::Error::from_raw_os_error;
         let cases = [
-            (explain(&errno(libc::ENOSYS), "5.4.0"), ["5.4.0", "6.1 or newer"]),
-            (explain(&errno(libc::ENOSYS), "6.8.0"), ["ENOSYS", "CONFIG_IO_URING"]),
+            (explain("io_uring_setup", &errno(libc::ENOSYS), "5.4.0"), ["5.4.0", "6.1 or newer"]),
+            (
+                explain("io_uring_setup", &errno(libc::ENOSYS), "6.8.0"),
+                ["ENOSYS", "CONFIG_IO_URING"],
+            ),
             (ProbeError::Forbidden { disabled: Some(1) }, ["is 1", "io_uring_group"]),
             (ProbeError::Forbidden { disabled: Some(2) }, ["is 2", "io_uring_disabled=0"]),
             (
                 ProbeError::Forbidden { disabled: Some(0) },
                 ["EPERM", "packaging/seccomp-io_uring.json"],
             ),
-            (explain(&errno(libc::ENOMEM), "6.8.0"), ["io_uring_setup", "memory"]),
+            (
+                explain("io_uring_setup", &errno(libc::ENOMEM), "6.8.0"),
+                ["io_uring_setup", "memory"],
+            ),
         ];
         for (error, parts) in cases {
             let text = error.to_string();

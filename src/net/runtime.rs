@@ -85,12 +85,17 @@ pub struct Elapsed;
 /// Runs `future` for at most `limit`, then drops it.
 pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
-    // Most waits are over at their first look: a timer costs 640 bytes and most of a microsecond,
-    // so look before making one.
-    if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
-        return Ok(done);
-    }
-    monoio::time::timeout(limit, future).await.map_err(|_| Elapsed)
+    // Most waits are over at their first look, and a timer is 640 bytes and most of a microsecond:
+    // it is made when there is something to wait for, and not inside of every future that waits.
+    let mut timer = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(done));
+        }
+        let timer = timer.get_or_insert_with(|| Box::pin(monoio::time::sleep(limit)));
+        timer.as_mut().poll(cx).map(|()| Err(Elapsed))
+    })
+    .await
 }
 
 pub async fn sleep(duration: Duration) {
