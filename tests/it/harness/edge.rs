@@ -1,0 +1,456 @@
+//! The real binary, run as an operator runs it: files in a directory of its own, ports that the
+//! kernel picks, readiness by systemd's protocol, and an end that leaves nothing behind.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{DEADLINE, DomainFile, Metrics, Wire, eventually};
+
+pub const HAWSER: &str = env!("CARGO_BIN_EXE_hawser");
+
+#[derive(Debug, Clone)]
+pub struct EdgeBuilder {
+    listen: Vec<String>,
+    workers: u32,
+    server: Vec<String>,
+    /// Whole further tables of `hawser.toml`.
+    tables: String,
+    drain_window: &'static str,
+    domains: Vec<DomainFile>,
+    environment: Vec<(String, String)>,
+    /// Words put before the binary's own, such as `prlimit --nofile=64:64`.
+    wrapper: Vec<String>,
+}
+
+impl EdgeBuilder {
+    pub fn domain(mut self, domain: DomainFile) -> EdgeBuilder {
+        self.domains.push(domain);
+        self
+    }
+
+    pub fn workers(mut self, workers: u32) -> EdgeBuilder {
+        self.workers = workers;
+        self
+    }
+
+    pub fn listen(mut self, addresses: &[&str]) -> EdgeBuilder {
+        self.listen = addresses.iter().map(|&a| a.to_owned()).collect();
+        self
+    }
+
+    /// A line of `[server]`.
+    pub fn server(mut self, line: &str) -> EdgeBuilder {
+        self.server.push(line.into());
+        self
+    }
+
+    pub fn table(mut self, text: &str) -> EdgeBuilder {
+        self.tables.push_str(text);
+        self.tables.push('\n');
+        self
+    }
+
+    pub fn drain_window(mut self, window: &'static str) -> EdgeBuilder {
+        self.drain_window = window;
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> EdgeBuilder {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn wrapped(mut self, words: &[&str]) -> EdgeBuilder {
+        self.wrapper = words.iter().map(|&w| w.to_owned()).collect();
+        self
+    }
+
+    /// `hawser.toml` for a state directory.
+    pub fn config(&self, dir: &Path) -> String {
+        let listen: Vec<_> = self.listen.iter().map(|a| format!("\"{a}\"")).collect();
+        format!(
+            "version = 1\n[server]\nlisten = [{}]\nworkers = {}\nstate_dir = \"{}\"\n{}\n\
+             access_log = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[drain]\nwindow = \"{}\"\n{}",
+            listen.join(", "),
+            self.workers,
+            dir.display(),
+            self.server.join("\n"),
+            dir.join("access.log").display(),
+            self.drain_window,
+            self.tables
+        )
+    }
+
+    /// Writes the files and nothing more.
+    pub fn files(&self) -> tempfile::TempDir {
+        let dir = tempfile::Builder::new().prefix("hawser-it-").tempdir().expect("a directory");
+        let write = |path: PathBuf, text: String| {
+            std::fs::write(&path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        };
+        write(dir.path().join("hawser.toml"), self.config(dir.path()));
+        std::fs::create_dir(dir.path().join("domains")).expect("domains/");
+        for domain in &self.domains {
+            write(domain_path(dir.path(), &domain.name), domain.text());
+        }
+        dir
+    }
+
+    pub fn start(self) -> Edge {
+        let dir = self.files();
+        self.start_in(dir).unwrap_or_else(|failed| panic!("no start: {failed}"))
+    }
+
+    /// Starts and expects it to end by itself.
+    pub fn start_and_end(self) -> (Option<i32>, String) {
+        let dir = self.files();
+        let config = dir.path().join("hawser.toml");
+        let mut command = self.command(&config);
+        let output = command.stdin(Stdio::null()).output().expect("the binary starts");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), text)
+    }
+
+    fn command(&self, config: &Path) -> Command {
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(HAWSER),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(HAWSER);
+                command
+            }
+        };
+        command.args(["run", "-c"]).arg(config).envs(self.environment.iter().cloned());
+        command
+    }
+
+    fn start_in(&self, dir: tempfile::TempDir) -> Result<Edge, String> {
+        let notify = Notify::bind(dir.path());
+        let mut command = self.command(&dir.path().join("hawser.toml"));
+        command.env("NOTIFY_SOCKET", &notify.path).env_remove("LISTEN_FDS");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|e| format!("{HAWSER}: {e}"))?;
+        let stderr = Stderr::follow(child.stderr.take().expect("piped"));
+        let deadline = Instant::now() + DEADLINE;
+        while !notify.says("READY=1") {
+            if let Ok(Some(status)) = child.try_wait() {
+                return Err(format!("{status}\n{}", stderr.text()));
+            }
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("not ready within {DEADLINE:?}\n{}", stderr.text()));
+            }
+        }
+        let pid = child.id();
+        let mut edge = Edge { child, pid, dir, listen: vec![], admin: None, stderr, notify };
+        edge.learn_addresses();
+        Ok(edge)
+    }
+}
+
+fn domain_path(dir: &Path, name: &str) -> PathBuf {
+    dir.join("domains").join(format!("{name}.toml"))
+}
+
+pub struct Edge {
+    child: Child,
+    pub pid: u32,
+    dir: tempfile::TempDir,
+    pub listen: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
+    stderr: Stderr,
+    notify: Notify,
+}
+
+impl Edge {
+    pub fn builder() -> EdgeBuilder {
+        EdgeBuilder {
+            listen: vec!["127.0.0.1:0".into()],
+            workers: 1,
+            server: vec![],
+            tables: String::new(),
+            drain_window: "0s",
+            domains: vec![],
+            environment: vec![],
+            wrapper: vec![],
+        }
+    }
+
+    pub fn with(domain: DomainFile) -> Edge {
+        Edge::builder().domain(domain).start()
+    }
+
+    fn learn_addresses(&mut self) {
+        let status = self.control("GET", "/v1/status", None);
+        let listen = status["listen"].as_array().unwrap_or_else(|| panic!("listen in {status}"));
+        let parse = |v: &Value| v.as_str().and_then(|s| s.parse().ok());
+        self.listen = listen
+            .iter()
+            .map(|v| parse(v).unwrap_or_else(|| panic!("an address in {status}")))
+            .collect();
+        self.admin = parse(&status["admin"]);
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.listen[0]
+    }
+
+    pub fn admin(&self) -> SocketAddr {
+        self.admin.expect("an admin listener")
+    }
+
+    pub fn connect(&self) -> Wire {
+        Wire::connect(self.addr())
+    }
+
+    // --- as an operator
+
+    /// A verb of the command line against this edge.
+    pub fn hawser(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(HAWSER);
+        command.args(words).arg("-c").arg(self.dir.path().join("hawser.toml"));
+        command.stdin(Stdio::null()).output().expect("the binary runs")
+    }
+
+    /// The same, which must succeed; its standard output.
+    pub fn hawser_done(&self, words: &[&str]) -> String {
+        let output = self.hawser(words);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "hawser {words:?}: {}: {errors}", output.status);
+        String::from_utf8(output.stdout).expect("UTF-8 output")
+    }
+
+    /// Asks the control socket; the JSON of a 2xx answer.
+    pub fn control(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let (status, text) = self.control_raw(method, path, body);
+        assert!((200..300).contains(&status), "{method} {path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{method} {path}: {e}: {text}"))
+    }
+
+    pub fn control_raw(&self, method: &str, path: &str, body: Option<Value>) -> (u16, String) {
+        let socket = self.dir.path().join("control.sock");
+        let stream = UnixStream::connect(&socket).unwrap_or_else(|e| panic!("control.sock: {e}"));
+        stream.set_read_timeout(Some(DEADLINE)).expect("a time-out");
+        http(stream, method, path, &body.map(|b| b.to_string()).unwrap_or_default())
+    }
+
+    /// Rows of `hawser conns --json`.
+    pub fn conns(&self) -> Vec<Value> {
+        let text = self.hawser_done(&["conns", "--json"]);
+        let value: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        let rows = value.get("connections").or_else(|| value.get("conns")).unwrap_or(&value);
+        rows.as_array().unwrap_or_else(|| panic!("rows in {text}")).clone()
+    }
+
+    pub fn admin_get(&self, path: &str) -> (u16, String) {
+        let wire = Wire::connect(self.admin());
+        http(wire.socket(), "GET", path, "")
+    }
+
+    pub fn metrics(&self) -> Metrics {
+        let (status, text) = self.admin_get("/metrics");
+        assert_eq!(status, 200, "{text}");
+        Metrics::parse(text)
+    }
+
+    /// Waits until a sum of samples is what it should be.
+    pub fn await_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        eventually(&format!("{name} {labels:?} = {value}"), || {
+            (self.metrics().sum(name, labels) == value).then_some(())
+        });
+    }
+
+    /// Lines of the access log so far.
+    pub fn log(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default();
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let line = |l: &str| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"));
+        whole.lines().map(line).collect()
+    }
+
+    /// Waits for a line of the access log that fits.
+    pub fn await_log(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        eventually(&format!("a log line: {what}"), || self.log().into_iter().find(&fits))
+    }
+
+    pub fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
+    pub fn write_domain(&self, domain: &DomainFile) {
+        std::fs::write(domain_path(self.dir(), &domain.name), domain.text()).expect("domain file");
+    }
+
+    pub fn remove_domain(&self, name: &str) {
+        std::fs::remove_file(domain_path(self.dir(), name)).expect("domain file");
+    }
+
+    pub fn generation(&self) -> u64 {
+        let status = self.control("GET", "/v1/status", None);
+        status["generation"].as_u64().unwrap_or_else(|| panic!("generation in {status}"))
+    }
+
+    /// Writes the domain's file and reloads; back when it holds on every core.
+    pub fn reload_with(&self, domain: &DomainFile) {
+        self.write_domain(domain);
+        self.hawser_done(&["reload"]);
+    }
+
+    // --- its process
+
+    pub fn signal(&self, name: &str) {
+        signal(self.pid, name);
+    }
+
+    /// Waits for the end by itself; its exit code.
+    pub fn exit(&mut self) -> Option<i32> {
+        self.exit_within(DEADLINE).code()
+    }
+
+    pub fn exit_within(&mut self, wait: Duration) -> ExitStatus {
+        // Its standard error closes when the process is gone: that is the event.
+        assert!(self.stderr.ended(wait), "still running after {wait:?}\n{}", self.stderr());
+        self.child.wait().expect("a child")
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Whether it told systemd this, up to now or within the deadline.
+    pub fn notified(&self, state: &str) {
+        eventually(&format!("{state} on NOTIFY_SOCKET"), || self.notify.says(state).then_some(()));
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- the edge's standard error\n{}", self.stderr());
+            for line in self.log() {
+                eprintln!("--- log {line}");
+            }
+        } else {
+            let stderr = self.stderr();
+            assert!(!stderr.contains("panicked at"), "a panic in the edge:\n{stderr}");
+        }
+    }
+}
+
+pub fn signal(pid: u32, name: &str) {
+    let done = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status();
+    assert!(done.is_ok_and(|s| s.success()), "kill -{name} {pid}");
+}
+
+/// One request with `Connection: close` on any stream.
+fn http<S: Read + Write>(mut stream: S, method: &str, path: &str, body: &str) -> (u16, String) {
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).expect("a request");
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8(answer).expect("UTF-8");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
+    let status = head.get(9..12).and_then(|s| s.parse().ok());
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    let body = if chunked { unchunk(body) } else { body.to_owned() };
+    (status.unwrap_or_else(|| panic!("{head}")), body)
+}
+
+fn unchunk(mut text: &str) -> String {
+    let mut out = String::new();
+    while let Some((size, rest)) = text.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).expect("a chunk size");
+        out.push_str(&rest[..size]);
+        text = rest[size..].trim_start_matches("\r\n");
+        if size == 0 {
+            break;
+        }
+    }
+    out
+}
+
+// === What the process says ===
+
+struct Stderr {
+    text: Arc<Mutex<String>>,
+    end: Mutex<Receiver<()>>,
+}
+
+impl Stderr {
+    fn follow(pipe: std::process::ChildStderr) -> Stderr {
+        let text = Arc::new(Mutex::new(String::new()));
+        let (ended, end) = channel::<()>();
+        let into = Arc::clone(&text);
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while matches!(lines.read_until(b'\n', &mut line), Ok(1..)) {
+                into.lock().expect("unpoisoned").push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+            drop(ended);
+        });
+        Stderr { text, end: Mutex::new(end) }
+    }
+
+    fn text(&self) -> String {
+        self.text.lock().map(|t| t.clone()).unwrap_or_default()
+    }
+
+    fn ended(&self, wait: Duration) -> bool {
+        use std::sync::mpsc::RecvTimeoutError;
+        let end = self.end.lock().expect("unpoisoned");
+        end.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
+    }
+}
+
+/// The receiving end of systemd's notification protocol.
+pub struct Notify {
+    socket: UnixDatagram,
+    pub path: PathBuf,
+    said: Mutex<String>,
+}
+
+impl Notify {
+    pub fn bind(dir: &Path) -> Notify {
+        let path = dir.join("notify.sock");
+        let socket = UnixDatagram::bind(&path).expect("notify.sock");
+        socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a time-out");
+        Notify { socket, path, said: Mutex::new(String::new()) }
+    }
+
+    /// Whether that state was said before, or within the next tenth of a second.
+    pub fn says(&self, state: &str) -> bool {
+        let mut said = self.said.lock().expect("unpoisoned");
+        let mut buffer = [0; 4096];
+        while !said.lines().any(|line| line.starts_with(state)) {
+            let Ok(n) = self.socket.recv(&mut buffer) else { return false };
+            said.push_str(&String::from_utf8_lossy(&buffer[..n]));
+            said.push('\n');
+        }
+        true
+    }
+}
