@@ -138,7 +138,7 @@ fn refused_by_every_address_is_502_with_its_cause() {
 fn an_origin_that_never_answers_is_504() {
     let origin = Origin::bind();
     let edge =
-        Edge::with(DomainFile::to("a.test", &origin).set("http", "response_timeout = \"300ms\""));
+        Edge::with(DomainFile::to("a.test", &origin).set("http", "response_timeout = \"1s\""));
     let mut client = edge.connect();
     client.send(get("/"));
     let mut at = origin.accept();

@@ -4,4 +4,5 @@
 mod harness;
 mod http1;
 mod smuggling;
+mod tunnel;
 mod upgrade;

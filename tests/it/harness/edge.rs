@@ -78,7 +78,7 @@ impl EdgeBuilder {
         let listen: Vec<_> = self.listen.iter().map(|a| format!("\"{a}\"")).collect();
         format!(
             "version = 1\n[server]\nlisten = [{}]\nworkers = {}\nstate_dir = \"{}\"\n{}\n\
-             access_log = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[drain]\nwindow = \"{}\"\n{}",
+             [log]\naccess = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[drain]\nwindow = \"{}\"\n{}",
             listen.join(", "),
             self.workers,
             dir.display(),

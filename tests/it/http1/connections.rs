@@ -230,7 +230,7 @@ fn bytes_that_come_while_idle_end_the_pooled_connection() {
 fn the_end_of_a_keep_alive_connection_is_orderly() {
     let origin = Origin::answering("x");
     let edge = Edge::builder()
-        .server("keepalive_timeout = \"300ms\"")
+        .table("[timeouts]\nkeepalive = \"1s\"")
         .domain(DomainFile::to("a.test", &origin))
         .start();
     let mut client = edge.connect();

@@ -1,0 +1,163 @@
+//! The edge's own frames never fall inside a frame of a peer, whatever else is going on: random
+//! fragmented traffic in tiny writes, pauses in the middle of frames that make Pings due, and a kill
+//! or a drain at the end. Every byte of both directions is checked against the same random source.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use crate::harness::{DomainFile, Edge, End, Frame, Op, Origin, Tunnel, Wire};
+
+/// The frames of one direction: the writer and the reader each make their own copy.
+struct Script {
+    random: StdRng,
+    masked: bool,
+    in_message: bool,
+}
+
+impl Script {
+    fn new(seed: u64, masked: bool) -> Script {
+        Script { random: StdRng::seed_from_u64(seed), masked, in_message: false }
+    }
+
+    fn next(&mut self) -> Frame {
+        let random = &mut self.random;
+        let control = random.random_range(0..8) == 0;
+        let size = match random.random_range(0..10) {
+            _ if control => random.random_range(0..126),
+            0 => 0,
+            1..=6 => random.random_range(1..200),
+            7 | 8 => random.random_range(200..5_000),
+            _ => random.random_range(60_000..70_000),
+        };
+        let mut payload = vec![0; size];
+        random.fill(&mut payload[..]);
+        let mut frame = if control {
+            let op = if random.random_range(0..2) == 0 { Op::PING } else { Op::PONG };
+            Frame::new(op, &payload)
+        } else {
+            let op = if self.in_message { Op::CONTINUE } else { Op::BINARY };
+            let mut frame = Frame::new(op, &payload);
+            frame.fin = random.random_range(0..3) == 0;
+            self.in_message = !frame.fin;
+            frame
+        };
+        if self.masked {
+            frame.mask = Some(random.random());
+        }
+        frame
+    }
+}
+
+/// Writes the script in tiny pieces until the peer is gone. Pongs that the reader of this side owes
+/// go in between frames.
+fn write(mut wire: Wire, mut script: Script, seed: u64, owed: &Receiver<Vec<u8>>) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut writes = 0_u32;
+    loop {
+        let bytes = script.next().bytes();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let n = random.random_range(1..=rest.len().min(1_400));
+            if !wire.try_send(&rest[..n]) {
+                return;
+            }
+            rest = &rest[n..];
+            writes += 1;
+            // Long enough for the edge to find this side silent and to want to ask it.
+            if writes % 700 == 350 {
+                thread::sleep(Duration::from_millis(2_500));
+            }
+        }
+        for payload in owed.try_iter() {
+            let pong = Frame::pong(payload);
+            let pong = if script.masked { pong.masked() } else { pong };
+            if !wire.try_send(pong.bytes()) {
+                return;
+            }
+        }
+    }
+}
+
+struct Seen {
+    frames: usize,
+    pings: usize,
+    close: Option<(u16, String)>,
+    end: End,
+}
+
+/// Compares everything that arrives with the script; frames that are not in it must be the edge's.
+fn read(mut wire: Wire, mut script: Script, owe: &Sender<Vec<u8>>, tell: &Sender<()>) -> Seen {
+    let mut seen = Seen { frames: 0, pings: 0, close: None, end: End::Fin };
+    let mut expected = script.next();
+    loop {
+        let frame = match wire.try_frame() {
+            Ok(frame) => frame,
+            Err(end) => {
+                let (rest, _) = wire.rest();
+                assert!(rest.is_empty(), "half a frame before the end: {} bytes", rest.len());
+                return Seen { end, ..seen };
+            }
+        };
+        assert!(seen.close.is_none(), "a frame behind the Close: {frame:?}");
+        if frame == expected {
+            seen.frames += 1;
+            expected = script.next();
+        } else if frame.op == Op::PING {
+            assert_eq!(frame.mask.is_some(), script.masked);
+            seen.pings += 1;
+            let _ = owe.send(frame.payload);
+            let _ = tell.send(());
+        } else {
+            assert_eq!(frame.op, Op::CLOSE, "neither sent nor the edge's: {frame:?}");
+            seen.close = frame.close_code();
+        }
+    }
+}
+
+/// Runs the traffic until both sides were asked a few times, then lets `end` end it.
+fn under_load(seed: u64, end: impl FnOnce(&mut Edge), codes: &[u16]) {
+    let origin = Origin::bind();
+    let mut edge = Edge::builder()
+        .domain(DomainFile::to("a.test", &origin).websocket("heartbeat = 2"))
+        .drain_window("0s")
+        .start();
+    let Tunnel { client, origin: server } = Tunnel::open(&edge, &origin, "a.test");
+    let (tell, told) = channel();
+    let mut sides = Vec::new();
+    for (wire, masked) in [(client, true), (server, false)] {
+        let own = seed * 2 + u64::from(masked);
+        let theirs = seed * 2 + u64::from(!masked);
+        let (owe, owed) = channel();
+        let (out, tell) = (wire.also(), tell.clone());
+        thread::spawn(move || write(out, Script::new(own, masked), own, &owed));
+        sides.push(thread::spawn(move || read(wire, Script::new(theirs, !masked), &owe, &tell)));
+    }
+    for _ in 0..4 {
+        told.recv_timeout(crate::harness::DEADLINE).expect("a Ping in the middle of the traffic");
+    }
+    end(&mut edge);
+    for side in sides {
+        let seen = side.join().expect("every byte as it was sent");
+        assert!(seen.frames > 20 && seen.pings > 0, "{} {}", seen.frames, seen.pings);
+        let (code, _) = seen.close.expect("a Close between two frames");
+        assert!(codes.contains(&code), "seed {seed}: {code}");
+    }
+}
+
+#[test]
+fn a_kill_under_load_falls_between_frames() {
+    let kill = |edge: &mut Edge| {
+        edge.hawser_done(&["kill", "--domain", "a.test", "--code", "1012"]);
+    };
+    under_load(rand::random::<u32>().into(), kill, &[1012]);
+}
+
+#[test]
+fn a_drain_under_load_falls_between_frames() {
+    let drain = |edge: &mut Edge| edge.signal("TERM");
+    under_load(rand::random::<u32>().into(), drain, &[1001]);
+}
