@@ -1,8 +1,16 @@
 //! Black-box tests: the real binary between peers that the tests play, over real sockets.
 //! One binary, one module per theme. Not here: peers written by others (`tests/peers.rs`).
 
+mod drain;
 mod harness;
 mod http1;
+mod limits;
+mod observe;
+mod origins;
+mod program;
+mod properties;
+mod reload;
+mod security;
 mod smuggling;
 mod tunnel;
 mod upgrade;

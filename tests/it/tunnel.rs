@@ -81,9 +81,9 @@ fn many_tunnels_at_once_on_several_workers() {
             assert_eq!(client.frame(), Frame::text(format!("{round} {i}")));
         }
     }
-    edge.await_metric("hawser_connections_active", &[("domain", "a.test")], 200.0);
+    edge.await_metric("hawser_tunnels_active", &[("domain", "a.test")], 200.0);
     drop(clients);
-    edge.await_metric("hawser_connections_active", &[("domain", "a.test")], 0.0);
+    edge.await_metric("hawser_tunnels_active", &[("domain", "a.test")], 0.0);
 }
 
 #[test]

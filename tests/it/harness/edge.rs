@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -320,9 +319,14 @@ impl Edge {
     }
 
     pub fn exit_within(&mut self, wait: Duration) -> ExitStatus {
-        // Its standard error closes when the process is gone: that is the event.
-        assert!(self.stderr.ended(wait), "still running after {wait:?}\n{}", self.stderr());
-        self.child.wait().expect("a child")
+        let deadline = Instant::now() + wait;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "still running after {wait:?}\n{}", self.stderr());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -343,6 +347,10 @@ impl Edge {
 
 impl Drop for Edge {
     fn drop(&mut self) {
+        // Gone already, and yet there is a socket: it handed over to a successor.
+        if !self.is_running() && self.dir().join("control.sock").exists() {
+            self.hawser(&["stop"]);
+        }
         self.kill();
         if std::thread::panicking() {
             eprintln!("--- the edge's standard error\n{}", self.stderr());
@@ -394,15 +402,11 @@ fn unchunk(mut text: &str) -> String {
 
 // === What the process says ===
 
-struct Stderr {
-    text: Arc<Mutex<String>>,
-    end: Mutex<Receiver<()>>,
-}
+struct Stderr(Arc<Mutex<String>>);
 
 impl Stderr {
     fn follow(pipe: std::process::ChildStderr) -> Stderr {
         let text = Arc::new(Mutex::new(String::new()));
-        let (ended, end) = channel::<()>();
         let into = Arc::clone(&text);
         std::thread::spawn(move || {
             let mut lines = BufReader::new(pipe);
@@ -411,19 +415,12 @@ impl Stderr {
                 into.lock().expect("unpoisoned").push_str(&String::from_utf8_lossy(&line));
                 line.clear();
             }
-            drop(ended);
         });
-        Stderr { text, end: Mutex::new(end) }
+        Stderr(text)
     }
 
     fn text(&self) -> String {
-        self.text.lock().map(|t| t.clone()).unwrap_or_default()
-    }
-
-    fn ended(&self, wait: Duration) -> bool {
-        use std::sync::mpsc::RecvTimeoutError;
-        let end = self.end.lock().expect("unpoisoned");
-        end.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
+        self.0.lock().map(|t| t.clone()).unwrap_or_default()
     }
 }
 

@@ -167,7 +167,7 @@ fn a_killed_tunnel_whose_frame_never_ends_is_cut_after_a_second() {
     edge.hawser_done(&["kill", "--domain", "a.test"]);
     let (rest, _) = tunnel.client.rest();
     assert!(rest.is_empty(), "inside a frame: {}", show(&rest));
-    edge.await_metric("hawser_connections_active", &[("domain", "a.test")], 0.0);
+    edge.await_metric("hawser_tunnels_active", &[("domain", "a.test")], 0.0);
 }
 
 #[test]
@@ -192,5 +192,5 @@ fn a_peer_that_never_finishes_its_close_is_cut() {
     assert_eq!(tunnel.origin.frame().op, Op::CLOSE);
     // Neither answers: after the second that they have, both are ended.
     let (_, _) = (tunnel.client.ends(), tunnel.origin.ends());
-    edge.await_metric("hawser_connections_active", &[("domain", "a.test")], 0.0);
+    edge.await_metric("hawser_tunnels_active", &[("domain", "a.test")], 0.0);
 }

@@ -33,7 +33,7 @@ fn a_silent_side_is_pinged_and_its_pong_is_consumed() {
     for name in ["client_rtt_us", "origin_rtt_us"] {
         assert!(row[name].as_u64().is_some_and(|us| us > 0), "{name} in {row}");
     }
-    edge.await_metric("hawser_client_rtt_seconds_count", &[("domain", "a.test")], 1.0);
+    edge.await_metric("hawser_rtt_seconds_count", &[("leg", "client")], 1.0);
 }
 
 #[test]

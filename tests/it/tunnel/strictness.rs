@@ -98,7 +98,7 @@ fn violations_end_the_tunnel(from_client: bool) {
     }
     assert!(wrong.is_empty(), "{} rows are wrong:\n{}", wrong.len(), wrong.join("\n"));
     let rows = wrong_bytes(from_client).len() as f64;
-    edge.await_metric("hawser_connections_closed_total", &[("cause", "protocol_error")], rows);
+    edge.await_metric("hawser_tunnels_closed_total", &[("cause", "protocol_error")], rows);
     let side = if from_client { "client" } else { "origin" };
     edge.await_log("whose fault", |l| l["cause"] == "protocol_error" && l["side"] == side);
 }
