@@ -63,6 +63,7 @@ fn while_draining_readyz_is_503_and_nothing_new_is_accepted() {
     // Among many, one at least is not closed in the first moment of the window.
     let mut tunnels: Vec<_> = (0..12).map(|_| Tunnel::open(&edge, &origin, "a.test")).collect();
     edge.signal("TERM");
+    edge.notified("STOPPING=1");
     eventually("/readyz says 503", || (edge.admin_get("/readyz").0 == 503).then_some(()));
     assert_eq!(edge.admin_get("/healthz").0, 200, "alive all the same");
     eventually("new connections are refused", || {
@@ -173,8 +174,8 @@ fn the_verbs_drain_and_stop_do_the_same() {
     assert!(error.contains("no edge is running"), "{error}");
 }
 
-/// A second process listens on the same port: whatever the kernel had queued for the one that goes is
-/// served, by one or the other. The clients connect as fast as they can all the while.
+/// A second process listens on the same port: whatever the kernel had queued for the one that goes
+/// is served, by one or the other. The clients connect as fast as they can all the while.
 #[test]
 fn no_connection_in_the_accept_queue_is_lost_while_another_process_listens() {
     let origin = Origin::answering("x");

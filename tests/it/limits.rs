@@ -174,7 +174,7 @@ fn edge_pauses(edge: &Edge) -> Option<f64> {
     wire.socket().set_read_timeout(Some(Duration::from_secs(1))).expect("a time-out");
     wire.try_send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let mut text = String::new();
-    let _ = std::io::Read::read_to_string(&mut &*wire.socket(), &mut text);
+    let _ = std::io::Read::read_to_string(&mut wire.socket(), &mut text);
     let line = text.lines().find(|l| l.starts_with("hawser_accept_pauses_total{"))?;
     line.rsplit(' ').next()?.parse().ok()
 }

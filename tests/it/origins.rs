@@ -1,4 +1,5 @@
-//! Where connections go: priority, weight, counts, hashes, health, and every address before a refusal.
+//! Where connections go: priority, weight, counts, hashes, health, and every address before a
+//! refusal.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;

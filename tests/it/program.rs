@@ -197,7 +197,8 @@ fn a_state_directory_that_another_edge_holds_is_refused() {
 /// A system call that fails is injected by strace; `tests/run` installs it.
 fn without_io_uring(error: &str) -> Option<(Option<i32>, String)> {
     if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "strace is missing; tests/run installs it");
+        let required = std::env::var_os("HAWSER_TEST_DEPS").is_some();
+        assert!(!required, "strace is missing; tests/run installs it");
         eprintln!("skipped: strace is not installed (tests/run installs it)");
         return None;
     }

@@ -1,6 +1,6 @@
-//! One test per class of attack that concerns plain HTTP and ws, named after it: the attack as it was
-//! published, and what a correct edge does about it. The tables of every spelling are in `smuggling`
-//! and `upgrade`.
+//! One test per class of attack that concerns plain HTTP and ws, named after it: the attack as it
+//! was published, and what a correct edge does about it. The tables of every spelling are in
+//! `smuggling` and `upgrade`.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -110,7 +110,7 @@ fn h2c_and_other_upgrade_smuggling() {
         let mut client = edge.connect();
         client.send(format!(
             "GET / HTTP/1.1\r\nHost: a.test\r\nUpgrade: {protocol}\r\n\
-             Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n"
+             Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAoAAA\r\n\r\n"
         ));
         let mut at = origin.accept();
         let head = at.head();

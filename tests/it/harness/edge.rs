@@ -24,7 +24,6 @@ pub struct EdgeBuilder {
     tables: String,
     drain_window: &'static str,
     domains: Vec<DomainFile>,
-    environment: Vec<(String, String)>,
     /// Words put before the binary's own, such as `prlimit --nofile=64:64`.
     wrapper: Vec<String>,
 }
@@ -62,11 +61,6 @@ impl EdgeBuilder {
         self
     }
 
-    pub fn env(mut self, name: &str, value: &str) -> EdgeBuilder {
-        self.environment.push((name.into(), value.into()));
-        self
-    }
-
     pub fn wrapped(mut self, words: &[&str]) -> EdgeBuilder {
         self.wrapper = words.iter().map(|&w| w.to_owned()).collect();
         self
@@ -77,7 +71,8 @@ impl EdgeBuilder {
         let listen: Vec<_> = self.listen.iter().map(|a| format!("\"{a}\"")).collect();
         format!(
             "version = 1\n[server]\nlisten = [{}]\nworkers = {}\nstate_dir = \"{}\"\n{}\n\
-             [log]\naccess = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[drain]\nwindow = \"{}\"\n{}",
+             [log]\naccess = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [drain]\nwindow = \"{}\"\n{}",
             listen.join(", "),
             self.workers,
             dir.display(),
@@ -126,7 +121,7 @@ impl EdgeBuilder {
                 command
             }
         };
-        command.args(["run", "-c"]).arg(config).envs(self.environment.iter().cloned());
+        command.args(["run", "-c"]).arg(config);
         command
     }
 
@@ -178,7 +173,6 @@ impl Edge {
             tables: String::new(),
             drain_window: "0s",
             domains: vec![],
-            environment: vec![],
             wrapper: vec![],
         }
     }

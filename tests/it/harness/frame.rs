@@ -1,4 +1,5 @@
-//! The test's own WebSocket frames (RFC 6455 5.2): built with every freedom to be wrong, and parsed.
+//! The test's own WebSocket frames (RFC 6455 5.2): built with every freedom to be wrong, and
+//! parsed.
 
 use super::show;
 

@@ -1,5 +1,5 @@
-//! Origins that the tests play themselves. A connection counts as one once something was said on it;
-//! connections that say nothing (health checks) are dropped here and never seen by a test.
+//! Origins that the tests play themselves. A connection counts as one once something was said on
+//! it; connections that say nothing (health checks) are dropped here and never seen by a test.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -55,7 +55,8 @@ impl Origin {
         })
     }
 
-    /// Accepts every upgrade and sends each frame back, unmasked, until the Close, which it answers.
+    /// Accepts every upgrade and sends each frame back, unmasked, until the Close, which it
+    /// answers.
     pub fn echoing() -> Origin {
         Origin::serving(echo)
     }

@@ -46,10 +46,6 @@ impl Wire {
         self.stream.local_addr().expect("a bound socket")
     }
 
-    pub fn peer(&self) -> SocketAddr {
-        self.stream.peer_addr().expect("a connected socket")
-    }
-
     /// The same connection for another thread; bytes already taken ahead stay here.
     pub fn also(&self) -> Wire {
         Wire { stream: self.stream.try_clone().expect("a second handle"), ahead: Vec::new() }
@@ -78,7 +74,7 @@ impl Wire {
     }
 
     /// FIN after everything sent so far.
-    pub fn finish(&mut self) {
+    pub fn finish(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 

@@ -131,8 +131,8 @@ fn a_stale_pooled_connection_is_retried_for_idempotent_requests() {
         at.head();
         at.send(OK);
         client.answer();
-        // The origin takes the next request and ends without a word, as one does whose idle time-out
-        // and the request crossed.
+        // The origin takes the next request and ends without a word, as one does whose idle
+        // time-out and the request crossed.
         client
             .send(format!("{method} /again HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n"));
         assert_eq!(at.head().target(), "/again", "{method}");

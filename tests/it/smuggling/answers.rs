@@ -1,5 +1,6 @@
 //! Answers of an origin that break RFC 9112: the client gets a 502 of the edge's own and nothing of
-//! what the origin said; where the answer was already under way, the client can tell that it is cut.
+//! what the origin said; where the answer was already under way, the client can tell that it is
+//! cut.
 
 use crate::harness::{DomainFile, Edge, End, Origin, show};
 

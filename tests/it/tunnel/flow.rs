@@ -12,7 +12,7 @@ fn push_until_it_stalls(wire: &Wire, frame: &[u8], bound: usize) -> usize {
     'full: loop {
         let mut rest = frame;
         while !rest.is_empty() {
-            match (&mut &*wire.socket()).write(rest) {
+            match (&mut wire.socket()).write(rest) {
                 Ok(n) => {
                     pushed += n;
                     rest = &rest[n..];

@@ -1,6 +1,7 @@
 //! The edge's own frames never fall inside a frame of a peer, whatever else is going on: random
-//! fragmented traffic in tiny writes, pauses in the middle of frames that make Pings due, and a kill
-//! or a drain at the end. Every byte of both directions is checked against the same random source.
+//! fragmented traffic in tiny writes, pauses in the middle of frames that make Pings due, and a
+//! kill or a drain at the end. Every byte of both directions is checked against the same random
+//! source.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::harness::{DomainFile, Edge, End, Frame, Op, Origin, Tunnel, Wire};
+use crate::harness::{DomainFile, Edge, Frame, Op, Origin, Tunnel, Wire};
 
 /// The frames of one direction: the writer and the reader each make their own copy.
 struct Script {
@@ -86,20 +87,19 @@ struct Seen {
     frames: usize,
     pings: usize,
     close: Option<(u16, String)>,
-    end: End,
 }
 
 /// Compares everything that arrives with the script; frames that are not in it must be the edge's.
 fn read(mut wire: Wire, mut script: Script, owe: &Sender<Vec<u8>>, tell: &Sender<()>) -> Seen {
-    let mut seen = Seen { frames: 0, pings: 0, close: None, end: End::Fin };
+    let mut seen = Seen { frames: 0, pings: 0, close: None };
     let mut expected = script.next();
     loop {
         let frame = match wire.try_frame() {
             Ok(frame) => frame,
-            Err(end) => {
+            Err(_) => {
                 let (rest, _) = wire.rest();
                 assert!(rest.is_empty(), "half a frame before the end: {} bytes", rest.len());
-                return Seen { end, ..seen };
+                return seen;
             }
         };
         assert!(seen.close.is_none(), "a frame behind the Close: {frame:?}");
