@@ -123,6 +123,7 @@ pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Resu
         load,
         stats: Arc::clone(&stats),
         state,
+        listen: addresses.listen.clone(),
         admin,
         rings,
         name_servers: Vec::new(),

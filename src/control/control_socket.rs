@@ -43,6 +43,9 @@ pub struct Status {
     /// `starting`, `serving` or `draining`.
     pub phase: String,
     pub uptime_s: u64,
+    /// Where it listens; `admin` is null when there is no admin listener.
+    pub listen: Vec<SocketAddr>,
+    pub admin: Option<SocketAddr>,
     pub generation: u64,
     pub hash: String,
     pub domains: usize,
@@ -157,6 +160,8 @@ async fn status(State(edge): State<Arc<Edge>>) -> Json<Status> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         phase: edge.phase().name().to_owned(),
         uptime_s: edge.started.elapsed().as_secs(),
+        listen: edge.listen.clone(),
+        admin: edge.admin,
         generation: snapshot.generation,
         hash: snapshot.hash.to_string(),
         domains: snapshot.hosts.len(),

@@ -2,6 +2,7 @@
 //!
 //! Not here: what each of them makes of it, and when it ends (`lifecycle`).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,9 @@ pub enum Order {
 
 #[derive(Debug)]
 pub struct Edge {
+    /// Where it really listens: port 0 of the configuration has become a number.
+    pub listen: Vec<SocketAddr>,
+    pub admin: Option<SocketAddr>,
     pub publisher: Publisher<SystemResolver>,
     pub cores: Cores,
     pub stats: Arc<Stats>,

@@ -37,6 +37,8 @@ pub struct NodeConfig {
     pub load: Load,
     pub stats: Arc<Stats>,
     pub state: StateDir,
+    /// Where the workers listen.
+    pub listen: Vec<SocketAddr>,
     pub admin: Option<TcpListener>,
     /// The ends of the cores' access-log rings.
     pub rings: Vec<Consumer<Event>>,
@@ -86,7 +88,7 @@ impl NodeConfig {
     /// # Errors
     /// What keeps the node from starting.
     pub async fn build(self) -> Result<Node, NodeError> {
-        let NodeConfig { loaded, load, stats, state, admin, rings, name_servers } = self;
+        let NodeConfig { loaded, load, stats, state, listen, admin, rings, name_servers } = self;
         let log = AccessLog::start(&loaded.server.access_log, rings).map_err(io("access log"))?;
         let resolver = SystemResolver::new(&name_servers).map_err(NodeError::Names)?;
         let names = Names::new(resolver);
@@ -96,6 +98,8 @@ impl NodeConfig {
         publisher.first(FIRST_NAMES_WAIT).await?;
         let (order, orders) = mpsc::channel(ORDERS_MAX);
         let edge = Edge {
+            listen,
+            admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
             publisher,
             cores,
             stats,
