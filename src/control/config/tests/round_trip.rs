@@ -358,7 +358,7 @@ proptest! {
         let loaded = from_texts(&Text::default(), &[file]);
         let loaded = loaded.map_err(|problems| TestCaseError::fail(problems.to_string()))?;
         prop_assert_eq!(&loaded.domains[0], &after);
-        prop_assert_eq!(edit::merged(&merged, &table).unwrap(), merged.clone(), "once is enough");
+        prop_assert_eq!(&edit::merged(&merged, &table).unwrap(), &merged, "once is enough");
         let exported = edit::exported([merged.as_str()]).unwrap();
         let mut again = check_list(&self::text("-", &exported))
             .map_err(|problems| TestCaseError::fail(problems.to_string()))?;
