@@ -16,7 +16,7 @@ use crate::limits::{
     HEAD_READ_BYTES, LINGER_BYTES_MAX, LINGER_WAIT, PROXY_V2_BYTES_MAX, REQUESTS_PER_CONNECTION_MAX,
 };
 use crate::net::runtime::now;
-use crate::net::stream::{Patience, Stream};
+use crate::net::stream::{Patience, Queue, Stream};
 use crate::proto::h1::rewrite::Peer;
 use crate::proto::h1::{HeadError, HeadErrorKind, HeadScanner, Persistence};
 use crate::proto::proxy_protocol::{Accepted, Decoded, Header, decode};
@@ -77,7 +77,7 @@ pub async fn serve(core: Rc<Core>, stream: Stream) {
         };
         client = match after {
             After::KeepAlive(client) => client,
-            After::Close(client) => return Box::pin(client.linger()).await,
+            After::Close(client) => return Box::pin(client.linger(&core)).await,
             After::Done => return,
         };
     }
@@ -189,8 +189,12 @@ impl Client {
 
     /// Ends the connection so that the last answer is read: FIN, then what still comes is thrown
     /// away. Closing with unread bytes would send a reset, which destroys answers on their way.
-    async fn linger(mut self) {
+    async fn linger(mut self, core: &Core) {
         if self.stream.shutdown_write().is_err() {
+            return;
+        }
+        // While others wait for a place, nobody keeps one only because more bytes might come.
+        if !core.room.is_set() && self.stream.peek() == Queue::Empty {
             return;
         }
         let patience = Patience::Until(now() + LINGER_WAIT);
