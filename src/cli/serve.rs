@@ -126,7 +126,6 @@ pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Resu
         listen: addresses.listen.clone(),
         admin,
         rings,
-        name_servers: Vec::new(),
     };
     let node = control.block_on(config.build())?;
     let (cores, core_ends) =

@@ -7,10 +7,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
+use crate::limits::LISTED_CONNECTIONS_MAX;
 use crate::snapshot::{Command, ConnRow, CoreHandle, Filter};
-use crate::stats::Cause;
+use crate::stats::{Cause, ConnId};
 
 /// A core that has not answered a question for this long is left out of the answer. Answers take
 /// microseconds; a core that needs longer is stuck, and whoever asks should learn the rest.
@@ -80,6 +81,32 @@ impl Cores {
 
     /// How many tunnels are being closed.
     pub async fn close(&self, closing: &Closing) -> usize {
+        match closing.per_second {
+            // Each core closes at least one per second, which would be too many.
+            Some(rate) if (rate as usize) < self.asked(&closing.filter).len() => {
+                self.close_one_by_one(closing, rate).await
+            }
+            _ => self.close_on_all(closing).await,
+        }
+    }
+
+    async fn close_one_by_one(&self, closing: &Closing, rate: u32) -> usize {
+        let listing = self.list(&closing.filter, LISTED_CONNECTIONS_MAX).await;
+        let (cores, closing) = (self.clone(), closing.clone());
+        let ids: Vec<ConnId> = listing.rows.iter().map(|row| row.id).collect();
+        let n = ids.len();
+        tokio::spawn(async move {
+            let mut pace = interval(Duration::from_secs(1) / rate.max(1));
+            for id in ids {
+                pace.tick().await;
+                let filter = Filter { id: Some(id), ..closing.filter.clone() };
+                cores.close_on_all(&Closing { filter, per_second: None, ..closing.clone() }).await;
+            }
+        });
+        n
+    }
+
+    async fn close_on_all(&self, closing: &Closing) -> usize {
         let asked = self.asked(&closing.filter).len();
         let answers = self
             .ask(&closing.filter, ANSWER_WAIT, |i, reply| Command::Close {
@@ -168,8 +195,7 @@ fn answered<T>(reply: oneshot::Sender<T>, answer: T) {
     let _ = reply.send(answer);
 }
 
-/// Part of `rate` for the `i`-th of `n` cores. At least 1, so a rate below the number of cores is
-/// exceeded.
+/// Part of `rate` for the `i`-th of `n` cores.
 fn share(rate: u32, n: usize, i: usize) -> u32 {
     let n = n.max(1) as u32;
     (rate / n + u32::from((i as u32) < rate % n)).max(1)
@@ -194,11 +220,26 @@ pub mod fake {
         (cores, asked)
     }
 
+    /// The one tunnel of a core.
+    fn row(core: usize) -> ConnRow {
+        let addr = std::net::SocketAddr::from(([192, 0, 2, 1], 80));
+        ConnRow {
+            id: ConnId::new(core as u32, 0, 0),
+            domain: "a.test".into(),
+            client: addr,
+            origin: addr,
+            age_ms: 0,
+            idle_ms: 0,
+            figures: Default::default(),
+            state: "open",
+        }
+    }
+
     fn handle(core: usize, asked: Asked) -> CoreHandle {
         CoreHandle::new(move |command| {
             let text = match command {
                 Command::List { reply, .. } => {
-                    reply((Vec::new(), false));
+                    reply((vec![row(core)], false));
                     "list".to_owned()
                 }
                 Command::Close { filter, cause, code, per_second, reply, .. } => {
@@ -224,12 +265,10 @@ pub mod fake {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::ConnId;
 
     #[test]
     fn a_rate_is_shared_out_whole() {
-        for (rate, n, shares) in [(10, 4, vec![3, 3, 2, 2]), (4, 4, vec![1; 4]), (1, 2, vec![1, 1])]
-        {
+        for (rate, n, shares) in [(10, 4, vec![3, 3, 2, 2]), (4, 4, vec![1; 4])] {
             assert_eq!((0..n).map(|i| share(rate, n, i)).collect::<Vec<_>>(), shares, "{rate}/{n}");
         }
     }
@@ -249,6 +288,24 @@ mod tests {
         assert_eq!(*asked.lock().unwrap(), ["1: close - - killed 1012 5/s"]);
         let filter = Filter { id: Some(ConnId::new(9, 0, 0)), ..Filter::default() };
         assert_eq!(cores.close(&Closing { filter, ..closing }).await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_below_the_number_of_cores_is_kept() {
+        let (cores, asked) = fake::cores(4);
+        let closing = Closing {
+            filter: Filter::default(),
+            cause: Cause::Killed,
+            code: 1012,
+            reason: "".into(),
+            per_second: Some(2),
+        };
+        assert_eq!(cores.close(&closing).await, 4);
+        asked.lock().unwrap().clear();
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        let closes = asked.lock().unwrap().clone();
+        assert_eq!(closes.len(), 3, "at once, after 0.5 s and after 1 s: {closes:?}");
+        assert!(closes[2].starts_with("2: close"), "{closes:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -42,8 +42,6 @@ pub struct NodeConfig {
     pub admin: Option<TcpListener>,
     /// The ends of the cores' access-log rings.
     pub rings: Vec<Consumer<Event>>,
-    /// Name servers to ask instead of the system's; for tests.
-    pub name_servers: Vec<SocketAddr>,
 }
 
 /// A node with its first snapshot published, waiting for its cores.
@@ -88,9 +86,10 @@ impl NodeConfig {
     /// # Errors
     /// What keeps the node from starting.
     pub async fn build(self) -> Result<Node, NodeError> {
-        let NodeConfig { loaded, load, stats, state, listen, admin, rings, name_servers } = self;
+        let NodeConfig { loaded, load, stats, state, listen, admin, rings } = self;
         let log = AccessLog::start(&loaded.server.access_log, rings).map_err(io("access log"))?;
-        let resolver = SystemResolver::new(&name_servers).map_err(NodeError::Names)?;
+        let resolver =
+            SystemResolver::new(&loaded.server.name_servers).map_err(NodeError::Names)?;
         let names = Names::new(resolver);
         let cores = Cores::default();
         let publisher =

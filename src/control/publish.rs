@@ -256,6 +256,7 @@ fn restart_needed(running: &ServerConfig, new: &ServerConfig) -> Vec<Box<str>> {
         drain_window: _,
         access_log,
         health,
+        name_servers,
     } = running;
     let differs = [
         ("server.listen", *listen != new.listen),
@@ -264,6 +265,7 @@ fn restart_needed(running: &ServerConfig, new: &ServerConfig) -> Vec<Box<str>> {
         ("admin.listen", *admin != new.admin),
         ("log.access", *access_log != new.access_log),
         ("health", *health != new.health),
+        ("dns.servers", *name_servers != new.name_servers),
     ];
     differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.into()).collect()
 }

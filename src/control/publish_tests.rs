@@ -72,6 +72,7 @@ pub fn config(domains: &[(&str, &[&str])]) -> Loaded {
         drain_window: second * 30,
         access_log: LogDestination::Off,
         health: Health { interval: second * 5, timeout: second * 3, failures_down: 3 },
+        name_servers: Vec::new(),
     };
     Loaded { server, domains: domains.iter().map(domain).collect(), hash: "0123".into() }
 }

@@ -117,6 +117,7 @@ fn server_config(walk: &Walk<'_>) -> ServerConfig {
         drain_window: walk.section(&keys::drain::SECTION).read(&keys::drain::WINDOW),
         access_log: walk.section(&keys::log::SECTION).read(&keys::log::ACCESS),
         health: health(&walk.section(&keys::health::SECTION)),
+        name_servers: walk.section(&keys::dns::SECTION).read(&keys::dns::SERVERS),
     };
     if config.http.proxy_protocol != ProxyProtocol::Off && config.http.trusted_proxies.is_empty() {
         server.refuse(

@@ -111,6 +111,7 @@ pub static SERVER_FILE: &[&Section] = &[
     &timeouts::SECTION,
     &log::SECTION,
     &health::SECTION,
+    &dns::SECTION,
 ];
 
 /// The sections of a domain file, in the order in which they are written.
@@ -234,6 +235,15 @@ section! {
     /// This many failures in a row mean down; one success means up. A lost origin is noticed after
     /// about `interval` times this number; handshakes try the next address in the meantime.
     FAILURES "failures": u32 = whole(1, 100, ""), default || limits::HEALTH_FAILURES_DOWN;
+}
+
+section! {
+    /// How origin names are resolved. A change needs a restart.
+    dns = "dns", repeated: false;
+
+    /// Name servers to ask instead of those of /etc/resolv.conf; /etc/hosts is read first in any
+    /// case.
+    SERVERS "servers": Vec<SocketAddr> = Many { shape: &SOCKET, min: 0, max: 8 }, default Vec::new;
 }
 
 // === Domain files ===

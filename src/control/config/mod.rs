@@ -59,6 +59,8 @@ pub struct ServerConfig {
     pub drain_window: Duration,
     pub access_log: LogDestination,
     pub health: Health,
+    /// Empty: those of the system.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -71,6 +71,8 @@ pub fn server(config: &ServerConfig) -> String {
     out.key(&keys::health::INTERVAL, &config.health.interval);
     out.key(&keys::health::TIMEOUT, &config.health.timeout);
     out.key(&keys::health::FAILURES, &config.health.failures_down);
+    out.section(&keys::dns::SECTION);
+    out.key(&keys::dns::SERVERS, &config.name_servers);
     out.text
 }
 

@@ -105,6 +105,7 @@ fn server_values() {
         ("log", "access", &["\"off\"", "\"/var/log/x\""], &["\"x\"", "\"stdout\"", "true"]),
         ("health", "failures", &["1", "100"], &["0", "101"]),
         ("health", "timeout", &["\"100ms\"", "\"5s\""], &["\"99ms\"", "\"5001ms\""]),
+        ("dns", "servers", &["[]", "[\"192.0.2.1:53\"]"], &["[\"192.0.2.1\"]", "[53]"]),
     ];
     judge(true, cases);
 }

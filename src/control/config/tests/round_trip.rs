@@ -179,8 +179,12 @@ fn server() -> impl Strategy<Value = ServerConfig> {
         Health { interval: timeout + more, timeout, failures_down: n }
     });
     let state_dir = "/[ -~]{0,60}".prop_map(PathBuf::from);
-    (listen, workers, state_dir, http, admin, ms(0, 3_600_000), log, health).prop_map(
-        |(listen, workers, state_dir, http, admin, drain_window, access_log, health)| {
+    let servers = btree_set(any::<(IpAddr, u16)>(), 0..4)
+        .prop_map(|set| set.into_iter().map(SocketAddr::from).collect::<Vec<_>>());
+    let rest = (log, health, servers);
+    (listen, workers, state_dir, http, admin, ms(0, 3_600_000), rest).prop_map(
+        |(listen, workers, state_dir, http, admin, drain_window, rest)| {
+            let (access_log, health, name_servers) = rest;
             ServerConfig {
                 listen,
                 workers,
@@ -190,6 +194,7 @@ fn server() -> impl Strategy<Value = ServerConfig> {
                 drain_window,
                 access_log,
                 health,
+                name_servers,
             }
         },
     )
