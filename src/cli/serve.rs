@@ -210,7 +210,7 @@ fn bind(
         addresses: Vec::new(),
     };
     for addr in addresses {
-        let inherited = by_address.remove(&addr).unwrap_or_default();
+        let inherited = take(&mut by_address, addr);
         if inherited.is_empty() {
             refuse_shared_port(addr)?;
         }
@@ -232,6 +232,18 @@ fn bind(
         info!(%addr, "no longer in server.listen: closing the inherited socket");
     }
     Ok(sockets)
+}
+
+/// The inherited listeners for `addr`. Port 0 means whatever port the predecessor got.
+fn take(
+    inherited: &mut HashMap<SocketAddr, Vec<TcpListener>>,
+    addr: SocketAddr,
+) -> Vec<TcpListener> {
+    let key = match addr.port() {
+        0 => inherited.keys().find(|known| known.ip() == addr.ip()).copied(),
+        _ => Some(addr),
+    };
+    key.and_then(|key| inherited.remove(&key)).unwrap_or_default()
 }
 
 /// SO_REUSEPORT lets any process of the same user listen on the same port, which would silently
