@@ -52,9 +52,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Takes over a connected socket and makes it non-blocking.
+    /// Takes over a socket that is non-blocking already.
     pub(super) fn adopt(fd: OwnedFd, peer: SocketAddr) -> io::Result<Stream> {
-        SockRef::from(&fd).set_nonblocking(true)?;
         let io = Pollable::from_std(fd.into())?;
         let credit = Cell::new(CALLS_WITHOUT_WAIT_MAX);
         Ok(Stream { io, peer, credit, waits: Waits::default() })

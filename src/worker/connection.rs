@@ -28,9 +28,10 @@ pub struct Client {
     /// Read and not yet used: the rest of a body, pipelined requests, or the first bytes of a
     /// tunnel.
     pub buf: BytesMut,
-    /// Who connected, and to what: of the PROXY header if there was one.
+    /// Who connected: of the PROXY header if there was one.
     pub addr: SocketAddr,
-    pub local: SocketAddr,
+    /// What that header says it connected to.
+    reached: Option<SocketAddr>,
     accepted: Instant,
     served: u32,
 }
@@ -55,10 +56,9 @@ enum Next {
 
 /// Serves one connection to its end.
 pub async fn serve(core: Rc<Core>, stream: Stream) {
-    let Ok(local) = stream.local_addr() else { return };
     let addr = stream.peer_addr();
-    let mut client =
-        Client { stream, buf: BytesMut::new(), addr, local, accepted: now(), served: 0 };
+    let (buf, accepted) = (BytesMut::new(), now());
+    let mut client = Client { stream, buf, addr, reached: None, accepted, served: 0 };
     if let Err(refused) = Box::pin(client.take_proxy_header(&core.snapshot().http)).await {
         // The bytes that came are of nobody who may speak HTTP here: there is no answer.
         return core.count_refused(refused.refusal);
@@ -87,6 +87,11 @@ impl Client {
     /// Whether this peer's word about others counts.
     pub fn peer(&self, http: &Http) -> Peer {
         if is_trusted(http, self.addr) { Peer::Trusted } else { Peer::Untrusted }
+    }
+
+    /// The address that the client connected to.
+    pub fn reached(&self) -> SocketAddr {
+        self.reached.or_else(|| self.stream.local_addr().ok()).unwrap_or(self.addr)
     }
 
     /// What the edge wants to happen with this connection behind the current request.
@@ -118,7 +123,7 @@ impl Client {
                 Decoded::Complete { header, len } => {
                     drop(self.buf.split_to(len));
                     if let Header::Proxied { source, destination } = header {
-                        (self.addr, self.local) = (source, destination);
+                        (self.addr, self.reached) = (source, Some(destination));
                     }
                     return Ok(());
                 }

@@ -153,8 +153,8 @@ pub fn request_head(
     let mut head = Vec::with_capacity(1024);
     match x.domain.http.send_proxy {
         SendProxy::Off => {}
-        SendProxy::V1 => write_v1(&mut head, client.addr, client.local),
-        SendProxy::V2 => write_v2(&mut head, client.addr, client.local),
+        SendProxy::V1 => write_v1(&mut head, client.addr, client.reached()),
+        SendProxy::V2 => write_v2(&mut head, client.addr, client.reached()),
     }
     let to = write_request(&mut head, x.request, &x.to_origin(client, websocket));
     (head, to)
