@@ -102,7 +102,7 @@ names! {
         /// An address list of the domain refused the client.
         Address = "address",
         UnknownDomain = "unknown_domain",
-        /// CONNECT, TRACE or a method that is no token.
+        /// CONNECT, TRACE, or the PRI of HTTP/2.
         Method = "method",
         HeadTimeout = "head_timeout",
         BodyTimeout = "body_timeout",
