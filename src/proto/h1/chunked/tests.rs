@@ -71,7 +71,6 @@ fn malformed_rfc9112_7_1() {
         "10000000000000005\r\n",
         // Line ends.
         "5\n",
-        "5\r",
         "5\r\r\n",
         "5\n\r\n",
         "0\n\r\n",
@@ -108,8 +107,7 @@ fn malformed_rfc9112_7_1() {
         "0\r\nX\r\n\r\n",
         "0\r\nGET / HTTP/1.1\r\n\r\n",
     ] {
-        // A CR or a size that comes last may still be the start of something sound.
-        let input = format!("{input}1234567890");
+        // By its own bytes: what comes behind it must not be what gives it away.
         assert!(read(input.as_bytes()).is_err(), "{input:?}");
     }
 }
