@@ -50,12 +50,9 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let source = which.source();
     let loaded = source.load()?;
     let (inherited, ready) = inherit()?;
-    let serving = Serving {
-        loaded,
-        load: load(source),
-        inherited,
-        program: Some(handover::this_program(process::pass_on)?),
-    };
+    let activated = inherited.origin == InheritedFrom::ServiceManager;
+    let program = handover::this_program(process::pass_on, activated)?;
+    let serving = Serving { loaded, load: load(source), inherited, program: Some(program) };
     serve(serving, |_| {
         if let Some(mut pipe) = ready {
             // A predecessor that is gone meanwhile has nothing left to wait for.
@@ -84,7 +81,10 @@ fn inherit() -> anyhow::Result<(Inherited, Option<File>)> {
     for (addr, fd) in found.listeners {
         let fd = process::inherited(fd).with_context(|| format!("inherited socket of {addr}"))?;
         inherited.listeners.push(listener::inherit(fd)?);
-        inherited.origin = InheritedFrom::Predecessor;
+        inherited.origin = match std::env::var_os(handover::ACTIVATED) {
+            Some(_) => InheritedFrom::ServiceManager,
+            None => InheritedFrom::Predecessor,
+        };
     }
     if let Some(fd) = found.admin {
         let fd = process::inherited(fd).context("inherited admin listener")?;

@@ -87,21 +87,20 @@ pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Resu
     let Inherited { listeners, origin, admin, lock } = inherited;
     let report = match probe::probe() {
         Ok(report) => report,
-        Err(error) => {
-            eprintln!("hawser: {error}");
-            return Ok(Exit::NotPermitted);
-        }
+        Err(error) => return Ok(refused(&error, true)),
     };
     let server = &loaded.server;
     let cpus = cpus(server.workers);
     let table_size = table_size(cpus.len())?;
-    let state = StateDir::claim(&server.state_dir, lock)?;
+    let state = match StateDir::claim(&server.state_dir, lock) {
+        Ok(state) => state,
+        Err(error) => return Ok(refused(&error, error.is_permission())),
+    };
     let sockets = match bind(server, listeners, origin, cpus.len()) {
         Ok(sockets) => sockets,
         Err(error) => {
-            eprintln!("hawser: {error}");
             let denied = error.error.kind() == io::ErrorKind::PermissionDenied;
-            return Ok(if denied { Exit::NotPermitted } else { Exit::Failed });
+            return Ok(refused(&error, denied));
         }
     };
     let admin = bind_admin(server.admin, admin)?;
@@ -134,6 +133,12 @@ pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Resu
         version = env!("CARGO_PKG_VERSION"), "serving");
     let data = DataPlane { cores, core_ends, listeners: sockets.copies, program };
     run(control, node, data, || started(&addresses))
+}
+
+/// Says why it does not start; a missing permission has an exit code of its own.
+fn refused(error: &dyn std::error::Error, permission: bool) -> Exit {
+    eprintln!("hawser: {error}");
+    if permission { Exit::NotPermitted } else { Exit::Failed }
 }
 
 fn run(

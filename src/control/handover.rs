@@ -20,6 +20,8 @@ pub const LISTEN_FDS: &str = "HAWSER_LISTEN_FDS";
 pub const ADMIN_FD: &str = "HAWSER_ADMIN_FD";
 pub const LOCK_FD: &str = "HAWSER_LOCK_FD";
 pub const READY_FD: &str = "HAWSER_READY_FD";
+/// Set when the sockets were given by the service manager in the first place.
+pub const ACTIVATED: &str = "HAWSER_ACTIVATED";
 
 /// What the successor writes on the pipe.
 pub const READY: &[u8] = b"ready\n";
@@ -35,6 +37,7 @@ pub struct Program {
     pub args: Vec<OsString>,
     /// Makes a descriptor survive the start of a program, and gives its number.
     pub pass_on: fn(BorrowedFd<'_>) -> io::Result<RawFd>,
+    pub activated: bool,
 }
 
 /// The sockets to pass on, apart from the workers' own handles to them. Holding them keeps the
@@ -128,6 +131,9 @@ impl Program {
             Some(fd) => command.env(ADMIN_FD, pass(fd.as_fd())?.to_string()),
             None => command.env_remove(ADMIN_FD),
         };
+        if self.activated {
+            command.env(ACTIVATED, "1");
+        }
         let child = command.spawn()?;
         Ok(Successor { child, ready })
     }
@@ -162,9 +168,12 @@ impl Successor {
 }
 
 /// The program that is running now.
-pub fn this_program(pass_on: fn(BorrowedFd<'_>) -> io::Result<RawFd>) -> io::Result<Program> {
+pub fn this_program(
+    pass_on: fn(BorrowedFd<'_>) -> io::Result<RawFd>,
+    activated: bool,
+) -> io::Result<Program> {
     let path = env::current_exe()?;
-    Ok(Program { path, args: env::args_os().skip(1).collect(), pass_on })
+    Ok(Program { path, args: env::args_os().skip(1).collect(), pass_on, activated })
 }
 
 #[cfg(test)]

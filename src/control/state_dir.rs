@@ -25,6 +25,14 @@ pub enum ClaimError {
     Io { path: PathBuf, step: &'static str, error: io::Error },
 }
 
+impl ClaimError {
+    /// Whether the user who runs hawser lacks a permission.
+    pub fn is_permission(&self) -> bool {
+        matches!(self, ClaimError::Io { error, .. }
+            if error.kind() == io::ErrorKind::PermissionDenied)
+    }
+}
+
 fn process(pid: Option<u32>) -> String {
     pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
 }
