@@ -71,6 +71,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("io_uring_monoio", &["src/net"]),
     ("jiff", &["src/control", "src/cli"]),
     ("libc", &["src/net"]),
+    ("libmimalloc_sys", &["src/net/runtime.rs"]),
     ("mimalloc", &["src/main.rs"]),
     ("monoio", &["src/net"]),
     ("prometheus_client", &["src/control"]),

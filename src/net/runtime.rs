@@ -118,6 +118,14 @@ pub fn pin_to(core: usize) -> bool {
     core_affinity::set_for_current(CoreId { id: core })
 }
 
+/// Gives the memory that this thread freed back to the kernel. A burst of set-ups leaves megabytes,
+/// and the allocator looks for them only when it is called again, which a core that has nothing but
+/// idle tunnels never does.
+pub fn give_back_memory() {
+    // SAFETY: takes no pointer and touches only the calling thread's own free pages.
+    unsafe { libmimalloc_sys::mi_collect(true) };
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;

@@ -206,9 +206,15 @@ fn drain_setups(core: &Rc<Core>, window: Duration, done: Arc<Mutex<WhenDropped>>
 async fn tick(core: Rc<Core>, listeners: Vec<Weak<Listener>>) {
     let begun = now();
     let mut busy_before = thread_cpu_time();
+    let mut accepted_before = 0;
     loop {
         sleep(TICK).await;
         let counters = &core.own().core;
+        let accepted = counters.accepted.value();
+        if accepted != accepted_before && core.setups() == 0 {
+            runtime::give_back_memory();
+            accepted_before = accepted;
+        }
         let busy = thread_cpu_time();
         counters.busy_ns.add((busy - busy_before).as_nanos() as u64);
         busy_before = busy;
