@@ -51,6 +51,9 @@ pub const CONTROL_PAYLOAD_MAX: usize = 125;
 pub const HELD_BYTES_MAX: usize = 16;
 /// Time that the other side has to answer our Close before the FIN.
 pub const CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// Time that a frame under way has to end, so that our Close can follow it, and that queued bytes
+/// have to leave once a tunnel is over. Beyond it the frame is cut by the FIN.
+pub const CLOSE_BOUNDARY_WAIT: Duration = Duration::from_secs(10);
 /// Time for a close handshake between the peers themselves, once a Close has passed through.
 pub const PEER_CLOSE_WAIT: Duration = Duration::from_secs(10);
 /// A Ping that got no Pong for this long (or for the heartbeat interval, if that is shorter) means

@@ -59,6 +59,7 @@ pub fn frame(data: &[u8]) {
         strict: bits & 8 != 0,
         max_frame: if bits & 16 != 0 { 20 } else { u64::MAX >> 1 },
         max_message: if bits & 32 != 0 { 40 } else { u64::MAX >> 1 },
+        each_message: bits & 128 != 0,
     };
     let own_pong = bits & 64 != 0;
     let whole = Frames::read(stream, usize::MAX, &rules, own_pong);
@@ -208,6 +209,7 @@ impl Frames {
                 rest = behind;
                 match advance.stop {
                     Stop::End => break Vec::new(),
+                    Stop::Message => {}
                     Stop::Held => break rest.to_vec(),
                     Stop::Close { code } => frames.closes.push(code),
                     Stop::Pong { size, .. } => {

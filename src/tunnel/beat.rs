@@ -73,6 +73,7 @@ impl Tunnel {
         state.ping_us = now.us;
         state.set(Mark::PingOut);
         state.set(Mark::Pinged);
+        state.set(Mark::Unheard);
         out.push(Action::Send { to, frame: Control::Ping(ping_payload(self.tag, now.us)) });
     }
 
@@ -202,9 +203,11 @@ enum Pulse {
 }
 
 fn pulse(state: &LegState, websocket: &WebSocket, interval: u32) -> Pulse {
-    let pinged_at = (state.ping_us / (TICK_MS * 1000)) as u32;
-    match state.has(Mark::PingOut) && !reached(state.last_rx, pinged_at.wrapping_add(1)) {
-        true => Pulse::Unanswered { until: pinged_at.wrapping_add(pong_wait(websocket)) },
+    match state.has(Mark::Unheard) {
+        true => {
+            let pinged_at = (state.ping_us / (TICK_MS * 1000)) as u32;
+            Pulse::Unanswered { until: pinged_at.wrapping_add(pong_wait(websocket)) }
+        }
         false => Pulse::Heard { ping_at: state.last_rx.wrapping_add(interval) },
     }
 }

@@ -3,7 +3,7 @@
 
 use super::leg::{Leg, Mark};
 use super::{Action, Control, Now, Tunnel, reached, ticks};
-use crate::limits::{CLOSE_WAIT, PEER_CLOSE_WAIT};
+use crate::limits::{CLOSE_BOUNDARY_WAIT, CLOSE_WAIT, PEER_CLOSE_WAIT};
 use crate::proto::ws::{Violation, close};
 use crate::stats::{Cause, Outcome, Side};
 
@@ -81,11 +81,19 @@ pub(super) struct Ending {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Close frames are under way.
+    /// A Close waits for a frame boundary, or the peers close by themselves.
+    Boundary,
+    /// Close frames went both ways, or ours are out; only answers and FINs are missing.
     Handshake,
     /// FIN is under way, what comes is thrown away so that the last bytes are not lost to a reset.
     Fin,
     Over,
+}
+
+impl Ending {
+    fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Boundary | Stage::Handshake)
+    }
 }
 
 impl Tunnel {
@@ -107,10 +115,11 @@ impl Tunnel {
         self.ending.as_ref().and_then(|e| e.order.as_ref()).map_or("", |order| &order.reason)
     }
 
-    /// Ends the tunnel: a Close to each side at its next frame boundary, then FIN. Call
-    /// [`Tunnel::timer`] at the latest 1 s later. A second order changes nothing.
+    /// Ends the tunnel: a Close to each side at its next frame boundary, 1 s for the answers, then
+    /// FIN. Call [`Tunnel::timer`] when [`Tunnel::end_deadline`] says. A second order changes
+    /// nothing.
     pub fn close(&mut self, order: CloseOrder, now: Now, out: &mut Vec<Action>) {
-        if self.ending.as_ref().is_some_and(|e| e.order.is_some() || e.stage != Stage::Handshake) {
+        if self.ending.as_ref().is_some_and(|e| e.order.is_some() || !e.is_open()) {
             return;
         }
         self.outcome.get_or_insert(Outcome {
@@ -118,9 +127,9 @@ impl Tunnel {
             cause: order.cause,
             close_code: order.codes[Leg::Client as usize],
         });
-        let deadline = now.tick.wrapping_add(ticks(CLOSE_WAIT));
+        let deadline = now.tick.wrapping_add(ticks(CLOSE_BOUNDARY_WAIT));
         self.ending =
-            Some(Box::new(Ending { order: Some(order), stage: Stage::Handshake, deadline }));
+            Some(Box::new(Ending { order: Some(order), stage: Stage::Boundary, deadline }));
         for leg in Leg::BOTH {
             self.legs[leg as usize].take(Mark::PingWanted);
             if self.owes_close(leg) && self.may_inject(leg) {
@@ -168,7 +177,7 @@ impl Tunnel {
     pub(super) fn expect_end(&mut self, now: Now) {
         let deadline = now.tick.wrapping_add(ticks(PEER_CLOSE_WAIT));
         self.ending.get_or_insert_with(|| {
-            Box::new(Ending { order: None, stage: Stage::Handshake, deadline })
+            Box::new(Ending { order: None, stage: Stage::Boundary, deadline })
         });
     }
 
@@ -194,21 +203,31 @@ impl Tunnel {
         let late = reached(now.tick, ending.deadline);
         match ending.stage {
             Stage::Over => {}
-            Stage::Handshake => {
-                // In an order of ours a side is finished when it answered, left, or cannot be told.
-                let finished = |leg: &super::LegState| {
-                    leg.is_over() || (leg.has(Mark::CloseReceived) && leg.has(Mark::Ignored))
-                };
-                let answered = self.has_order() && self.legs.iter().all(finished);
-                if over == [true, true] {
-                    self.enter_stage(Stage::Over, now);
-                } else if answered || late {
-                    self.finish_handshake(late, now, out);
-                }
-            }
-            Stage::Fin if late || over == [true, true] => self.enter_stage(Stage::Over, now),
+            _ if over == [true, true] => self.enter_stage(Stage::Over, now),
+            Stage::Fin if late => self.enter_stage(Stage::Over, now),
             Stage::Fin => {}
+            // A side is finished when it answered or left; one that broke framing cannot answer.
+            Stage::Boundary | Stage::Handshake if late || self.is_answered() => {
+                self.finish_handshake(late, now, out);
+            }
+            Stage::Boundary if self.is_closed_both_ways() => {
+                self.enter_stage(Stage::Handshake, now);
+            }
+            Stage::Boundary | Stage::Handshake => {}
         }
+    }
+
+    /// Whether both sides answered an order of ours, or left.
+    fn is_answered(&self) -> bool {
+        let finished = |leg: &super::LegState| {
+            leg.is_over() || (leg.has(Mark::CloseReceived) && leg.has(Mark::Ignored))
+        };
+        self.has_order() && self.legs.iter().all(finished)
+    }
+
+    /// Whether nothing more will be written to either side but a FIN.
+    fn is_closed_both_ways(&self) -> bool {
+        self.legs.iter().all(|leg| !leg.is_writable())
     }
 
     /// The tick at which [`Tunnel::timer`] has to look at the ending again; `None` while it is
@@ -218,8 +237,9 @@ impl Tunnel {
     }
 
     fn finish_handshake(&mut self, late: bool, now: Now, out: &mut Vec<Action>) {
+        let unanswered = !self.has_order() && !self.is_closed_both_ways();
         if late
-            && !self.has_order()
+            && unanswered
             && let Some(outcome) = &mut self.outcome
         {
             outcome.cause = Cause::CloseTimeout;

@@ -48,12 +48,14 @@ pub(super) enum Mark {
     Ignored = 1 << 5,
     /// A Ping of ours waits for a frame boundary.
     PingWanted = 1 << 6,
-    /// A Ping of ours has no Pong yet.
+    /// A Ping of ours has no Pong yet, so one will tell the round-trip time.
     PingOut = 1 << 7,
     /// A Ping of ours was ever sent, so a Pong may be ours.
     Pinged = 1 << 8,
     /// A round-trip time was measured and not yet taken.
     RttFresh = 1 << 9,
+    /// Not a byte came since our last Ping.
+    Unheard = 1 << 10,
 }
 
 #[derive(Debug)]
@@ -124,6 +126,7 @@ impl LegState {
         self.bytes += (len - usize::from(self.held_len)) as u64;
         self.held_len = 0;
         self.last_rx = now.tick;
+        self.marks &= !(Mark::Unheard as u16);
     }
 
     pub(super) fn held(&self) -> &[u8] {

@@ -160,7 +160,7 @@ impl Tunnel {
                 self.close(order, now, out);
             }
             match advance.stop {
-                Stop::End => {}
+                Stop::End | Stop::Message => {}
                 Stop::Held => {
                     self.legs[leg as usize].hold(&bytes[at..]);
                     break;
@@ -237,6 +237,7 @@ impl Tunnel {
             strict: websocket.strict_frames,
             max_frame: websocket.max_frame,
             max_message: websocket.max_message,
+            each_message: leg == Leg::Client && websocket.messages_per_second.is_some(),
         }
     }
 

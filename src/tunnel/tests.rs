@@ -350,8 +350,49 @@ fn a_frame_that_never_ends_gets_no_close_only_a_fin() {
     let mut sim = Sim::new(websocket());
     sim.receive(Leg::Origin, &message(Leg::Origin, 0x82, &[9; 100])[..50]);
     sim.close(CloseOrder::going_away(Cause::Drain, "drain"));
+    sim.wait(Duration::from_secs(9));
+    assert_eq!((sim.written[0].len(), sim.fin), (50, [false, false]));
     sim.wait(Duration::from_secs(1));
     assert_eq!((sim.written[0].len(), sim.fin), (50, [true, true]));
+}
+
+#[test]
+fn after_both_closes_the_fin_does_not_wait_for_the_peers() {
+    let mut sim = Sim::new(websocket());
+    sim.receive(Leg::Client, &close_frame(Leg::Client, 1000));
+    sim.receive(Leg::Origin, &close_frame(Leg::Origin, 1000));
+    sim.wait(Duration::from_millis(900));
+    assert_eq!(sim.fin, [false, false], "the peers come first");
+    sim.wait(Duration::from_secs(2));
+    assert_eq!((sim.fin, sim.tunnel.phase()), ([true, true], Phase::Done));
+    assert_eq!(sim.tunnel.outcome().cause, Cause::PeerClose);
+}
+
+#[test]
+fn any_byte_is_a_sign_of_life_even_in_the_tick_of_the_ping() {
+    let mut sim = Sim::new(WebSocket { heartbeat: Duration::from_secs(1), ..websocket() });
+    for _ in 0..5 {
+        while sim.take_frames(Leg::Client).is_empty() {
+            sim.wait(Duration::from_millis(100));
+            sim.receive(Leg::Origin, &message(Leg::Origin, 0x8a, b""));
+            let quiet = sim.written[0].windows(2).all(|w| w != [0x89, 8]);
+            if quiet {
+                sim.take_frames(Leg::Client);
+            }
+        }
+        sim.receive(Leg::Client, &message(Leg::Client, 0x8a, b"other"));
+    }
+    assert_eq!(sim.tunnel.phase(), Phase::Open);
+}
+
+#[test]
+fn a_burst_in_one_piece_is_cut_at_the_rate() {
+    let mut sim = Sim::new(WebSocket { messages_per_second: Some(10), ..websocket() });
+    sim.receive(Leg::Client, &message(Leg::Client, 0x81, b"flood").repeat(40));
+    let frames = sim.take_frames(Leg::Origin);
+    let passed = frames.iter().filter(|(opcode, _)| *opcode == Opcode::Text).count();
+    assert_eq!(passed, 11, "the one that went over is the last");
+    assert_eq!(frames.last().map(|f| f.0), Some(Opcode::Close));
 }
 
 #[test]

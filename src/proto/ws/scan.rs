@@ -27,6 +27,8 @@ pub struct Rules {
     pub strict: bool,
     pub max_frame: u64,
     pub max_message: u64,
+    /// Stop after every data message, for a caller that counts them against a rate.
+    pub each_message: bool,
 }
 
 /// The state of one direction between two pieces.
@@ -57,6 +59,8 @@ pub struct Advance {
 pub enum Stop {
     /// The piece is used up.
     End,
+    /// A data message ended ([`Rules::each_message`]).
+    Message,
     /// The bytes behind `pass` are the start of something that cannot be judged yet.
     Held,
     /// A Close begins behind `pass`; `code` is 0 when it has none. The next advance passes it on.
@@ -145,6 +149,9 @@ impl Scanner {
                     break Stop::End;
                 }
                 messages += u32::from(std::mem::take(&mut self.ends_message));
+                if messages > 0 && rules.each_message {
+                    break Stop::Message;
+                }
             }
             let rest = &bytes[at..];
             if rest.is_empty() {
@@ -179,6 +186,9 @@ impl Scanner {
             at += header.size;
             if self.remaining == 0 {
                 messages += u32::from(std::mem::take(&mut self.ends_message));
+                if messages > 0 && rules.each_message {
+                    break Stop::Message;
+                }
             }
         };
         Advance { pass: at, messages, stop }

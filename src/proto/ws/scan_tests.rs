@@ -11,6 +11,7 @@ const CLIENT: Rules = Rules {
     strict: true,
     max_frame: u64::MAX >> 1,
     max_message: u64::MAX >> 1,
+    each_message: false,
 };
 const ORIGIN: Rules = Rules { masked: false, ..CLIENT };
 
@@ -70,6 +71,7 @@ fn run(stream: &[u8], cuts: &[usize], rules: &Rules) -> Verdict {
             rest = &rest[advance.pass..];
             match advance.stop {
                 Stop::End => break,
+                Stop::Message => {}
                 Stop::Held => {
                     assert!(rest.len() <= HELD_BYTES_MAX, "{} bytes held", rest.len());
                     held = rest.to_vec();
@@ -249,7 +251,10 @@ proptest! {
         let mut cuts: Vec<usize> = cuts.iter().map(|c| c.index(stream.len() + 1)).collect();
         cuts.sort_unstable();
         let rules = Rules { strict, ..CLIENT };
-        prop_assert_eq!(run(&stream, &cuts, &rules), run(&stream, &[], &rules));
+        let whole = run(&stream, &[], &rules);
+        prop_assert_eq!(&run(&stream, &cuts, &rules), &whole);
+        let stepwise = Rules { each_message: true, ..rules };
+        prop_assert_eq!(&run(&stream, &cuts, &stepwise), &whole);
     }
 
     #[test]

@@ -5,7 +5,9 @@
 //! close handshakes (`tunnel`).
 
 use super::{State, interval_ticks, slot};
-use crate::limits::{BUFFER_PRESSURE_SHARE, OVERLOAD_STALL};
+use std::time::Duration;
+
+use crate::limits::{BUFFER_PRESSURE_SHARE, CLOSE_WAIT, OVERLOAD_STALL};
 use crate::net::ring::{Op, Token};
 use crate::proto::ws::close;
 use crate::stats::event::{Closed, Event};
@@ -13,6 +15,9 @@ use crate::stats::{Cause, ConnId, Side};
 use crate::tunnel::{CloseOrder, Leg, Phase, TICK_MS};
 use crate::worker::log::wall_us;
 use crate::worker::table::{Life, Receiving};
+
+/// How often a tunnel that is only flushing is looked at.
+const FLUSH_LOOK_TICKS: u32 = 5;
 
 impl State {
     /// After anything happened to a tunnel: keeps its deadline while it ends, and ends it when it
@@ -31,16 +36,21 @@ impl State {
         }
     }
 
-    /// The time of a finished tunnel is over. One that ended in order may still flush towards a
-    /// reader that reads.
+    /// The time of a finished tunnel is over. What is queued may still leave towards a reader that
+    /// reads: a peer's own end has the time of any stalled write, an order of ours a short one.
     pub(super) fn end_or_flush(&mut self, key: u32) {
         let now = self.now.tick;
         let Some(entry) = self.table.entry(key) else { return };
-        let stall = interval_ticks(entry.domain.websocket.stalled_write);
-        let flushing = Self::ends_in_order(entry.tunnel.outcome().cause)
-            && entry.io.iter().any(|io| io.sending && now.wrapping_sub(io.progress_at) < stall);
+        let patience = match entry.tunnel.outcome().cause {
+            Cause::PeerClose | Cause::PeerEof => entry.domain.websocket.stalled_write,
+            Cause::StalledWrite | Cause::Overload => Duration::ZERO,
+            _ => CLOSE_WAIT,
+        };
+        let patience = interval_ticks(patience);
+        let flushing =
+            entry.io.iter().any(|io| io.sending && now.wrapping_sub(io.progress_at) < patience);
         match flushing {
-            true => self.wheel.arm(key, now.wrapping_add(10)),
+            true => self.wheel.arm(key, now.wrapping_add(FLUSH_LOOK_TICKS)),
             false => self.end(key),
         }
     }

@@ -7,8 +7,8 @@ use crate::net::buffers::{Buffer, Size};
 use crate::net::ring::{Completion, Failure, Op, Receive, Token};
 use crate::proto::ws::Opcode;
 use crate::proto::ws::frame::{write_close, write_control};
+use crate::stats::ConnId;
 use crate::stats::event::{Event, Progress};
-use crate::stats::{Cause, ConnId};
 use crate::tunnel::{Action, Control, Leg, Phase, TICK_MS};
 use crate::worker::log::wall_us;
 use crate::worker::table::{Fin, Life, Receiving};
@@ -343,11 +343,6 @@ impl State {
         }
         let log_at = entry.log_at;
         if next.wrapping_sub(log_at) < 1 << 31 { log_at } else { next }
-    }
-
-    /// Whether the tunnel ended on its own terms, so that what is queued deserves to arrive.
-    pub(super) fn ends_in_order(cause: Cause) -> bool {
-        matches!(cause, Cause::PeerClose | Cause::PeerEof)
     }
 }
 

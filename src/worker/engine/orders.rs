@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::{State, interval_ticks};
-use crate::limits::{CLOSE_WAIT, CLOSES_PER_TICK_MAX};
+use crate::limits::{CLOSE_BOUNDARY_WAIT, CLOSE_WAIT, CLOSES_PER_TICK_MAX};
 use crate::snapshot::command::Reply;
 use crate::snapshot::{Command, ConnRow, Filter, Snapshot};
 use crate::stats::{Cause, ConnId, Side};
@@ -101,8 +101,9 @@ impl State {
     fn drain(&mut self, window: Duration, order: CloseOrder, reply: Reply<()>) {
         let now = self.now.tick;
         let last = now.wrapping_add((window.as_millis() as u64 / TICK_MS) as u32);
-        // Close, FIN, and a tick each for the wheel.
-        let over = last.wrapping_add(2 * interval_ticks(CLOSE_WAIT) + 2);
+        // The end of a frame, Close, FIN, and a tick each for the wheel.
+        let wait = interval_ticks(CLOSE_BOUNDARY_WAIT) + 2 * interval_ticks(CLOSE_WAIT);
+        let over = last.wrapping_add(wait + 3);
         self.orders.drain = Some(Drain { order, last, over, reply: Some(reply) });
         self.carry_out_drain();
     }
