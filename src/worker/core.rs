@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::latch::Latch;
 use super::log::Log;
 use super::pool::Pool;
-use crate::limits::SETUPS_FREED;
+use crate::limits::{DESCRIPTORS_REST, SETUPS_FREED};
 use crate::net::runtime::now;
 use crate::snapshot::{Reader, Snapshot};
 use crate::stats::{CoreStats, DomainCounters, Refusal, Stats};
@@ -34,6 +34,8 @@ pub struct Core {
     rng: RefCell<StdRng>,
     setups: Cell<usize>,
     setups_max: usize,
+    /// A lower limit for now, and until when.
+    scarce: Cell<Option<(usize, Instant)>>,
 }
 
 /// The snapshot of this core. Set-ups hold it by `Rc`, so that the count inside its `Arc`, a word
@@ -71,6 +73,7 @@ impl Core {
             rng: RefCell::new(rand::make_rng()),
             setups: Cell::new(0),
             setups_max,
+            scarce: Cell::new(None),
         }
     }
 
@@ -123,19 +126,38 @@ impl Core {
     fn count_setups(&self, n: usize) {
         self.setups.set(n);
         self.own().core.setups.set(n as u64);
-        let freed = self.setups_max.div_ceil(SETUPS_FREED);
-        if n >= self.setups_max {
+        let limit = self.setup_limit();
+        let freed = limit.div_ceil(SETUPS_FREED);
+        if n >= limit {
             self.room.clear();
             self.idle.release(freed);
-        } else if n <= self.setups_max - freed && !self.room.is_set() {
+        } else if n <= limit - freed && !self.room.is_set() {
             self.room.set();
         }
     }
 
-    /// Gives up what only waits: called when the process has no descriptor left.
+    fn setup_limit(&self) -> usize {
+        match self.scarce.get() {
+            Some((limit, until)) if now() < until => limit,
+            _ => self.setups_max,
+        }
+    }
+
+    /// The process has no descriptor left: gives up what only waits, and does with fewer set-ups
+    /// for a while.
     pub fn shed(&self) {
         self.pool.clear();
-        self.idle.release(self.setups_max.div_ceil(SETUPS_FREED));
+        let limit = (self.setups.get() * 3 / 4).clamp(1, self.setups_max);
+        self.scarce.set(Some((limit, now() + DESCRIPTORS_REST)));
+        self.count_setups(self.setups.get());
+    }
+
+    /// Looks whether a lower limit is over.
+    pub fn refresh_limit(&self) {
+        if self.scarce.get().is_some_and(|(_, until)| until <= now()) {
+            self.scarce.set(None);
+            self.count_setups(self.setups.get());
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 use super::body::{self, Begun, BodyError, Sink, Source};
-use super::connection::{After, Client, refused_head};
+use super::connection::{After, Client};
 use super::dial::{Age, Candidates, HeadFailure, OriginConnection, Want, bad_answer, read_head};
 use super::http::{Exchange, Served, too_large};
 use super::record::Refused;
@@ -348,7 +348,8 @@ fn refused_upload(error: &BodyError) -> Refused {
         BodyError::Source(e) if e.kind() == io::ErrorKind::TimedOut => {
             Refused::new(Refusal::BodyTimeout, "the request body did not come in time")
         }
-        BodyError::Malformed(error) => refused_head(error),
+        // Of whatever kind: the statuses of heads do not fit chunks and trailers.
+        BodyError::Malformed(error) => Refused::new(Refusal::BadRequest, error.detail),
         BodyError::TooLarge => too_large(),
         BodyError::Ended | BodyError::Source(_) | BodyError::Sink(_) => {
             Refused::new(Refusal::ClientClosed, "the client closed within its request")

@@ -122,7 +122,10 @@ async fn answer(
             && request.persistence == Persistence::KeepAlive
             && !matches!(request.upgrade, Upgrade::WebSocket { .. } | Upgrade::Invalid(_))
     });
-    let persistence = if complete { client.persistence(core) } else { Persistence::Close };
+    // What an origin's nonsense was meant for is unknown, so nothing more is read behind it.
+    let trusted = refused.refusal != Refusal::OriginAnswer;
+    let persistence =
+        if complete && trusted { client.persistence(core) } else { Persistence::Close };
     let to = match subject.request {
         Some(request) if request.is_head() => AnswerTo::Head,
         _ => AnswerTo::Other,

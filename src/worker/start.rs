@@ -223,5 +223,6 @@ async fn tick(core: Rc<Core>, listeners: Vec<Weak<Listener>>) {
         counters.accept_queue.set(open.map(|listener| u64::from(listener.queue_len())).sum());
         counters.snapshot_generation.set(core.snapshot().generation);
         core.pool.sweep(now());
+        core.refresh_limit();
     }
 }
