@@ -132,8 +132,8 @@ pub const ACCEPT_BURST_MAX: usize = 64;
 /// Bytes asked for at once while a head is read; most heads fit, and an idle connection keeps none
 /// of it.
 pub const HEAD_READ_BYTES: usize = 4 * 1024;
-/// After a call that found no descriptor a core has at most three quarters of the set-ups that it had
-/// then, for this long: the rest is left to origins, the admin listener and the logs.
+/// After a call that found no descriptor a core has at most three quarters of the set-ups that it
+/// had then, for this long: the rest is left to origins, the admin listener and the logs.
 pub const DESCRIPTORS_REST: Duration = Duration::from_secs(30);
 /// Rest after an accept that found no descriptor or memory; long enough not to spin, short enough
 /// not to be felt.
