@@ -127,10 +127,16 @@ impl State {
         let full = usize::from(entry.io[to as usize].queued) >= QUEUED_BUFFERS_MAX;
         if full && entry.io[to.peer() as usize].receive == Receiving::Multi {
             self.cancel_receive(key, to.peer());
-            // The stall has to be noticed in its own time, not in the heartbeat's.
-            let stalled = entry_stall_ticks(self, key);
-            self.wheel.arm(key, self.now.tick.wrapping_add(stalled));
+            self.watch_stall(key);
         }
+    }
+
+    /// Comes back when a write that stands still from now on would have to be given up: in its own
+    /// time, not in the heartbeat's.
+    fn watch_stall(&mut self, key: u32) {
+        let Some(entry) = self.table.entry(key) else { return };
+        let limit = interval_ticks(entry.domain.websocket.stalled_write);
+        self.wheel.arm(key, self.now.tick.wrapping_add(limit));
     }
 
     fn queue_control(&mut self, key: u32, to: Leg, frame: Control) {
@@ -166,6 +172,10 @@ impl State {
             entry.in_flight += 1;
             entry.io[leg as usize].sending = true;
             entry.io[leg as usize].progress_at = tick;
+            // In bulk one piece at a time is under way, so no queue shows that it is stuck.
+            if entry.io[leg.peer() as usize].bulk.is_on() {
+                self.watch_stall(key);
+            }
         }
     }
 
@@ -344,9 +354,4 @@ impl State {
         let log_at = entry.log_at;
         if next.wrapping_sub(log_at) < 1 << 31 { log_at } else { next }
     }
-}
-
-fn entry_stall_ticks(state: &mut State, key: u32) -> u32 {
-    let limit = state.table.entry(key).map(|entry| entry.domain.websocket.stalled_write);
-    limit.map_or(1, interval_ticks)
 }

@@ -424,3 +424,70 @@ fn a_ping_under_load_stands_between_frames() {
     assert!(pings >= 1, "the client was pinged");
     assert!(core.wake()[0].figures.client_rtt_us > 0);
 }
+
+/// Fills the path towards a reader that does not read, until nothing moves any more.
+fn stuff(stream: &mut TcpStream, bytes: &[u8]) {
+    stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    while stream.write(bytes).is_ok_and(|n| n > 0) {}
+}
+
+#[test]
+fn many_slow_readers_do_not_starve_a_healthy_tunnel() {
+    let core = Core::start();
+    let domain = domain(websocket());
+    let down = message(&pattern(100), false).repeat(200);
+    let stalled: Vec<_> = (0..40)
+        .map(|_| {
+            let (client, mut origin) = core.tunnel(&domain);
+            let down = down.clone();
+            (client, std::thread::spawn(move || stuff(&mut origin, &down)))
+        })
+        .collect();
+    let clients: Vec<TcpStream> = stalled
+        .into_iter()
+        .map(|(client, pusher)| {
+            pusher.join().unwrap();
+            client
+        })
+        .collect();
+    let used = core.stats.cores()[0].core.buffers_used.value();
+    assert!(used <= 40 * 40, "{used} buffers for 40 slow readers");
+    let (mut client, mut origin) = core.tunnel(&domain);
+    for n in [1, 1000, 100_000] {
+        let up = message(&pattern(n), true);
+        client.write_all(&up).unwrap();
+        expect(&mut origin, &up);
+    }
+    drop(clients);
+}
+
+#[test]
+fn a_reset_in_the_middle_of_a_stream_ends_the_tunnel_and_frees_everything() {
+    let mut core = Core::start();
+    let domain = domain(websocket());
+    for _ in 0..20 {
+        let (client, mut origin) = core.tunnel(&domain);
+        stuff(&mut origin, &message(&pattern(5000), false));
+        // Unread bytes make the kernel answer with a reset.
+        drop(client);
+        let closed = core.closed();
+        assert!(matches!(closed.outcome.cause, Cause::PeerReset | Cause::PeerEof));
+        drop(origin);
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while core.stats.cores()[0].core.buffers_used.value() > 0 {
+        assert!(Instant::now() < deadline, "buffers were lost");
+        core.wake();
+    }
+}
+
+#[test]
+fn a_reader_that_stands_still_is_given_up() {
+    let mut core = Core::start();
+    let patience = WebSocket { stalled_write: Duration::from_secs(1), ..websocket() };
+    let (client, mut origin) = core.tunnel(&domain(patience));
+    stuff(&mut origin, &message(&pattern(50_000), false));
+    let closed = core.closed();
+    assert_eq!(closed.outcome.cause, Cause::StalledWrite);
+    drop(client);
+}
