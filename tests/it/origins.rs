@@ -39,7 +39,7 @@ fn endpoint_is(edge: &Edge, origin: std::net::SocketAddr, up: bool) {
 
 #[test]
 fn a_backup_is_used_only_while_no_primary_is_up() {
-    let (primary, backup) = (Origin::answering("primary"), Origin::answering("backup"));
+    let (primary, backup) = (Origin::answering_once("primary"), Origin::answering_once("backup"));
     let edge = edge(
         DomainFile::new("a.test")
             .origin(backup.addr, "priority = 30")
@@ -63,7 +63,7 @@ fn a_backup_is_used_only_while_no_primary_is_up() {
 
 #[test]
 fn weights_share_the_load() {
-    let (heavy, light) = (Origin::answering("heavy"), Origin::answering("light"));
+    let (heavy, light) = (Origin::answering_once("heavy"), Origin::answering_once("light"));
     let edge = edge(
         DomainFile::new("a.test")
             .origin(heavy.addr, "weight = 90")
@@ -100,18 +100,40 @@ fn every_address_is_tried_before_a_handshake_fails() {
     }
 }
 
+/// A handshake is an idempotent GET: an origin that ends without a word has not answered it.
 #[test]
-fn never_a_second_origin_once_the_request_was_sent() {
+fn an_origin_that_ends_without_a_word_is_passed_over() {
     let (one, two) = (Origin::bind(), Origin::bind());
-    let edge =
-        edge(DomainFile::new("a.test").origin(one.addr, "").origin(two.addr, "priority = 30"))
-            .start();
+    let domain = DomainFile::new("a.test").origin(one.addr, "").origin(two.addr, "priority = 30");
+    let edge = edge(domain).start();
     let mut client = edge.connect();
     client.send(upgrade_request("a.test", ""));
     let mut at = one.accept();
     at.head();
     at.reset();
+    let mut at = two.accept();
+    let head = at.head();
+    at.send(crate::harness::switching(&head));
+    assert_eq!(client.head().status(), 101);
+}
+
+#[test]
+fn never_a_second_origin_once_the_first_has_begun_to_answer() {
+    let (one, two) = (Origin::bind(), Origin::bind());
+    let domain = DomainFile::new("a.test").origin(one.addr, "").origin(two.addr, "priority = 30");
+    let edge = edge(domain).start();
+    let mut client = edge.connect();
+    client.send(upgrade_request("a.test", ""));
+    let mut at = one.accept();
+    at.head();
+    at.send("HTTP/1.1 1");
+    at.finish();
     assert_eq!(client.answer().0.status(), 502);
+    // Nor after a 101: that tunnel ends, and its client connects anew.
+    let tunnel = Tunnel::open(&edge, &one, "a.test");
+    tunnel.origin.reset();
+    let mut client = tunnel.client;
+    assert_eq!(client.frame().op, Op::CLOSE);
     assert_eq!(two.spoken(), 0);
 }
 
@@ -160,7 +182,7 @@ fn an_origin_that_never_accepts_is_504_after_connect_timeout() {
 
 #[test]
 fn three_failures_mean_down_and_one_success_means_up() {
-    let origin = Origin::answering("x");
+    let origin = Origin::answering_once("x");
     let addr = origin.addr;
     let edge = edge(DomainFile::to("a.test", &origin)).start();
     endpoint_is(&edge, addr, true);
@@ -231,7 +253,7 @@ fn least_connections_counts_per_weight() {
 #[test]
 fn the_same_hash_key_goes_to_the_same_origin() {
     let names = ["one", "two", "three", "four"];
-    let origins: Vec<_> = names.iter().map(|&name| Origin::answering(name)).collect();
+    let origins: Vec<_> = names.iter().map(|&name| Origin::answering_once(name)).collect();
     for (key, first, second) in
         [("header:X-User", "X-User: u", ""), ("cookie:session", "Cookie: a=b; session=u", "; c=d")]
     {
@@ -258,7 +280,7 @@ fn the_same_hash_key_goes_to_the_same_origin() {
 #[test]
 fn hash_by_client_address_and_its_stability_when_an_origin_goes() {
     let names = ["one", "two", "three"];
-    let origins: Vec<_> = names.iter().map(|&name| Origin::answering(name)).collect();
+    let origins: Vec<_> = names.iter().map(|&name| Origin::answering_once(name)).collect();
     let mut domain = DomainFile::new("a.test").set("balance", "mode = \"hash\"");
     for origin in &origins {
         domain = domain.origin(origin.addr, "");
@@ -334,7 +356,7 @@ fn tunnels_of_a_removed_origin_are_closed_paced() {
 #[test]
 fn names_are_resolved_to_every_address() {
     // localhost may be both; the origin listens on one of them only.
-    let origin = Origin::answering("by name");
+    let origin = Origin::answering_once("by name");
     let domain = DomainFile::new("a.test").origin_named("localhost", origin.addr.port(), "");
     let edge = edge(domain).start();
     assert_eq!(answered(&edge, ""), "by name");
@@ -349,7 +371,7 @@ fn names_are_resolved_to_every_address() {
 
 #[test]
 fn a_name_that_does_not_exist_is_503_and_harms_nobody() {
-    let origin = Origin::answering("fine");
+    let origin = Origin::answering_once("fine");
     let edge = edge(DomainFile::to("a.test", &origin))
         .domain(DomainFile::new("b.test").origin_named("nowhere.invalid", 80, ""))
         .start();

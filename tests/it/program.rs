@@ -207,7 +207,7 @@ fn without_io_uring(error: &str) -> Option<(Option<i32>, String)> {
     Some(
         Edge::builder()
             .domain(DomainFile::to("a.test", &origin))
-            .wrapped(&["strace", "-f", "-qq", "-e", "trace=none", "-e", &inject])
+            .wrapped(&["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject])
             .start_and_end(),
     )
 }
@@ -216,16 +216,16 @@ fn without_io_uring(error: &str) -> Option<(Option<i32>, String)> {
 fn io_uring_that_is_forbidden_is_77_with_the_cause_and_the_fix() {
     let Some((code, said)) = without_io_uring("EPERM") else { return };
     assert_eq!(code, Some(77), "{said}");
-    for part in ["io_uring", "kernel.io_uring_disabled", "seccomp"] {
+    for part in ["io_uring", "EPERM", "kernel.io_uring_disabled", "seccomp"] {
         assert!(said.contains(part), "{part} in {said}");
     }
 }
 
 #[test]
-fn io_uring_that_is_missing_is_77_with_the_kernel_that_is_needed() {
+fn io_uring_that_is_missing_is_77_with_the_cause_and_the_fix() {
     let Some((code, said)) = without_io_uring("ENOSYS") else { return };
     assert_eq!(code, Some(77), "{said}");
-    assert!(said.contains("io_uring") && said.contains("6.1"), "{said}");
+    assert!(said.contains("io_uring") && said.contains("ENOSYS"), "{said}");
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn the_start_says_where_it_listens_and_how_many_connections_it_can_hold() {
     let edge = Edge::with(DomainFile::to("a.test", &origin));
     eventually("the start is told", || {
         let said = edge.stderr();
-        (said.contains(&edge.addr().to_string()) && said.contains("connections")).then_some(())
+        (said.contains(&edge.addr().to_string()) && said.contains("tunnels")).then_some(())
     });
 }
 

@@ -1,8 +1,9 @@
 //! New configuration: taken within a second or refused whole, and no tunnel notices.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::harness::{DomainFile, Edge, Frame, Origin, Tunnel, eventually};
+use crate::harness::{DomainFile, Edge, Frame, OnDrop, Origin, Tunnel, eventually};
 
 fn answered(edge: &Edge, host: &str) -> (u16, Vec<u8>) {
     let mut client = edge.connect();
@@ -186,11 +187,13 @@ fn generation_and_hash_are_told_everywhere() {
 fn reload_under_traffic_loses_no_request() {
     let origin = Origin::answering("fine");
     let edge = Edge::builder().workers(2).domain(DomainFile::to("a.test", &origin)).start();
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        // However this ends, the clients must be told, or the scope never does.
+        let _told = OnDrop(|| stop.store(true, Ordering::Relaxed));
         for _ in 0..3 {
             scope.spawn(|| {
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                while !stop.load(Ordering::Relaxed) {
                     assert!(is_served(&edge, "a.test", "fine"));
                 }
             });
@@ -199,6 +202,5 @@ fn reload_under_traffic_loses_no_request() {
             let more = DomainFile::to(&format!("x{i}.test"), &origin);
             edge.reload_with(&more);
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }

@@ -111,5 +111,6 @@ fn a_library_on_both_sides_converses_through_the_edge() {
     assert_eq!(socket.read().expect("an echo").to_text().expect("text"), "grüße");
     socket.close(None).expect("a close");
     while socket.read().is_ok() {}
+    drop(socket);
     edge.await_log("an orderly end", |line| line["cause"] == "peer_close");
 }

@@ -142,6 +142,7 @@ impl EdgeBuilder {
                 let _ = child.wait();
                 return Err(format!("not ready within {DEADLINE:?}\n{}", stderr.text()));
             }
+            std::thread::sleep(Duration::from_millis(2));
         }
         let pid = child.id();
         let mut edge = Edge { child, pid, dir, listen: vec![], admin: None, stderr, notify };
@@ -422,26 +423,35 @@ impl Stderr {
 pub struct Notify {
     socket: UnixDatagram,
     pub path: PathBuf,
-    said: Mutex<String>,
+    said: Arc<Mutex<String>>,
 }
 
 impl Notify {
     pub fn bind(dir: &Path) -> Notify {
         let path = dir.join("notify.sock");
         let socket = UnixDatagram::bind(&path).expect("notify.sock");
-        socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a time-out");
-        Notify { socket, path, said: Mutex::new(String::new()) }
+        let said = Arc::new(Mutex::new(String::new()));
+        let (reader, into) = (socket.try_clone().expect("a handle"), Arc::clone(&said));
+        // Read as it comes: a sender waits when a handful of datagrams is not taken.
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(n @ 1..) = reader.recv(&mut buffer) {
+                let mut said = into.lock().expect("unpoisoned");
+                said.push_str(&String::from_utf8_lossy(&buffer[..n]));
+                said.push('\n');
+            }
+        });
+        Notify { socket, path, said }
     }
 
-    /// Whether that state was said before, or within the next tenth of a second.
+    /// Whether that state was said so far.
     pub fn says(&self, state: &str) -> bool {
-        let mut said = self.said.lock().expect("unpoisoned");
-        let mut buffer = [0; 4096];
-        while !said.lines().any(|line| line.starts_with(state)) {
-            let Ok(n) = self.socket.recv(&mut buffer) else { return false };
-            said.push_str(&String::from_utf8_lossy(&buffer[..n]));
-            said.push('\n');
-        }
-        true
+        self.said.lock().expect("unpoisoned").lines().any(|line| line.starts_with(state))
+    }
+}
+
+impl Drop for Notify {
+    fn drop(&mut self) {
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
 }

@@ -38,6 +38,15 @@ pub fn eventually<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Does something at the end of a scope, however that comes.
+pub struct OnDrop<F: Fn()>(pub F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 /// Bytes as people read them in a failure message, cut at a length that fits a screen.
 pub fn show(bytes: &[u8]) -> String {
     let cut = &bytes[..bytes.len().min(600)];

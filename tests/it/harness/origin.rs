@@ -55,6 +55,18 @@ impl Origin {
         })
     }
 
+    /// The same, and ends the connection with each answer, so that nothing is pooled.
+    pub fn answering_once(text: &'static str) -> Origin {
+        Origin::serving(move |mut wire| {
+            let Ok(head) = wire.try_head() else { return };
+            wire.body(&head);
+            let length = text.len();
+            wire.try_send(format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
+            ));
+        })
+    }
+
     /// Accepts every upgrade and sends each frame back, unmasked, until the Close, which it
     /// answers.
     pub fn echoing() -> Origin {

@@ -34,6 +34,7 @@ fn a_close_of_the_origin_passes_with_code_and_reason() {
     assert_eq!(tunnel.origin.frame(), close.masked());
     tunnel.origin.finish();
     assert_eq!(tunnel.client.ends(), End::Fin);
+    tunnel.client.finish();
     let line = edge.await_log("the end", |line| line["cause"] == "peer_close");
     assert_eq!((line["side"].as_str(), line["close_code"].as_u64()), (Some("origin"), Some(4321)));
 }

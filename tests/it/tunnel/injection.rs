@@ -3,6 +3,8 @@
 //! kill or a drain at the end. Every byte of both directions is checked against the same random
 //! source.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -55,9 +57,11 @@ impl Script {
 
 /// Writes the script in tiny pieces until the peer is gone. Pongs that the reader of this side owes
 /// go in between frames.
-fn write(mut wire: Wire, mut script: Script, seed: u64, owed: &Receiver<Vec<u8>>) {
-    let mut random = StdRng::seed_from_u64(seed);
+fn write(mut wire: Wire, mut script: Script, owed: &Receiver<Vec<u8>>, calm: &AtomicBool) {
+    let mut random = StdRng::seed_from_u64(7);
     let mut writes = 0_u32;
+    // The two sides pause at different moments: a Ping waits while a frame towards it is under way.
+    let every = if script.masked { 700 } else { 1_100 };
     loop {
         let bytes = script.next().bytes();
         let mut rest = &bytes[..];
@@ -69,8 +73,8 @@ fn write(mut wire: Wire, mut script: Script, seed: u64, owed: &Receiver<Vec<u8>>
             rest = &rest[n..];
             writes += 1;
             // Long enough for the edge to find this side silent and to want to ask it.
-            if writes % 700 == 350 {
-                thread::sleep(Duration::from_millis(2_500));
+            if writes.is_multiple_of(every) {
+                pause(calm);
             }
         }
         for payload in owed.try_iter() {
@@ -80,6 +84,16 @@ fn write(mut wire: Wire, mut script: Script, seed: u64, owed: &Receiver<Vec<u8>>
                 return;
             }
         }
+    }
+}
+
+/// Longer than the heartbeat, but not so long that the side is given up.
+fn pause(calm: &AtomicBool) {
+    for _ in 0..250 {
+        if calm.load(Ordering::Relaxed) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -127,18 +141,21 @@ fn under_load(seed: u64, end: impl FnOnce(&mut Edge), codes: &[u16]) {
         .start();
     let Tunnel { client, origin: server } = Tunnel::open(&edge, &origin, "a.test");
     let (tell, told) = channel();
+    let calm = Arc::new(AtomicBool::new(false));
     let mut sides = Vec::new();
     for (wire, masked) in [(client, true), (server, false)] {
         let own = seed * 2 + u64::from(masked);
         let theirs = seed * 2 + u64::from(!masked);
         let (owe, owed) = channel();
-        let (out, tell) = (wire.also(), tell.clone());
-        thread::spawn(move || write(out, Script::new(own, masked), own, &owed));
+        let (out, tell, calm) = (wire.also(), tell.clone(), Arc::clone(&calm));
+        thread::spawn(move || write(out, Script::new(own, masked), &owed, &calm));
         sides.push(thread::spawn(move || read(wire, Script::new(theirs, !masked), &owe, &tell)));
     }
     for _ in 0..4 {
         told.recv_timeout(crate::harness::DEADLINE).expect("a Ping in the middle of the traffic");
     }
+    // From here on frames end in time: one that does not is cut after a second, as it should be.
+    calm.store(true, Ordering::Relaxed);
     end(&mut edge);
     for side in sides {
         let seen = side.join().expect("every byte as it was sent");
