@@ -95,6 +95,8 @@ impl Tunnel {
         for leg in Leg::BOTH {
             let since = io[leg as usize].stalled_since;
             if since.is_some_and(|since| reached(now.tick, since.wrapping_add(limit))) {
+                // Nothing would reach it, so nothing is waited for: not a frame's end, not an answer.
+                self.legs[leg as usize].set(Mark::Dead);
                 let order = CloseOrder::policy(Cause::StalledWrite, leg, "does not read");
                 self.close(order, now, out);
                 return;
