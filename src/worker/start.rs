@@ -194,8 +194,13 @@ fn drain_setups(core: &Rc<Core>, window: Duration, done: Arc<Mutex<WhenDropped>>
     let draining = Rc::clone(core);
     let deadline = now() + window;
     let wait = async move {
-        while draining.setups() > 0 && now() < deadline {
+        // The first look comes after a pause: the accepting tasks have yet to wake and to take what
+        // is in their queues, and until then none of that counts as a set-up.
+        loop {
             sleep(SETUP_WATCH).await;
+            if draining.setups() == 0 || now() >= deadline {
+                break;
+            }
         }
         drop(done);
     };
