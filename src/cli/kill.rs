@@ -37,8 +37,7 @@ pub struct Args {
     rate: Option<std::num::NonZeroU32>,
 }
 
-/// Exit code 1 when ids were given and none is there (any more). A filter that matches nothing has
-/// done what it was asked to.
+/// Exit code 1 when nothing matched, so that a script notices a wrong id or name.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let Args { which, ids, domain, ip, origin, code, reason, rate } = args;
     if let Some(problem) = close_problem(code, &reason) {
@@ -64,5 +63,5 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let plural = if closing == 1 { "tunnel" } else { "tunnels" };
     let pace = rate.map(|rate| format!(", {rate} per second")).unwrap_or_default();
     say(&format!("closing {closing} {plural} with code {code}{pace}\n"))?;
-    Ok(if closing == 0 && !ids.is_empty() { Exit::Failed } else { Exit::Done })
+    Ok(if closing == 0 { Exit::Failed } else { Exit::Done })
 }

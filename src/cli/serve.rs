@@ -252,7 +252,8 @@ fn take(
 }
 
 /// SO_REUSEPORT lets any process of the same user listen on the same port. That is how one edge
-/// takes over from another side by side; by mistake it halves the traffic without a word, so say so.
+/// takes over from another side by side; by mistake it halves the traffic without a word, so say
+/// so.
 fn warn_if_shared(addr: SocketAddr) {
     if is_shared(addr) {
         warn!(%addr, "another process listens here too: the kernel shares connections out");
