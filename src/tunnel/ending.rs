@@ -219,9 +219,8 @@ impl Tunnel {
 
     /// Whether both sides answered an order of ours, or left.
     fn is_answered(&self) -> bool {
-        let finished = |leg: &super::LegState| {
-            leg.is_over() || (leg.has(Mark::CloseReceived) && leg.has(Mark::Ignored))
-        };
+        // Ignored: its whole Close came, or it broke framing and no answer of it could be read.
+        let finished = |leg: &super::LegState| leg.is_over() || leg.has(Mark::Ignored);
         self.has_order() && self.legs.iter().all(finished)
     }
 

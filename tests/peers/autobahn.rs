@@ -16,8 +16,8 @@ use super::{Server, deps, python, succeeds, tungstenite_echo};
 /// The suite calls both right: `OK` with the echo, `NON-STRICT` without.
 const STRICTER: &[&str] = &["2.", "3.", "4.", "5.", "6.", "7."];
 
-/// By case: how it went, and how it was closed.
-type Verdicts = BTreeMap<String, (String, String)>;
+/// By case: how it went, how it was closed, and with which code.
+type Verdicts = BTreeMap<String, (String, String, Value)>;
 
 fn verdicts(index: &Path) -> Verdicts {
     let text =
@@ -26,7 +26,8 @@ fn verdicts(index: &Path) -> Verdicts {
     let agents = value.as_object().expect("agents");
     let cases = agents.values().next().and_then(Value::as_object).expect("cases of one agent");
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-    let verdict = |v: &Value| (text(&v["behavior"]), text(&v["behaviorClose"]));
+    let verdict =
+        |v: &Value| (text(&v["behavior"]), text(&v["behaviorClose"]), v["remoteCloseCode"].clone());
     cases.iter().map(|(case, v)| (case.clone(), verdict(v))).collect()
 }
 
@@ -42,15 +43,18 @@ fn compare(direct: &Verdicts, through: &Verdicts) {
     assert_eq!(direct.len(), through.len(), "not the same cases");
     assert!(direct.len() >= 200, "only {} cases ran", direct.len());
     let mut wrong = Vec::new();
-    for (case, (before, close_before)) in direct {
-        let (after, close_after) = &through[case];
+    for (case, (before, close_before, code_before)) in direct {
+        let (after, close_after, code_after) = &through[case];
         let stricter = rank(before) == 0
             && rank(after) == 1
             && STRICTER.iter().any(|group| case.starts_with(group));
         let better = rank(after) < rank(before);
         let close_same = close_after == close_before || rank(close_after) < rank(close_before);
         if !(after == before || stricter || better) || !close_same {
-            wrong.push(format!("{case}: {before}/{close_before} became {after}/{close_after}"));
+            wrong.push(format!(
+                "{case}: {before}/{close_before} ({code_before}) became {after}/{close_after} \
+                 ({code_after})"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), direct.len(), wrong.join("\n"));
@@ -118,7 +122,7 @@ fn large_messages_through_the_edge_are_judged_as_in_a_direct_run() {
     let words = ["-i", "9.1.*", "-i", "9.2.*", "-i", "9.5.*"];
     let through = kosoku(&deps, &words, &at(edge.addr()));
     assert!(through.len() >= 12, "{through:?}");
-    let failed: Vec<_> = through.iter().filter(|(_, (behavior, _))| behavior != "OK").collect();
+    let failed: Vec<_> = through.iter().filter(|(_, (behavior, ..))| behavior != "OK").collect();
     assert!(failed.is_empty(), "{failed:?}");
 }
 
@@ -141,7 +145,10 @@ fn a_client_behind_the_edge_is_judged_as_in_a_direct_run() {
         client.args([at(target), "websockets".to_owned()]);
         succeeds(client);
         let index = out.path().join("index.json");
-        eventually("the reports are written", || index.exists().then_some(()));
+        eventually("the reports are written", || {
+            let text = std::fs::read_to_string(&index).ok()?;
+            serde_json::from_str::<Value>(&text).ok().map(drop)
+        });
         verdicts(&index)
     };
     compare(&run(false), &run(true));

@@ -1,6 +1,8 @@
 //! RFC 6455 5: what breaks framing closes with 1002 towards who did it, and the other side is told
 //! with 1001 or 1011. Nothing of the wrong frame crosses.
 
+use std::time::{Duration, Instant};
+
 use crate::harness::frame::Length;
 use crate::harness::tunnel::closes_with;
 use crate::harness::{DomainFile, Edge, End, Frame, Op, Origin, Tunnel, Wire, show};
@@ -125,6 +127,28 @@ fn a_violation_is_seen_however_the_header_is_split() {
         judged(&mut server, &[1001, 1011]).unwrap_or_else(|e| panic!("cut at {cut}: {e}"));
         judged(&mut client, &[1002]).unwrap_or_else(|e| panic!("cut at {cut}: {e}"));
     }
+}
+
+/// Nothing that it still says can be read, so its own Close is not waited for: the suite of Autobahn
+/// calls an edge that keeps the connection open for a second behind its 1002 failed.
+#[test]
+fn who_broke_framing_is_ended_as_soon_as_the_other_side_has_answered() {
+    let origin = Origin::bind();
+    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    for _ in 0..5 {
+        let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
+        tunnel.client.send_frame(&Frame::text("x").rsv(0x40).masked());
+        assert_eq!(tunnel.client.frame().op, Op::CLOSE);
+        assert_eq!(tunnel.origin.frame().op, Op::CLOSE);
+        let answered = Instant::now();
+        tunnel.origin.send_frame(&Frame::close(1001, ""));
+        tunnel.origin.finish();
+        assert_eq!(tunnel.client.ends(), End::Fin);
+        if answered.elapsed() < Duration::from_millis(700) {
+            return;
+        }
+    }
+    panic!("every time about a second late");
 }
 
 #[test]
