@@ -52,7 +52,7 @@ impl Buffer {
 pub struct Pool {
     classes: [ClassState; 2],
     /// Shares of each buffer, small ones first: 0 = free or lent to the kernel.
-    shares: Box<[u8]>,
+    shares: Box<[u16]>,
 }
 
 #[derive(Debug)]
@@ -88,10 +88,9 @@ impl Pool {
     }
 
     /// One more share of the same buffer.
+    #[inline]
     pub fn share(&mut self, buffer: &Buffer) -> Buffer {
-        let shares = &mut self.shares[usize::from(buffer.0)];
-        *shares = shares.checked_add(1).expect("a piece has fewer parts than a u8 counts");
-        Buffer(buffer.0)
+        Buffer(self.hold(buffer))
     }
 
     /// Gives a share back; with the last one the buffer is free again.
@@ -168,6 +167,15 @@ impl Pool {
         class.memory.at(class.offset(id) + range.start)
     }
 
+    /// One more share, for a send; [`Pool::release`] gives it back.
+    #[inline]
+    pub(super) fn hold(&mut self, buffer: &Buffer) -> u16 {
+        let shares = &mut self.shares[usize::from(buffer.0)];
+        // A peer may make us cut a piece around every forged Pong in it: thousands of parts.
+        *shares = shares.checked_add(1).expect("a part has at least ten bytes, a buffer 64 KiB");
+        buffer.0
+    }
+
     /// The share of a send that is over.
     #[inline]
     pub(super) fn release(&mut self, id: u16) {
@@ -221,7 +229,7 @@ impl ClassState {
         self.publish();
     }
 
-    fn write_entry(&mut self, id: u16) {
+    fn write_entry(&self, id: u16) {
         let address = self.memory.at(self.offset(id) + BUFFER_HEADROOM) as u64;
         let length = self.class.stride - BUFFER_HEADROOM - BUFFER_TAILROOM;
         let index = usize::from(self.tail & (self.class.window - 1));

@@ -187,13 +187,12 @@ impl Ring {
     #[inline]
     pub fn send(&mut self, slot: u32, buffer: &Buffer, range: Range<usize>, token: Token) {
         let address = self.pool.address(buffer.id(), &range);
-        // The share of the send; Op::Send's completion gives it back.
-        let share = self.pool.share(buffer);
+        // The share of the send; Op::Send's completion releases it.
+        let id = self.pool.hold(buffer);
         let entry = opcode::Send::new(types::Fixed(slot), address, range.len() as u32)
             .flags(libc::MSG_NOSIGNAL)
             .build();
-        self.push(entry.user_data(token.pack(share.id())));
-        std::mem::forget(share);
+        self.push(entry.user_data(token.pack(id)));
     }
 
     pub fn shutdown_write(&mut self, slot: u32, token: Token) {

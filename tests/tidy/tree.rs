@@ -62,7 +62,7 @@ impl RustFile {
         let segments = &path.segments;
         let supers = segments.iter().take_while(|s| *s == "super" || *s == "self").count();
         let climbs =
-            segments.iter().take_while(|s| *s != &"crate").filter(|s| *s == "super").count();
+            segments.iter().take_while(|s| *s != "crate").filter(|s| *s == "super").count();
         match segments[0].as_str() {
             "crate" | "hawser" => Some(segments[1..].join("::")),
             "super" => {
@@ -99,7 +99,7 @@ impl RustFile {
     /// Plain comments (not documentation) that have a line of their own.
     pub fn comments(&self) -> impl Iterator<Item = (usize, &str)> {
         self.text.lines().enumerate().filter_map(|(i, text)| {
-            let inside = |&(from, to): &(usize, usize)| from <= i + 1 && i + 1 <= to;
+            let inside = |&(from, to): &(usize, usize)| from <= i + 1 && i < to;
             let comment = text.trim_start().strip_prefix("//")?;
             let documentation = comment.starts_with(['/', '!']);
             let literal = self.facts.long_literals.iter().any(inside);
@@ -206,12 +206,16 @@ fn walk(from: &Path, extension: &str) -> Vec<String> {
 /// Roots that Cargo compiles by themselves.
 fn is_target(name: &str) -> bool {
     let parts: Vec<&str> = name.split('/').collect();
-    match *parts {
-        [.., "src", "main.rs" | "lib.rs"] | ["build.rs"] | [.., "src", "bin", _] => true,
-        ["tests" | "benches" | "examples", _] | [_, "tests" | "benches", _] => true,
-        ["tests", _, "main.rs"] | ["fuzz", "fuzz_targets", _] => true,
-        _ => false,
-    }
+    matches!(
+        *parts,
+        [.., "src", "main.rs" | "lib.rs"]
+            | ["build.rs"]
+            | [.., "src", "bin", _]
+            | ["tests" | "benches" | "examples", _]
+            | [_, "tests" | "benches", _]
+            | ["tests", _, "main.rs"]
+            | ["fuzz", "fuzz_targets", _]
+    )
 }
 
 /// Marks file `i` and all that its `mod` declarations lead to.
@@ -233,7 +237,7 @@ fn reach(files: &mut Vec<RustFile>, i: usize, in_test: bool) {
         .modules
         .iter()
         .map(|module| {
-            let base = [&[own_folder.clone()], &*module.inside].concat().join("/");
+            let base = [std::slice::from_ref(&own_folder), &*module.inside].concat().join("/");
             let name = &module.name;
             let candidates = match &module.path {
                 Some(path) => vec![format!("{folder}/{path}")],

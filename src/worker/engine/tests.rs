@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use super::*;
@@ -22,7 +22,7 @@ use crate::worker::mailbox::Mailbox;
 struct Core {
     stats: Arc<Stats>,
     handle: CoreHandle,
-    adopt: Sender<Upgraded>,
+    adopt: SyncSender<Upgraded>,
     events: rtrb::Consumer<LogEvent>,
     thread: Option<JoinHandle<()>>,
 }
@@ -31,8 +31,8 @@ impl Core {
     fn start() -> Core {
         let stats = Stats::new(1);
         let (producer, events) = rtrb::RingBuffer::new(LOG_RING_EVENTS);
-        let (adopt, adopted) = channel::<Upgraded>();
-        let (tell, told) = channel();
+        let (adopt, adopted) = sync_channel::<Upgraded>(64);
+        let (tell, told) = sync_channel(64);
         let shared = Arc::clone(&stats);
         let run = move || {
             let (mut runtime, _) = Runtime::new().unwrap();
@@ -78,7 +78,7 @@ impl Core {
 
     /// Any command makes the thread look for tunnels to adopt.
     fn wake(&self) -> Vec<crate::snapshot::ConnRow> {
-        let (reply, rows) = channel();
+        let (reply, rows) = sync_channel(64);
         let reply = Box::new(move |(list, _)| reply.send(list).unwrap());
         assert!(self.handle.send(Command::List { filter: Filter::default(), limit: 100, reply }));
         rows.recv().unwrap()
@@ -115,7 +115,7 @@ async fn serve(
     stats: Arc<Stats>,
     producer: rtrb::Producer<LogEvent>,
     adopted: Receiver<Upgraded>,
-    tell: Sender<CoreHandle>,
+    tell: SyncSender<CoreHandle>,
 ) {
     let log = Log::new(producer, Arc::clone(&stats.cores()[0]));
     let config = EngineConfig { core: 0, tunnels: 64, stats, log, boot: Instant::now() };
@@ -316,7 +316,7 @@ fn a_long_message_streams_through_a_slow_reader_with_few_buffers() {
 fn a_kill_reaches_both_sides_with_its_code() {
     let mut core = Core::start();
     let (mut client, mut origin) = core.tunnel(&domain(websocket()));
-    let (reply, count) = channel();
+    let (reply, count) = sync_channel(64);
     core.handle.send(Command::Close {
         filter: Filter::default(),
         cause: Cause::Killed,
@@ -340,7 +340,7 @@ fn a_drain_closes_everything_and_says_when() {
     let core = Core::start();
     let domain = domain(websocket());
     let mut tunnels: Vec<_> = (0..10).map(|_| core.tunnel(&domain)).collect();
-    let (reply, over) = channel();
+    let (reply, over) = sync_channel(64);
     core.handle.send(Command::Drain {
         window: Duration::from_millis(500),
         code: 1001,
@@ -490,4 +490,37 @@ fn a_reader_that_stands_still_is_given_up() {
     let closed = core.closed();
     assert_eq!(closed.outcome.cause, Cause::StalledWrite);
     drop(client);
+}
+
+#[test]
+fn a_piece_cut_into_thousands_of_parts_by_forged_pongs_arrives() {
+    let core = Core::start();
+    let beating = WebSocket { heartbeat: Duration::from_secs(1), ..websocket() };
+    let (mut client, mut origin) = core.tunnel(&domain(beating));
+    let (opcode, payload) = frame(&mut client);
+    assert_eq!(opcode, 0x89);
+    let mut pong = message(&payload, true);
+    pong[0] = 0x8a;
+    let data = message(b"x", true);
+    let forged = [pong, data].concat().repeat(10_000);
+    let writer = std::thread::spawn(move || {
+        client.write_all(&forged).unwrap();
+        client
+    });
+    let mut seen = 0;
+    while seen < 10_000 {
+        match frame(&mut origin) {
+            (0x82, payload) => {
+                assert_eq!(payload, b"x");
+                seen += 1;
+            }
+            (0x89, payload) => {
+                let mut pong = message(&payload, false);
+                pong[0] = 0x8a;
+                origin.write_all(&pong).unwrap();
+            }
+            (other, _) => panic!("frame {other:#x}"),
+        }
+    }
+    writer.join().unwrap();
 }
