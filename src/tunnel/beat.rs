@@ -95,7 +95,7 @@ impl Tunnel {
         for leg in Leg::BOTH {
             let since = io[leg as usize].stalled_since;
             if since.is_some_and(|since| reached(now.tick, since.wrapping_add(limit))) {
-                // Nothing would reach it, so nothing is waited for: not a frame's end, not an answer.
+                // Nothing would reach it, so neither a frame's end nor an answer is waited for.
                 self.legs[leg as usize].set(Mark::Dead);
                 let order = CloseOrder::policy(Cause::StalledWrite, leg, "does not read");
                 self.close(order, now, out);
@@ -111,8 +111,10 @@ impl Tunnel {
             let closing = Leg::BOTH.iter().any(|l| self.legs[*l as usize].has(Mark::CloseReceived));
             let interval = self.interval(websocket);
             let state = &mut self.legs[leg as usize];
+            // What it sent waits in its socket, its Pong perhaps among it.
             if io.paused {
                 state.last_rx = now.tick;
+                state.take(Mark::Unheard);
             }
             // Behind bytes that do not move a Ping would measure the queue; `stalled_write` watches
             // those. During the peers' own close handshake nothing may be put in any more.

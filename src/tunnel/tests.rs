@@ -408,6 +408,18 @@ fn a_ping_stands_between_fragments_never_inside_one() {
 }
 
 #[test]
+fn a_leg_that_is_not_read_from_is_not_given_up() {
+    let mut sim = Sim::new(WebSocket { heartbeat: Duration::from_secs(1), ..websocket() });
+    sim.wait(Duration::from_millis(1100));
+    assert_eq!(sim.take_frames(Leg::Client).len(), 1, "pinged, and then its receive is paused");
+    let paused = LegIo { paused: true, stalled_since: None };
+    let later = Now::from_us(sim.now.us + 5_000_000);
+    let mut out = vec![];
+    sim.tunnel.timer(later, &sim.websocket, [paused, paused], &mut out);
+    assert_eq!(sim.tunnel.phase(), Phase::Open);
+}
+
+#[test]
 fn a_stalled_reader_ends_the_tunnel() {
     let mut sim = Sim::new(websocket());
     let stalled = LegIo { stalled_since: Some(sim.now.tick), paused: false };
