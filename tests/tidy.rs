@@ -65,6 +65,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hickory_resolver", &["src/control"]),
     ("http_body_util", &["src/control", "src/cli"]),
     ("httparse", &["src/proto/h1/head.rs"]),
+    ("httpdate", &["src/proto/h1/date.rs"]),
     ("hyper", &["src/control", "src/cli"]),
     ("hyper_util", &["src/control", "src/cli"]),
     ("io_uring", &["src/net"]),

@@ -140,6 +140,7 @@ fn answer_means_the_same(answer: &ResponseHead<'_>, to: AnswerTo) {
             to,
             node: "edge",
             request_id: "7",
+            date: None,
         };
         let mut out = Vec::new();
         let announced = rewrite::write_response(&mut out, answer, &client);

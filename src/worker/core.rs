@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::engine::Engine;
 use super::latch::Latch;
-use super::log::Log;
+use super::log::{Log, wall_us};
 use super::pool::Pool;
 use crate::limits::{DESCRIPTORS_REST, SETUPS_FREED};
 use crate::net::runtime::now;
+use crate::proto::h1::Date;
 use crate::snapshot::{Reader, Snapshot};
 use crate::stats::{CoreStats, DomainCounters, Refusal, Stats};
 use rand::rngs::StdRng;
@@ -30,6 +31,8 @@ pub struct Core {
     pub idle: Latch,
     pub log: Log,
     boot: Instant,
+    /// The second that an answer was last written in: a clock that is not set says 0, and no Date.
+    date: Cell<(u64, Option<Date>)>,
     view: RefCell<View>,
     rng: RefCell<StdRng>,
     setups: Cell<usize>,
@@ -69,6 +72,7 @@ impl Core {
             idle: Latch::default(),
             log,
             boot,
+            date: Cell::new((0, None)),
             view: RefCell::new(View { reader, current }),
             rng: RefCell::new(rand::make_rng()),
             setups: Cell::new(0),
@@ -103,6 +107,18 @@ impl Core {
     /// Time on the process clock.
     pub fn uptime(&self) -> Duration {
         now().saturating_duration_since(self.boot)
+    }
+
+    /// The present for the Date of an answer; written once per second.
+    pub fn date(&self) -> Option<Date> {
+        let second = wall_us() / 1_000_000;
+        let (written, date) = self.date.get();
+        if written == second {
+            return date;
+        }
+        let date = Date::new(second);
+        self.date.set((second, date));
+        date
     }
 
     pub fn random(&self) -> u64 {

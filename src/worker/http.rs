@@ -134,8 +134,8 @@ async fn answer(
     let retry_after = refused.retry_after.map(|wait| wait.as_millis().div_ceil(1000).max(1) as u32);
     let mut out = Vec::with_capacity(512);
     let status = refused.refusal.status();
-    let request_id = subject.request_id;
-    let own = OwnAnswer { status, text: &text, retry_after, persistence, to, request_id };
+    let (request_id, date) = (subject.request_id, core.date());
+    let own = OwnAnswer { status, text: &text, retry_after, persistence, to, request_id, date };
     write_own_answer(&mut out, &own);
     let patience = Patience::Stall(
         subject.domain.map_or(crate::limits::DEFAULT_BODY_TIMEOUT, |d| d.http.body_timeout),
@@ -212,6 +212,7 @@ impl<'a> Exchange<'a> {
             to,
             node: &self.http.node,
             request_id: self.request_id,
+            date: self.core.date(),
         }
     }
 }

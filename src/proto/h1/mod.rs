@@ -6,6 +6,7 @@
 //! reading, writing, deadlines, choosing a domain.
 
 pub mod chunked;
+pub mod date;
 mod fields;
 pub mod framing;
 pub mod head;
@@ -13,6 +14,7 @@ pub mod rewrite;
 pub mod target;
 pub mod upgrade;
 
+pub use date::Date;
 pub use framing::{AnswerTo, BodyLength};
 pub use head::{
     Expect, Field, HeadError, HeadErrorKind, HeadScanner, Persistence, RequestHead, ResponseHead,

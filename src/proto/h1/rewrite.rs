@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::net::IpAddr;
 
+use super::date::Date;
 use super::fields::{self, Direction, is_nominated};
 use super::framing::{self, AnswerTo, BodyLength};
 use super::head::{
@@ -110,6 +111,8 @@ pub struct ToClient<'a> {
     pub node: &'a str,
     /// As the request had it.
     pub request_id: &'a str,
+    /// The present, for answers that do not say when they were made.
+    pub date: Option<Date>,
 }
 
 /// How the body goes on the wire behind a written head, and what was announced about the
@@ -198,6 +201,7 @@ pub struct OwnAnswer<'a> {
     pub to: AnswerTo,
     /// Empty when no request was understood.
     pub request_id: &'a str,
+    pub date: Option<Date>,
 }
 
 /// Adds what its status asks for: Upgrade and Sec-WebSocket-Version with 426, Allow with 405.
@@ -206,6 +210,7 @@ pub fn write_own_answer(out: &mut Vec<u8>, answer: &OwnAnswer<'_>) {
     push(out, format_args!("HTTP/1.1 {status} {}\r\n", reason(status)));
     out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
     out.extend_from_slice(b"Cache-Control: no-store\r\n");
+    write_date(out, answer.date);
     push(out, format_args!("Content-Length: {len}\r\n"));
     match status {
         // RFC 9110 15.5.6
@@ -358,6 +363,16 @@ fn write_answer_tail(out: &mut Vec<u8>, head: &ResponseHead<'_>, client: &ToClie
     let version = version_number(head.version);
     write_appended(out, "Via", &head.fields, format_args!("{version} {}", pseudonym(client.node)));
     write_field(out, "X-Request-Id", client.request_id.as_bytes());
+    // RFC 9110 6.6.1: who forwards an answer without one adds the time at which it came.
+    if values(&head.fields, "date").next().is_none() {
+        write_date(out, client.date);
+    }
+}
+
+fn write_date(out: &mut Vec<u8>, date: Option<Date>) {
+    if let Some(date) = date {
+        write_field(out, "Date", date.as_bytes());
+    }
 }
 
 fn write_connection(out: &mut Vec<u8>, version: Version, persistence: Persistence, upgrade: bool) {

@@ -34,6 +34,7 @@ fn what_the_edge_answers_itself() {
         let mut client = edge.client();
         let answer = client.send(request).answer();
         assert_eq!(answer.status, refusal.status(), "{request:?}: {answer:?}");
+        assert!(field(&answer.head, "date").is_some_and(|date| date.ends_with(" GMT")));
         assert!(answer.body.starts_with(refusal.name()), "{answer:?}");
         assert_eq!(edge.logged().1, Some(refusal), "{request:?}");
     }

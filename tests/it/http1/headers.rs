@@ -57,6 +57,29 @@ fn hop_by_hop_headers_of_answers_end_at_the_edge() {
 }
 
 #[test]
+fn an_answer_without_a_date_gets_one_rfc9110_6_6_1() {
+    let origin = Origin::bind();
+    let edge = edge_to(&origin);
+    let theirs = "Tue, 15 Nov 1994 08:12:31 GMT";
+    for line in [String::new(), format!("Date: {theirs}\r\n")] {
+        let mut client = edge.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        let mut at = origin.accept();
+        at.head();
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n";
+        at.send(format!("{head}{line}\r\n"));
+        let (answer, _) = client.answer();
+        let date = answer.field("date").unwrap_or_else(|| panic!("no Date in {answer:?}"));
+        assert_eq!(date == theirs, !line.is_empty(), "{answer:?}");
+        assert!(date.ends_with(" GMT"), "{answer:?}");
+    }
+    let mut stranger = edge.connect();
+    stranger.send("GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n");
+    let (own, _) = stranger.answer();
+    assert!(own.has("date"), "{own:?}");
+}
+
+#[test]
 fn a_nomination_removes_nothing_that_the_edge_sets_or_needs() {
     let origin = Origin::bind();
     let edge = edge_to(&origin);

@@ -283,6 +283,7 @@ const CLIENT: ToClient<'_> = ToClient {
     to: AnswerTo::Other,
     node: "edge1",
     request_id: "id1",
+    date: None,
 };
 
 fn passed_on(head: &str, client: &ToClient<'_>) -> (Vec<String>, Announced) {
@@ -406,6 +407,35 @@ fn a_101_of_verified_parts() {
 }
 
 #[test]
+fn every_answer_has_one_date_rfc9110_6_6_1() {
+    let client = ToClient { date: Date::new(784_111_777), ..CLIENT };
+    for (brought, expected) in [
+        ("", "Date: Sun, 06 Nov 1994 08:49:37 GMT"),
+        ("dATE: Tue, 15 Nov 1994 08:12:31 GMT\n", "dATE: Tue, 15 Nov 1994 08:12:31 GMT"),
+        // The origin's word, whatever it is worth.
+        ("Connection: date\nDate: now\n", "Date: now"),
+    ] {
+        let head = format!("HTTP/1.1 200 OK\n{brought}Content-Length: 0\n");
+        let (lines, _) = passed_on(&head, &client);
+        let is_date = |line: &&String| line.to_ascii_lowercase().starts_with("date:");
+        assert_eq!(lines.iter().filter(is_date).collect::<Vec<_>>(), [expected], "{brought}");
+    }
+    let own = OwnAnswer {
+        status: 502,
+        text: "x",
+        retry_after: None,
+        persistence: Persistence::Close,
+        to: AnswerTo::Other,
+        request_id: "",
+        date: client.date,
+    };
+    let mut out = Vec::new();
+    write_own_answer(&mut out, &own);
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"), "{text}");
+}
+
+#[test]
 fn own_answers() {
     let answer = OwnAnswer {
         status: 429,
@@ -414,6 +444,7 @@ fn own_answers() {
         persistence: Persistence::KeepAlive,
         to: AnswerTo::Other,
         request_id: "id1",
+        date: None,
     };
     let written = |answer: &OwnAnswer<'_>| {
         let mut out = Vec::new();
