@@ -104,6 +104,10 @@ pub const POOL_IDLE_PER_ENDPOINT: usize = 64;
 /// How long an idle origin connection is kept; below the 60 s after which most servers close
 /// theirs.
 pub const POOL_IDLE_MAX: Duration = Duration::from_secs(30);
+/// Bytes of a body that a client must send or take in every body timeout that it is waited for, or
+/// the rest of the body if that is less. Below 35 bytes a second nothing is transferred, a place is
+/// held. Beyond it: 408, or the end of both legs.
+pub const BODY_WINDOW_BYTES_MIN: u64 = 1024;
 /// One body read or write buffer of plain HTTP.
 pub const BODY_BUFFER_BYTES: usize = 16 * 1024;
 
@@ -185,7 +189,8 @@ pub const DEFAULT_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// From the sent request to the head of its answer. Beyond it: 504.
 pub const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Between two reads of a body that make progress. Beyond it: 408, or the end of both legs.
+/// Waiting for one side of a body that does not move on ([`BODY_WINDOW_BYTES_MIN`]). Beyond it:
+/// 408, or the end of both legs.
 pub const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two requests of one client connection. Beyond it: closed without a word.
 pub const DEFAULT_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(60);

@@ -126,22 +126,27 @@ impl Stream {
     }
 
     pub async fn write_all(&self, bytes: &[u8], patience: Patience) -> io::Result<()> {
-        self.write_all_parts([bytes], patience).await
+        let mut parts = [bytes];
+        while !parts[0].is_empty() {
+            self.write(&mut parts, patience).await?;
+        }
+        Ok(())
     }
 
-    /// Writes several pieces as one, such as a head and the first of its body.
-    pub async fn write_all_parts<const N: usize>(
+    /// Writes several pieces as one, as far as there is room, waiting for the first of it. What was
+    /// written is cut off their front.
+    pub async fn write<const N: usize>(
         &self,
-        mut parts: [&[u8]; N],
+        parts: &mut [&[u8]; N],
         patience: Patience,
-    ) -> io::Result<()> {
-        while parts.iter().any(|part| !part.is_empty()) {
+    ) -> io::Result<usize> {
+        loop {
             if self.take_credit() {
                 let slices = parts.map(IoSlice::new);
                 match self.socket().send_vectored_with_flags(&slices, libc::MSG_NOSIGNAL) {
                     Ok(n) => {
-                        advance(&mut parts, n);
-                        continue;
+                        advance(parts, n);
+                        return Ok(n);
                     }
                     Err(e) if would_block(&e) => {}
                     Err(e) => return Err(e),
@@ -150,7 +155,6 @@ impl Stream {
             self.writable(patience).await?;
             self.credit.set(CALLS_WITHOUT_WAIT_MAX);
         }
-        Ok(())
     }
 
     /// Looks at the receive queue without taking anything from it.

@@ -85,7 +85,7 @@ pub struct DomainHttp {
     pub connect_timeout: Duration,
     /// From the sent request head to the answer's head.
     pub response_timeout: Duration,
-    /// Between two reads of a body that make progress, either way.
+    /// Waiting for one side of a body that does not move on.
     pub body_timeout: Duration,
     /// Bytes of a request body; more is answered 413.
     pub max_body: u64,

@@ -4,11 +4,12 @@
 use std::cell::Cell;
 use std::io;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 
 use super::dial::{Interrupted, read_for};
+use super::pace::Pace;
 use crate::limits::BODY_BUFFER_BYTES;
 use crate::net::runtime::now;
 use crate::net::stream::{Patience, Stream};
@@ -21,8 +22,7 @@ use crate::proto::h1::rewrite::Coding;
 pub struct Source<'a> {
     pub stream: &'a Stream,
     pub buf: &'a mut BytesMut,
-    /// For each read that finds nothing.
-    pub stall: Duration,
+    pub pace: Pace,
     /// Counts body bytes as they stood on the wire.
     pub count: &'a Cell<u64>,
     /// Of an answer: the client, whose going away ends the reading.
@@ -33,8 +33,7 @@ pub struct Source<'a> {
 pub struct Sink<'a> {
     pub stream: &'a Stream,
     pub coding: Coding,
-    /// For each write that makes no progress.
-    pub stall: Duration,
+    pub pace: Pace,
     pub count: &'a Cell<u64>,
     /// When something was last written.
     pub moved: &'a Cell<Instant>,
@@ -171,15 +170,26 @@ async fn copy_until_close(source: &mut Source<'_>, sink: &mut Sink<'_>) -> Resul
 
 impl Source<'_> {
     async fn fill(&mut self, room: usize) -> Result<usize, BodyError> {
-        let Some(client) = self.reader else {
-            let patience = Patience::Stall(self.stall);
-            return self.stream.read(self.buf, room, patience).await.map_err(BodyError::Source);
-        };
-        let deadline = now() + self.stall;
-        read_for(client, self.stream, self.buf, room, deadline).await.map_err(|why| match why {
-            Interrupted::ClientGone => BodyError::Sink(io::ErrorKind::ConnectionReset.into()),
-            Interrupted::Io(error) => BodyError::Source(error),
-        })
+        let began = now();
+        let deadline = self.pace.deadline(began);
+        let n =
+            match self.reader {
+                None => self
+                    .stream
+                    .read(self.buf, room, Patience::Until(deadline))
+                    .await
+                    .map_err(BodyError::Source)?,
+                Some(client) => read_for(client, self.stream, self.buf, room, deadline)
+                    .await
+                    .map_err(|why| match why {
+                        Interrupted::ClientGone => {
+                            BodyError::Sink(io::ErrorKind::ConnectionReset.into())
+                        }
+                        Interrupted::Io(error) => BodyError::Source(error),
+                    })?,
+            };
+        self.pace.moved(n, now() - began);
+        Ok(n)
     }
 
     fn consume(&mut self, n: usize) {
@@ -213,13 +223,18 @@ impl Sink<'_> {
     }
 
     async fn put(&mut self, piece: &[u8], behind: &[u8]) -> Result<(), BodyError> {
-        let patience = Patience::Stall(self.stall);
         self.begun = Begun::Yes;
-        let parts = [self.pending.as_slice(), piece, behind];
-        self.stream.write_all_parts(parts, patience).await.map_err(BodyError::Sink)?;
-        let written = self.pending.len() + piece.len() + behind.len();
-        self.count.set(self.count.get() + written as u64);
-        self.moved.set(now());
+        let mut parts = [self.pending.as_slice(), piece, behind];
+        let mut began = now();
+        while parts.iter().any(|part| !part.is_empty()) {
+            let patience = self.pace.patience(began);
+            let n = self.stream.write(&mut parts, patience).await.map_err(BodyError::Sink)?;
+            let ended = now();
+            self.pace.moved(n, ended - began);
+            self.count.set(self.count.get() + n as u64);
+            self.moved.set(ended);
+            began = ended;
+        }
         self.pending.clear();
         Ok(())
     }

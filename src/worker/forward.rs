@@ -14,6 +14,7 @@ use super::body::{self, Begun, BodyError, Sink, Source};
 use super::connection::{After, Client};
 use super::dial::{Age, Candidates, HeadFailure, OriginConnection, Want, bad_answer, read_head};
 use super::http::{Exchange, Served, too_large};
+use super::pace::Pace;
 use super::record::Refused;
 use crate::limits::INTERIM_RESPONSES_MAX;
 use crate::net::runtime::now;
@@ -196,11 +197,12 @@ async fn send(
     let rules = &x.domain.http;
     // RFC 9110 10.1.1: such a client waits for the origin's word before its body, and the origin
     // has its own time for that.
-    let stall = match x.request.expect {
+    let window = match x.request.expect {
         Expect::Nothing => rules.body_timeout,
         Expect::Continue => rules.body_timeout + rules.response_timeout,
     };
-    let mut source = Source { stream: client, buf: held, stall, count: &flow.taken, reader: None };
+    let pace = Pace::of_client(window);
+    let mut source = Source { stream: client, buf: held, pace, count: &flow.taken, reader: None };
     let coding = match x.request.body {
         BodyLength::Chunked => Coding::Chunked,
         _ => Coding::Identity,
@@ -208,7 +210,7 @@ async fn send(
     let mut sink = Sink {
         stream: origin,
         coding,
-        stall: rules.body_timeout,
+        pace: Pace::of_origin(rules.body_timeout),
         count: &Cell::new(0),
         moved: &flow.moved,
         pending: head,
@@ -266,7 +268,7 @@ pub async fn forward_interim(
     let mut out = Vec::with_capacity(256);
     let to_client = x.to_client(Persistence::KeepAlive, AnswerTo::Other);
     write_interim(&mut out, answer, &to_client);
-    let patience = Patience::Stall(x.domain.http.body_timeout);
+    let patience = Patience::Until(now() + x.domain.http.body_timeout);
     client.write_all(&out, patience).await?;
     x.record.bytes_out.set(x.record.bytes_out.get() + out.len() as u64);
     Ok(())
@@ -282,16 +284,17 @@ pub async fn deliver(
     read: &mut BytesMut,
     client: &Stream,
 ) -> Result<Delivered, Undelivered> {
-    let stall = x.domain.http.body_timeout;
+    let window = x.domain.http.body_timeout;
     x.record.status.set(answer.status);
     let mut pending = Vec::with_capacity(1024);
     let announced = write_response(&mut pending, answer, &x.to_client(persistence, to));
     let count = &Cell::new(0);
-    let mut source = Source { stream: origin, buf: read, stall, count, reader: Some(client) };
+    let pace = Pace::of_origin(window);
+    let mut source = Source { stream: origin, buf: read, pace, count, reader: Some(client) };
     let mut sink = Sink {
         stream: client,
         coding: announced.body,
-        stall,
+        pace: Pace::of_client(window),
         count: &x.record.bytes_out,
         moved: &Cell::new(now()),
         pending,
@@ -373,7 +376,7 @@ pub fn refused_answer_body(error: &BodyError) -> Refused {
 pub fn client_gone(error: &io::Error) -> Refused {
     match error.kind() {
         io::ErrorKind::TimedOut => {
-            Refused::new(Refusal::BodyTimeout, "the client stopped reading the answer")
+            Refused::new(Refusal::BodyTimeout, "the client read the answer too slowly")
         }
         _ => {
             Refused::new(Refusal::ClientClosed, "the client closed before the answer was complete")

@@ -10,6 +10,8 @@ use super::connection::{After, Client, refused_head};
 use super::core::Core;
 use super::record::{Kind, Record, Refused, Subject};
 use super::{forward, upgrade};
+use crate::limits::DEFAULT_BODY_TIMEOUT;
+use crate::net::runtime::now;
 use crate::net::stream::Patience;
 use crate::proto::h1::head::values;
 use crate::proto::h1::rewrite::{
@@ -137,9 +139,8 @@ async fn answer(
     let (request_id, date) = (subject.request_id, core.date());
     let own = OwnAnswer { status, text: &text, retry_after, persistence, to, request_id, date };
     write_own_answer(&mut out, &own);
-    let patience = Patience::Stall(
-        subject.domain.map_or(crate::limits::DEFAULT_BODY_TIMEOUT, |d| d.http.body_timeout),
-    );
+    let limit = subject.domain.map_or(DEFAULT_BODY_TIMEOUT, |d| d.http.body_timeout);
+    let patience = Patience::Until(now() + limit);
     if client.stream.write_all(&out, patience).await.is_err() {
         return After::Done;
     }

@@ -16,6 +16,7 @@ pub mod http;
 pub mod latch;
 pub mod log;
 pub mod mailbox;
+pub mod pace;
 pub mod pool;
 pub mod record;
 pub mod start;

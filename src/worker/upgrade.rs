@@ -134,7 +134,7 @@ async fn handshake(
 ) -> Result<(Bytes, AnswerTo), Failure> {
     let rules = &x.domain.http;
     let (out, to) = request_head(x, client, ForwardUpgrade::Yes);
-    let patience = Patience::Stall(rules.response_timeout);
+    let patience = Patience::Until(now() + rules.response_timeout);
     if origin.stream.write_all(&out, patience).await.is_err() {
         return Err(Failure::Head(HeadFailure::Silent));
     }
@@ -199,7 +199,7 @@ async fn open(
 ) -> Served {
     let mut out = Vec::with_capacity(512);
     write_switching(&mut out, answer, &x.to_client(Persistence::KeepAlive, AnswerTo::WebSocket));
-    let patience = Patience::Stall(x.domain.websocket.stalled_write);
+    let patience = Patience::Until(now() + x.domain.websocket.stalled_write);
     x.record.status.set(101);
     if let Err(error) = client.stream.write_all(&out, patience).await {
         let refused = client_gone(&error);

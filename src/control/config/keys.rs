@@ -333,7 +333,9 @@ section! {
     /// From the sent request head to the head of the answer; then 504.
     RESPONSE_TIMEOUT "response_timeout": Duration = SECOND_TO_HOUR, default
         || limits::DEFAULT_RESPONSE_TIMEOUT;
-    /// Between two reads of a body that make progress, either way; then the connection is closed.
+    /// A body that does not move on for this long is given up: 408, or the connection is closed. A
+    /// client has to send or take at least 1 KiB, or what is left, in every such time that it is
+    /// waited for; of an origin any byte will do.
     BODY_TIMEOUT "body_timeout": Duration = SECOND_TO_HOUR, default
         || limits::DEFAULT_BODY_TIMEOUT;
     /// Bytes of a request body; a larger one gets 413. Bodies are streamed, so this costs no memory

@@ -298,6 +298,93 @@ fn a_client_that_stops_reading_holds_nothing_up_for_long() {
 }
 
 #[test]
+fn a_body_that_trickles_is_answered_408() {
+    let (addr, _seen) = scripted("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let mut impatient = domain(&[addr]);
+    impatient.http.body_timeout = Duration::from_millis(300);
+    let mut edge = edge(impatient);
+    let framed = ["Content-Length: 100000", "Transfer-Encoding: chunked"];
+    for (framing, piece) in framed.into_iter().zip(["x", "1\r\nx\r\n"]) {
+        let mut client = edge.client();
+        client.send(&format!("POST / HTTP/1.1\r\nHost: {HOST}\r\n{framing}\r\n\r\n"));
+        // Each pause between two bytes is well within the timeout.
+        client.0.get_ref().set_read_timeout(Some(Duration::from_millis(30))).unwrap();
+        let begun = Instant::now();
+        while client.0.fill_buf().is_err_and(|e| e.kind() == ErrorKind::WouldBlock) {
+            assert!(begun.elapsed() < WAIT, "it may trickle for ever");
+            client.send(piece);
+        }
+        assert_eq!(client.answer().status, 408, "{framing}");
+        assert_eq!(edge.logged().1, Some(Refusal::BodyTimeout));
+    }
+}
+
+#[test]
+fn a_slow_body_that_moves_enough_in_each_window_passes() {
+    let (addr, seen) = scripted("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let mut impatient = domain(&[addr]);
+    impatient.http.body_timeout = Duration::from_millis(1000);
+    let edge = edge(impatient);
+    let mut client = edge.client();
+    let piece = "x".repeat(limits::BODY_WINDOW_BYTES_MIN as usize);
+    let (pieces, last) = (6, 10);
+    let len = pieces * piece.len() + last;
+    client.send(&format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {len}\r\n\r\n"));
+    for _ in 0..pieces {
+        thread::sleep(Duration::from_millis(200));
+        client.send(&piece);
+    }
+    client.send(&"x".repeat(last));
+    assert_eq!(client.answer().status, 200);
+    assert!(seen.recv_timeout(WAIT).unwrap().ends_with(&piece));
+}
+
+#[test]
+fn a_client_that_reads_a_little_now_and_then_is_given_up() {
+    let addr = origin(|mut peer| {
+        peer.head();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
+        let piece = vec![b'x'; 1 << 20];
+        while peer.0.get_mut().write_all(&piece).is_ok() {}
+    });
+    let mut slow = domain(&[addr]);
+    slow.http.body_timeout = Duration::from_millis(300);
+    let mut edge = edge(slow);
+    let mut client = edge.client();
+    client.send(&get("/"));
+    let begun = Instant::now();
+    let given_up = loop {
+        assert!(begun.elapsed() < WAIT, "it may read slowly for ever");
+        match edge.events.pop() {
+            Ok(Event::Request(request)) => break request.refusal.map(|(why, _)| why),
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => {
+                client.0.get_mut().read_exact(&mut [0; 50]).unwrap();
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+    };
+    assert_eq!(given_up, Some(Refusal::BodyTimeout));
+}
+
+#[test]
+fn an_origin_may_trickle_events() {
+    let addr = origin(|mut peer| {
+        peer.head();
+        peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        for _ in 0..8 {
+            peer.send("1\r\nx\r\n");
+            thread::sleep(Duration::from_millis(100));
+        }
+        peer.send("0\r\n\r\n");
+    });
+    let mut patient = domain(&[addr]);
+    patient.http.body_timeout = Duration::from_millis(500);
+    let edge = edge(patient);
+    assert_eq!(edge.client().send(&get("/")).answer().body, "xxxxxxxx");
+}
+
+#[test]
 fn a_body_that_does_not_come_is_answered_408() {
     let (addr, _seen) = scripted("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let mut impatient = domain(&[addr]);
