@@ -246,6 +246,8 @@ impl Client {
             GoalKind::Ended => self.conns.is_empty(),
         };
         if done || goal.since.elapsed() > PATIENCE {
+            // What ends from now on is not opened again.
+            self.wanted = 0;
             self.report()?;
             self.goal = None;
         }
@@ -386,11 +388,7 @@ impl Conn {
         pingpong: Option<usize>,
     ) -> Result<(), String> {
         loop {
-            if let Err(e) = self.link.flush()
-                && e.kind() != io::ErrorKind::NotConnected
-            {
-                return Err(e.to_string());
-            }
+            self.flush()?;
             if matches!(self.state, State::Silent) {
                 return Ok(());
             }
@@ -408,6 +406,17 @@ impl Conn {
                     self.say(len);
                 }
             }
+            // The socket was emptied; what comes later is a new event.
+            if n < buffer.len() {
+                return self.flush();
+            }
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        match self.link.flush() {
+            Err(e) if e.kind() != io::ErrorKind::NotConnected => Err(e.to_string()),
+            _ => Ok(()),
         }
     }
 

@@ -134,7 +134,14 @@ impl Peer {
             match self.link.read(buffer)? {
                 Got::Later => return Ok(()),
                 Got::End => return Err(Over),
-                Got::Bytes(n) => self.take(&mut buffer[..n])?,
+                Got::Bytes(n) => {
+                    self.take(&mut buffer[..n])?;
+                    // The socket was emptied; what comes later is a new event.
+                    if n < buffer.len() && !matches!(self.state, State::Firehose) {
+                        self.link.flush()?;
+                        return Ok(());
+                    }
+                }
             }
         }
         Ok(())
