@@ -1,9 +1,15 @@
-# Sourced by the scripts beside it: release builds of the proxy and of the load generator, then $programs and $first.
+# Sourced by the scripts beside it: release builds of the proxy and of the load generator, then `scenario NAME OPTIONS`.
 set -eu
 cd "$(dirname "$0")/.."
 cargo build --release -p hawser -p hawser-loadtest
 programs=${CARGO_TARGET_DIR:-target}/release
 ulimit -n "$(ulimit -Hn)"
-# Ahead of what else the machine does, where that is allowed: a measurement on a busy machine then counts less of it.
-first=
-if nice -n -20 true 2>/dev/null && [ "$(nice -n -20 nice 2>/dev/null)" = -20 ]; then first="nice -n -20"; fi
+
+# Runs in a scheduling group of its own, ahead of what else the machine does, where that is allowed: otherwise a busy machine
+# takes the load's core away now and then, and the proxy's batches change.
+scenario() {
+    if [ -w /proc/self/autogroup ] && command -v setsid >/dev/null; then
+        exec setsid -w sh -c '{ echo -20 >/proc/self/autogroup; } 2>/dev/null; exec "$@"' sh "$programs/hawser-loadtest" "$@"
+    fi
+    exec "$programs/hawser-loadtest" "$@"
+}

@@ -71,8 +71,8 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
     sleep(Duration::from_secs(options.hold));
     let busy = (measure::cpu_ns(proxy.id())? - cpu) as f64 / since.elapsed().as_nanos() as f64;
     let held = ask_all(&mut clients, "status")?;
+    let idle = measure::pss_bytes(proxy.id())?;
     let echoed = ask_all(&mut clients, "echo 64")?;
-    let pss = measure::pss_bytes(proxy.id())?;
     let descriptors = measure::descriptors(proxy.id())?;
 
     proxy.process.signal("TERM")?;
@@ -94,7 +94,9 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
         "cores_busy_while_held": (busy * 1000.0).round() / 1000.0,
         "echoes": children::sum(&echoed, "echoed"),
         "wrong_bytes": children::sum(&echoed, "wrong_bytes"),
-        "pss_bytes_per_tunnel": (pss - empty) / open as u64,
+        "pss_bytes_empty": empty,
+        "pss_bytes_held": idle,
+        "pss_bytes_per_tunnel": (idle - empty) / open as u64,
         "closed_with_1001": codes,
         "ended": ended.iter().map(|answer| answer["ended"].clone()).collect::<Vec<_>>(),
         "drain_ms": drained.elapsed().as_millis() as u64,
