@@ -126,7 +126,8 @@ impl LegState {
         self.bytes += (len - usize::from(self.held_len)) as u64;
         self.held_len = 0;
         self.last_rx = now.tick;
-        self.marks &= !(Mark::Unheard as u16);
+        // A Ping that still waits for a boundary would start the clock of a side that has spoken.
+        self.marks &= !(Mark::Unheard as u16 | Mark::PingWanted as u16);
     }
 
     pub(super) fn held(&self) -> &[u8] {

@@ -174,6 +174,25 @@ fn the_verbs_drain_and_stop_do_the_same() {
     assert!(error.contains("no edge is running"), "{error}");
 }
 
+/// A second edge shares the address: whatever the kernel had queued for the one that goes is served,
+/// by one or the other.
+#[test]
+fn no_connection_in_the_accept_queue_is_lost_while_another_process_listens() {
+    let origin = Origin::answering("x");
+    let mut first = Edge::builder().workers(2).domain(DomainFile::to("a.test", &origin)).start();
+    let addr = first.addr().to_string();
+    let second = Edge::builder()
+        .listen(&[&addr])
+        .workers(2)
+        .domain(DomainFile::to("a.test", &origin))
+        .start();
+    assert_eq!(first.addr(), second.addr());
+    none_lost(second.addr(), || {
+        first.signal("TERM");
+        assert_eq!(first.exit(), Some(0));
+    });
+}
+
 /// Asks as fast as three clients can, before, while and after `change`; every request is answered.
 fn none_lost(addr: std::net::SocketAddr, change: impl FnOnce()) {
     let (stop, served) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -194,9 +213,9 @@ fn none_lost(addr: std::net::SocketAddr, change: impl FnOnce()) {
         });
     };
     let lost: Vec<_> = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..3).map(|_| scope.spawn(ask)).collect();
         // However this ends, the clients must be told, or the scope never does.
         let told = OnDrop(|| stop.store(true, Ordering::Relaxed));
+        let clients: Vec<_> = (0..3).map(|_| scope.spawn(ask)).collect();
         more(100);
         change();
         more(100);

@@ -103,6 +103,10 @@ pub fn verify_answer(
     if answer.status != 101 {
         return Err(bad("the answer is not a 101"));
     }
+    // RFC 9110 7.8: HTTP/1.0 knows no Upgrade.
+    if answer.version == Version::Http10 {
+        return Err(bad("a 101 in HTTP/1.0"));
+    }
     let fields = &answer.fields;
     // Rule 2. More protocols than one (RFC 9110 7.8 has layers) were never offered.
     let mut protocols = list(fields, "upgrade");

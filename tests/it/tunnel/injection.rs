@@ -57,11 +57,9 @@ impl Script {
 
 /// Writes the script in tiny pieces until the peer is gone. Pongs that the reader of this side owes
 /// go in between frames.
-fn write(mut wire: Wire, mut script: Script, owed: &Receiver<Vec<u8>>, calm: &AtomicBool) {
+fn write(mut wire: Wire, mut script: Script, owed: &Receiver<Vec<u8>>, pauses: &Pauses) {
     let mut random = StdRng::seed_from_u64(7);
     let mut writes = 0_u32;
-    // The two sides pause at different moments: a Ping waits while a frame towards it is under way.
-    let every = if script.masked { 700 } else { 1_100 };
     loop {
         let bytes = script.next().bytes();
         let mut rest = &bytes[..];
@@ -72,9 +70,8 @@ fn write(mut wire: Wire, mut script: Script, owed: &Receiver<Vec<u8>>, calm: &At
             }
             rest = &rest[n..];
             writes += 1;
-            // Long enough for the edge to find this side silent and to want to ask it.
-            if writes.is_multiple_of(every) {
-                pause(calm);
+            if writes.is_multiple_of(350) {
+                pauses.take(script.masked);
             }
         }
         for payload in owed.try_iter() {
@@ -87,13 +84,27 @@ fn write(mut wire: Wire, mut script: Script, owed: &Receiver<Vec<u8>>, calm: &At
     }
 }
 
-/// Longer than the heartbeat, but not so long that the side is given up.
-fn pause(calm: &AtomicBool) {
-    for _ in 0..250 {
-        if calm.load(Ordering::Relaxed) {
+/// Silences in the middle of frames, of one side after the other: a Ping to the silent one has to find
+/// its place in the traffic of the other.
+#[derive(Default)]
+struct Pauses {
+    turn_of_client: AtomicBool,
+    over: AtomicBool,
+}
+
+impl Pauses {
+    /// Longer than the heartbeat, but not so long that the side is given up.
+    fn take(&self, client: bool) {
+        if self.turn_of_client.load(Ordering::SeqCst) != client {
             return;
         }
-        thread::sleep(Duration::from_millis(10));
+        for _ in 0..250 {
+            if self.over.load(Ordering::SeqCst) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.turn_of_client.store(!client, Ordering::SeqCst);
     }
 }
 
@@ -104,17 +115,14 @@ struct Seen {
 }
 
 /// Compares everything that arrives with the script; frames that are not in it must be the edge's.
-fn read(mut wire: Wire, mut script: Script, owe: &Sender<Vec<u8>>, tell: &Sender<()>) -> Seen {
+fn read(mut wire: Wire, mut script: Script, owe: &Sender<Vec<u8>>, tell: &Sender<bool>) -> Seen {
     let mut seen = Seen { frames: 0, pings: 0, close: None };
     let mut expected = script.next();
     loop {
-        let frame = match wire.try_frame() {
-            Ok(frame) => frame,
-            Err(_) => {
-                let (rest, _) = wire.rest();
-                assert!(rest.is_empty(), "half a frame before the end: {} bytes", rest.len());
-                return seen;
-            }
+        let Ok(frame) = wire.try_frame() else {
+            let (rest, _) = wire.rest();
+            assert!(rest.is_empty(), "half a frame before the end: {} bytes", rest.len());
+            return seen;
         };
         assert!(seen.close.is_none(), "a frame behind the Close: {frame:?}");
         if frame == expected {
@@ -124,7 +132,7 @@ fn read(mut wire: Wire, mut script: Script, owe: &Sender<Vec<u8>>, tell: &Sender
             assert_eq!(frame.mask.is_some(), script.masked);
             seen.pings += 1;
             let _ = owe.send(frame.payload);
-            let _ = tell.send(());
+            let _ = tell.send(script.masked);
         } else {
             assert_eq!(frame.op, Op::CLOSE, "neither sent nor the edge's: {frame:?}");
             seen.close = frame.close_code();
@@ -141,21 +149,23 @@ fn under_load(seed: u64, end: impl FnOnce(&mut Edge), codes: &[u16]) {
         .start();
     let Tunnel { client, origin: server } = Tunnel::open(&edge, &origin, "a.test");
     let (tell, told) = channel();
-    let calm = Arc::new(AtomicBool::new(false));
+    let pauses = Arc::new(Pauses::default());
     let mut sides = Vec::new();
     for (wire, masked) in [(client, true), (server, false)] {
         let own = seed * 2 + u64::from(masked);
         let theirs = seed * 2 + u64::from(!masked);
         let (owe, owed) = channel();
-        let (out, tell, calm) = (wire.also(), tell.clone(), Arc::clone(&calm));
-        thread::spawn(move || write(out, Script::new(own, masked), &owed, &calm));
+        let (out, tell, pauses) = (wire.also(), tell.clone(), Arc::clone(&pauses));
+        thread::spawn(move || write(out, Script::new(own, masked), &owed, &pauses));
         sides.push(thread::spawn(move || read(wire, Script::new(theirs, !masked), &owe, &tell)));
     }
-    for _ in 0..4 {
-        told.recv_timeout(crate::harness::DEADLINE).expect("a Ping in the middle of the traffic");
+    let mut asked = [0, 0];
+    while asked[0] < 1 || asked[1] < 1 {
+        let ping = told.recv_timeout(crate::harness::DEADLINE);
+        asked[usize::from(ping.expect("a Ping in the middle of the traffic"))] += 1;
     }
-    // From here on frames end in time: one that does not is cut after a second, as it should be.
-    calm.store(true, Ordering::Relaxed);
+    // From here on frames end in time: one that does not is cut, as it should be.
+    pauses.over.store(true, Ordering::SeqCst);
     end(&mut edge);
     for side in sides {
         let seen = side.join().expect("every byte as it was sent");
