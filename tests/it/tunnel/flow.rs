@@ -69,7 +69,7 @@ fn a_slow_origin_stops_its_client() {
     let pushed = push_until_it_stalls(&tunnel.client, &frame, 48 << 20);
     let mut rest = tunnel.client.also();
     let tail = frame[pushed % frame.len()..].to_vec();
-    let cut = pushed % frame.len() > 0;
+    let cut = !pushed.is_multiple_of(frame.len());
     let push = std::thread::spawn(move || cut.then(|| rest.send(tail)));
     for _ in 0..pushed.div_ceil(frame.len()) {
         assert!(tunnel.origin.exactly(frame.len()) == frame);

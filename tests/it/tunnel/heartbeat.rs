@@ -63,7 +63,7 @@ fn pings_and_pongs_of_the_peers_pass_untouched() {
 fn a_pong_that_is_not_the_answer_to_the_edges_ping_passes() {
     let (_edge, _origin, mut tunnel) = open(&["heartbeat = 1"]);
     let ping = pinged(&mut tunnel.client);
-    let mut other = ping.payload.clone();
+    let mut other = ping.payload;
     other[0] ^= 1;
     let theirs = Frame::pong(&other).masked();
     tunnel.client.send_frame(&theirs);

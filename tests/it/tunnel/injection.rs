@@ -4,10 +4,10 @@
 //! source.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -57,11 +57,20 @@ impl Script {
 
 /// Writes the script in tiny pieces until the peer is gone. Pongs that the reader of this side owes
 /// go in between frames.
-fn write(mut wire: Wire, mut script: Script, owed: &Receiver<Vec<u8>>, pauses: &Pauses) {
+fn write(mut wire: Wire, mut script: Script, owed: &Receiver<Vec<u8>>, shared: &Shared) {
     let mut random = StdRng::seed_from_u64(7);
     let mut writes = 0_u32;
+    let mut sent = 0;
     loop {
         let bytes = script.next().bytes();
+        sent += bytes.len();
+        // What waits in socket buffers would delay a Ping for as long as it takes to read it.
+        while sent > shared.read[usize::from(script.masked)].load(Ordering::SeqCst) + AHEAD {
+            if shared.gone.load(Ordering::SeqCst) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             let n = random.random_range(1..=rest.len().min(1_400));
@@ -71,7 +80,7 @@ fn write(mut wire: Wire, mut script: Script, owed: &Receiver<Vec<u8>>, pauses: &
             rest = &rest[n..];
             writes += 1;
             if writes.is_multiple_of(350) {
-                pauses.take(script.masked);
+                shared.pause(script.masked);
             }
         }
         for payload in owed.try_iter() {
@@ -87,22 +96,31 @@ fn write(mut wire: Wire, mut script: Script, owed: &Receiver<Vec<u8>>, pauses: &
 /// Silences in the middle of frames, of one side after the other: a Ping to the silent one has to find
 /// its place in the traffic of the other.
 #[derive(Default)]
-struct Pauses {
+struct Shared {
     turn_of_client: AtomicBool,
+    /// No more pauses.
     over: AtomicBool,
+    /// A reader has seen the end.
+    gone: AtomicBool,
+    /// Bytes that arrived of the origin's script, and of the client's.
+    read: [AtomicUsize; 2],
 }
 
-impl Pauses {
+/// Bytes that a writer may be ahead of the reader of its script.
+const AHEAD: usize = 300_000;
+
+impl Shared {
     /// Longer than the heartbeat, but not so long that the side is given up.
-    fn take(&self, client: bool) {
+    fn pause(&self, client: bool) {
         if self.turn_of_client.load(Ordering::SeqCst) != client {
             return;
         }
-        for _ in 0..250 {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_millis(2_400) {
             if self.over.load(Ordering::SeqCst) {
                 return;
             }
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(5));
         }
         self.turn_of_client.store(!client, Ordering::SeqCst);
     }
@@ -115,11 +133,18 @@ struct Seen {
 }
 
 /// Compares everything that arrives with the script; frames that are not in it must be the edge's.
-fn read(mut wire: Wire, mut script: Script, owe: &Sender<Vec<u8>>, tell: &Sender<bool>) -> Seen {
+fn read(
+    mut wire: Wire,
+    mut script: Script,
+    owe: &SyncSender<Vec<u8>>,
+    tell: &SyncSender<bool>,
+    shared: &Shared,
+) -> Seen {
     let mut seen = Seen { frames: 0, pings: 0, close: None };
     let mut expected = script.next();
     loop {
         let Ok(frame) = wire.try_frame() else {
+            shared.gone.store(true, Ordering::SeqCst);
             let (rest, _) = wire.rest();
             assert!(rest.is_empty(), "half a frame before the end: {} bytes", rest.len());
             return seen;
@@ -127,6 +152,8 @@ fn read(mut wire: Wire, mut script: Script, owe: &Sender<Vec<u8>>, tell: &Sender
         assert!(seen.close.is_none(), "a frame behind the Close: {frame:?}");
         if frame == expected {
             seen.frames += 1;
+            let arrived = &shared.read[usize::from(script.masked)];
+            arrived.fetch_add(frame.bytes().len(), Ordering::SeqCst);
             expected = script.next();
         } else if frame.op == Op::PING {
             assert_eq!(frame.mask.is_some(), script.masked);
@@ -148,24 +175,26 @@ fn under_load(seed: u64, end: impl FnOnce(&mut Edge), codes: &[u16]) {
         .drain_window("0s")
         .start();
     let Tunnel { client, origin: server } = Tunnel::open(&edge, &origin, "a.test");
-    let (tell, told) = channel();
-    let pauses = Arc::new(Pauses::default());
+    let (tell, told) = sync_channel(1_024);
+    let shared = Arc::new(Shared::default());
     let mut sides = Vec::new();
     for (wire, masked) in [(client, true), (server, false)] {
         let own = seed * 2 + u64::from(masked);
         let theirs = seed * 2 + u64::from(!masked);
-        let (owe, owed) = channel();
-        let (out, tell, pauses) = (wire.also(), tell.clone(), Arc::clone(&pauses));
-        thread::spawn(move || write(out, Script::new(own, masked), &owed, &pauses));
-        sides.push(thread::spawn(move || read(wire, Script::new(theirs, !masked), &owe, &tell)));
+        let (owe, owed) = sync_channel(1_024);
+        let (out, tell) = (wire.also(), tell.clone());
+        let (of_writer, of_reader) = (Arc::clone(&shared), Arc::clone(&shared));
+        thread::spawn(move || write(out, Script::new(own, masked), &owed, &of_writer));
+        let theirs = Script::new(theirs, !masked);
+        sides.push(thread::spawn(move || read(wire, theirs, &owe, &tell, &of_reader)));
     }
     let mut asked = [0, 0];
-    while asked[0] < 1 || asked[1] < 1 {
+    while asked[0] < 2 || asked[1] < 2 {
         let ping = told.recv_timeout(crate::harness::DEADLINE);
         asked[usize::from(ping.expect("a Ping in the middle of the traffic"))] += 1;
     }
     // From here on frames end in time: one that does not is cut, as it should be.
-    pauses.over.store(true, Ordering::SeqCst);
+    shared.over.store(true, Ordering::SeqCst);
     end(&mut edge);
     for side in sides {
         let seen = side.join().expect("every byte as it was sent");
