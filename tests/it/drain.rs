@@ -174,8 +174,8 @@ fn the_verbs_drain_and_stop_do_the_same() {
     assert!(error.contains("no edge is running"), "{error}");
 }
 
-/// A second edge shares the address: whatever the kernel had queued for the one that goes is served,
-/// by one or the other.
+/// A second edge shares the address: whatever the kernel had queued for the one that goes is
+/// served, by one or the other.
 #[test]
 fn no_connection_in_the_accept_queue_is_lost_while_another_process_listens() {
     let origin = Origin::answering("x");

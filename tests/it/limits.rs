@@ -142,7 +142,8 @@ fn at_the_limit_the_edge_stops_accepting_keeps_serving_counts_and_recovers() {
     Tunnel::open(&edge, &ws, "ws.test").check();
 }
 
-/// The limit is lowered under a running edge, so that the kernel refuses what the edge planned with.
+/// The limit is lowered under a running edge, so that the kernel refuses what the edge planned
+/// with.
 #[test]
 fn when_the_kernel_has_no_descriptor_left_nothing_spins_and_tunnels_live() {
     let origin = Origin::answering("served");

@@ -93,8 +93,8 @@ fn write(mut wire: Wire, mut script: Script, owed: &Receiver<Vec<u8>>, shared: &
     }
 }
 
-/// Silences in the middle of frames, of one side after the other: a Ping to the silent one has to find
-/// its place in the traffic of the other.
+/// Silences in the middle of frames, of one side after the other: a Ping to the silent one has to
+/// find its place in the traffic of the other.
 #[derive(Default)]
 struct Shared {
     turn_of_client: AtomicBool,

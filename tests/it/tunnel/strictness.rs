@@ -129,8 +129,8 @@ fn a_violation_is_seen_however_the_header_is_split() {
     }
 }
 
-/// Nothing that it still says can be read, so its own Close is not waited for: the suite of Autobahn
-/// calls an edge that keeps the connection open for a second behind its 1002 failed.
+/// Nothing that it still says can be read, so its own Close is not waited for: the suite of
+/// Autobahn calls an edge that keeps the connection open for a second behind its 1002 failed.
 #[test]
 fn who_broke_framing_is_ended_as_soon_as_the_other_side_has_answered() {
     let origin = Origin::bind();
