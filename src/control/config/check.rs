@@ -467,19 +467,16 @@ fn joined(path: &str, name: &str) -> String {
     }
 }
 
-/// Reports a domain file that is not called as its domain.
-pub fn file_name(config: &DomainConfig, text: &Text, problems: &mut Vec<Problem>) {
-    let wanted = format!("{}.toml", config.name);
-    if config.file.file_name() == Some(Path::new(&wanted).as_os_str()) {
+/// Reports a domain file that is not called as its domain, whatever else is wrong in it.
+pub fn file_name(text: &Text, problems: &mut Vec<Problem>) {
+    let Ok(document) = text.parse() else { return };
+    let Some(value) = document.get_ref().get(keys::domain::NAME.name) else { return };
+    let Some(name) = value.get_ref().as_str() else { return };
+    let wanted = format!("{name}.toml");
+    if text.path.file_name() == Some(Path::new(&wanted).as_os_str()) {
         return;
     }
-    let span = text
-        .parse()
-        .ok()
-        .and_then(|document| document.get_ref().get("name").map(Spanned::span))
-        .unwrap_or(0..0);
-    let seen = text.seen(span.clone());
-    let what = format!("{seen}: the file is not called as its domain");
-    let problem = Problem::at(text, span, "name", what);
+    let what = format!("{}: the file is not called as its domain", text.seen(value.span()));
+    let problem = Problem::at(text, value.span(), keys::domain::NAME.name, what);
     problems.push(problem.accepted(format!("this name in a file called {wanted}")));
 }

@@ -152,9 +152,9 @@ fn domains(state_dir: &Path, problems: &mut Vec<Problem>) -> Vec<DomainConfig> {
 /// Checks a text as the domain file of its path. A wrong file name does not hide the domain, so
 /// that two files with one name are told of together.
 pub fn domain_file(text: &Text, problems: &mut Vec<Problem>) -> Option<DomainConfig> {
-    let config = check::domain(text, problems)?;
-    check::file_name(&config, text, problems);
-    Some(config)
+    let config = check::domain(text, problems);
+    check::file_name(text, problems);
+    config
 }
 
 /// By name; a name that two files claim is a problem that names both.

@@ -92,6 +92,11 @@ pub static ADDRESS: Parsed<OriginAddress> = Parsed {
             let numeric = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
             return Err(numeric.then_some(why));
         }
+        // Resolvers take such a name for an IPv4 address (RFC 3986 3.2.2), or refuse it.
+        let last = text.rsplit('.').next().unwrap_or_default();
+        if !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(Some("ends in a number, but is not an IPv4 address".to_owned()));
+        }
         host_name(text).map(|()| OriginAddress::Name(text.into()))
     },
     write: OriginAddress::to_string,

@@ -253,3 +253,15 @@ fn a_file_of_nothing_but_problems_is_told_of_in_part() {
     assert_eq!(server_problems(&keys).0.len(), CONFIG_PROBLEMS_MAX);
     assert!(server_problems(&"[x\n".repeat(100_000)).0.len() <= CONFIG_PROBLEMS_MAX);
 }
+
+#[test]
+fn a_wrong_file_name_is_told_beside_other_problems_and_four_numbers_are_no_name() {
+    let problems = domain_problems(
+        "name = \"other.example.com\"\n[websocket]\nheartbeat = 900\n\
+         [[origin]]\naddress = \"10.0.0.300\"\n",
+    );
+    assert!(problems.contains("the file is not called as its domain"), "{problems}");
+    assert!(problems.contains("heartbeat: 900"), "{problems}");
+    let address = "origin[0].address: \"10.0.0.300\": ends in a number, but is not an IPv4 address";
+    assert!(problems.contains(address), "{problems}");
+}
