@@ -14,3 +14,4 @@ mod security;
 mod smuggling;
 mod tunnel;
 mod upgrade;
+mod workers;

@@ -194,20 +194,25 @@ fn a_state_directory_that_another_edge_holds_is_refused() {
     assert_eq!(edge.admin_get("/healthz").0, 200);
 }
 
-/// A system call that fails is injected by strace; `tests/run` installs it.
-fn without_io_uring(error: &str) -> Option<(Option<i32>, String)> {
-    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
-        let required = std::env::var_os("HAWSER_TEST_DEPS").is_some();
-        assert!(!required, "strace is missing; tests/run installs it");
-        eprintln!("skipped: strace is not installed (tests/run installs it)");
-        return None;
+/// The program that makes system calls fail; `None`, with a word about it, where it is missing.
+pub fn strace() -> Option<&'static str> {
+    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok() {
+        return Some("strace");
     }
+    let required = std::env::var_os("HAWSER_TEST_DEPS").is_some();
+    assert!(!required, "strace is missing; tests/run installs it");
+    eprintln!("skipped: strace is not installed (tests/run installs it)");
+    None
+}
+
+fn without_io_uring(error: &str) -> Option<(Option<i32>, String)> {
+    let strace = strace()?;
     let origin = Origin::bind();
     let inject = format!("inject=io_uring_setup:error={error}");
     Some(
         Edge::builder()
             .domain(DomainFile::to("a.test", &origin))
-            .wrapped(&["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject])
+            .wrapped(&[strace, "-f", "-qq", "-o", "/dev/null", "-e", &inject])
             .start_and_end(),
     )
 }

@@ -18,7 +18,7 @@ pub const HAWSER: &str = env!("CARGO_BIN_EXE_hawser");
 #[derive(Debug, Clone)]
 pub struct EdgeBuilder {
     listen: Vec<String>,
-    workers: u32,
+    workers: String,
     server: Vec<String>,
     /// Whole further tables of `hawser.toml`.
     tables: String,
@@ -34,8 +34,9 @@ impl EdgeBuilder {
         self
     }
 
-    pub fn workers(mut self, workers: u32) -> EdgeBuilder {
-        self.workers = workers;
+    /// A number, or `"auto"` with its quotes.
+    pub fn workers(mut self, workers: impl ToString) -> EdgeBuilder {
+        self.workers = workers.to_string();
         self
     }
 
@@ -169,7 +170,7 @@ impl Edge {
     pub fn builder() -> EdgeBuilder {
         EdgeBuilder {
             listen: vec!["127.0.0.1:0".into()],
-            workers: 1,
+            workers: "1".into(),
             server: vec![],
             tables: String::new(),
             drain_window: "0s",

@@ -57,7 +57,13 @@ impl Origin {
 
     /// The same, and ends the connection with each answer, so that nothing is pooled.
     pub fn answering_once(text: &'static str) -> Origin {
-        Origin::serving(move |mut wire| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Origin::listening(listener, text)
+    }
+
+    /// The same on a listener that is there.
+    pub fn listening(listener: TcpListener, text: &'static str) -> Origin {
+        Origin::start(listener, channel().1, move |mut wire| {
             let Ok(head) = wire.try_head() else { return };
             wire.body(&head);
             let length = text.len();

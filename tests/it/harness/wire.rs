@@ -46,6 +46,10 @@ impl Wire {
         self.stream.local_addr().expect("a bound socket")
     }
 
+    pub fn peer(&self) -> SocketAddr {
+        self.stream.peer_addr().expect("a connected socket")
+    }
+
     /// The same connection for another thread; bytes already taken ahead stay here.
     pub fn also(&self) -> Wire {
         Wire { stream: self.stream.try_clone().expect("a second handle"), ahead: Vec::new() }
