@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::Exit;
-use crate::control::config::{Loaded, ServerConfig, Workers};
+use crate::control::config::{ChosenBy, Loaded, ServerConfig, Workers};
 use crate::control::handover::Program;
 use crate::control::lifecycle::Ended;
 use crate::control::node::{DataPlane, Node, NodeConfig};
@@ -71,6 +71,9 @@ pub struct Addresses {
     pub admin: Option<SocketAddr>,
 }
 
+/// What [`listener::listen`] gives: the listeners of each worker on one address.
+type Shares = Result<Vec<Vec<TcpListener>>, ListenError>;
+
 /// Listeners of each worker, and copies of all of them.
 struct Sockets {
     of_workers: Vec<Vec<TcpListener>>,
@@ -96,7 +99,8 @@ pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Resu
         Ok(state) => state,
         Err(error) => return Ok(refused(&error, error.is_permission())),
     };
-    let sockets = match bind(server, listeners, origin, cpus.len()) {
+    let wanted = wanted(server, &listeners, origin);
+    let sockets = match bind(wanted, listeners, cpus.len(), listener::listen) {
         Ok(sockets) => sockets,
         Err(error) => {
             let denied = error.error.kind() == io::ErrorKind::PermissionDenied;
@@ -129,10 +133,16 @@ pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Resu
     let node = control.block_on(config.build())?;
     let (cores, core_ends) =
         start_workers(&cpus, sockets.of_workers, logs, table_size, &node.cell(), &stats)?;
-    info!(listen = ?addresses.listen, admin = ?addresses.admin, workers = cpus.len(), %report,
+    let admin = addresses.admin.map_or("off".to_owned(), |addr| addr.to_string());
+    info!(listen = %listed(&addresses.listen), %admin, workers = cpus.len(), %report,
         version = env!("CARGO_PKG_VERSION"), "serving");
     let data = DataPlane { cores, core_ends, listeners: sockets.copies, program };
     run(control, node, data, || started(&addresses))
+}
+
+/// As the log shows addresses.
+fn listed(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Says why it does not start; a missing permission has an exit code of its own.
@@ -191,21 +201,35 @@ fn table_size(workers: usize) -> anyhow::Result<u32> {
     Ok(u32::try_from(per_worker).unwrap_or(u32::MAX))
 }
 
+/// Where to listen, and who says so.
+struct Wanted {
+    addresses: Vec<SocketAddr>,
+    by: ChosenBy,
+}
+
+fn wanted(
+    server: &ServerConfig,
+    inherited: &[(SocketAddr, TcpListener)],
+    from: InheritedFrom,
+) -> Wanted {
+    if from != InheritedFrom::ServiceManager || inherited.is_empty() {
+        return Wanted { addresses: server.listen.clone(), by: server.listen_by };
+    }
+    let mut addresses: Vec<SocketAddr> = inherited.iter().map(|(addr, _)| *addr).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    info!(listen = %listed(&addresses), "listening where systemd says, not on server.listen");
+    Wanted { addresses, by: ChosenBy::Operator }
+}
+
 /// Binds everything before any thread starts, so that a failure leaves nothing behind.
 fn bind(
-    server: &ServerConfig,
+    wanted: Wanted,
     inherited: Vec<(SocketAddr, TcpListener)>,
-    from: InheritedFrom,
     workers: usize,
+    mut listen: impl FnMut(SocketAddr, Vec<TcpListener>, usize) -> Shares,
 ) -> Result<Sockets, ListenError> {
     let mut by_address: HashMap<SocketAddr, Vec<TcpListener>> = HashMap::new();
-    let mut addresses = server.listen.clone();
-    if from == InheritedFrom::ServiceManager && !inherited.is_empty() {
-        addresses = inherited.iter().map(|(addr, _)| *addr).collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        info!(listen = ?addresses, "listening where systemd says, not on server.listen");
-    }
     for (addr, listener) in inherited {
         by_address.entry(addr).or_default().push(listener);
     }
@@ -214,12 +238,20 @@ fn bind(
         copies: Vec::new(),
         addresses: Vec::new(),
     };
-    for addr in addresses {
+    for addr in wanted.addresses {
         let inherited = take(&mut by_address, addr);
         if inherited.is_empty() {
             warn_if_shared(addr);
         }
-        let shares = listener::listen(addr, inherited, workers)?;
+        let shares = match listen(addr, inherited, workers) {
+            // The first of the default addresses is of IPv4 and is bound by now.
+            Err(error) if wanted.by == ChosenBy::Default && error.is_lack_of_ipv6() => {
+                warn!(%addr, error = %error.error,
+                    "this host has no IPv6: only clients of IPv4 are served");
+                continue;
+            }
+            other => other?,
+        };
         for (of_worker, share) in sockets.of_workers.iter_mut().zip(shares) {
             for listener in share {
                 let failed = |step| move |error| ListenError { addr: Some(addr), step, error };
@@ -339,6 +371,34 @@ mod tests {
         assert!(is_shared(addr));
         drop(held);
         assert!(!is_shared(addr));
+    }
+
+    #[test]
+    fn without_ipv6_the_default_addresses_are_those_of_ipv4() {
+        let [v4, v6, own] =
+            ["127.0.0.1:0", "[::]:0", "[2001:db8::1]:0"].map(|addr| addr.parse().unwrap());
+        let bound = |addresses: &[SocketAddr], by, errno| {
+            let wanted = Wanted { addresses: addresses.to_vec(), by };
+            let sockets = bind(wanted, Vec::new(), 2, |addr, inherited, workers| {
+                if addr.is_ipv4() {
+                    return listener::listen(addr, inherited, workers);
+                }
+                let error = io::Error::from_raw_os_error(errno);
+                Err(ListenError { addr: Some(addr), step: "socket", error })
+            });
+            sockets.map(|sockets| sockets.addresses.len()).map_err(|error| error.to_string())
+        };
+        const EADDRINUSE: i32 = 98;
+        const EAFNOSUPPORT: i32 = 97;
+        const EADDRNOTAVAIL: i32 = 99;
+        for errno in [EAFNOSUPPORT, EADDRNOTAVAIL] {
+            assert_eq!(bound(&[v4, v6], ChosenBy::Default, errno), Ok(1));
+            let error = bound(&[v4, v6], ChosenBy::Operator, errno).unwrap_err();
+            assert!(error.contains("[::]:0") && error.contains("server.listen"), "{error}");
+        }
+        assert!(bound(&[v4, v6], ChosenBy::Default, EADDRINUSE).is_err());
+        let error = bound(&[v4, own], ChosenBy::Operator, EADDRNOTAVAIL).unwrap_err();
+        assert!(error.contains("no interface of this host has that address"), "{error}");
     }
 
     #[test]

@@ -217,7 +217,17 @@ async fn kill(
         };
         closing += edge.cores.close(&order).await;
     }
-    info!(closing, request = ?kill, "closing tunnels for the operator");
+    info!(
+        closing,
+        ids = kill.ids.join(" "),
+        domain = kill.domain.as_deref(),
+        ip = kill.ip.map(tracing::field::display),
+        origin = kill.origin.map(tracing::field::display),
+        code = kill.code,
+        reason = &*kill.reason,
+        rate = kill.rate.map(NonZeroU32::get),
+        "closing tunnels for the operator"
+    );
     Ok(Json(Killed { closing }))
 }
 

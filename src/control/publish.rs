@@ -249,6 +249,7 @@ fn restart_needed(running: &ServerConfig, new: &ServerConfig) -> Vec<Box<str>> {
     // Every field is named, so that a new one must be judged here.
     let ServerConfig {
         listen,
+        listen_by: _,
         workers,
         state_dir,
         http: _,

@@ -1,7 +1,7 @@
 //! Reloads against fake cores and names.
 
 use super::*;
-use crate::control::config::{Health, LogDestination, Workers};
+use crate::control::config::{ChosenBy, Health, LogDestination, Workers};
 use crate::control::cores::fake;
 use crate::control::dns::Answer;
 use crate::snapshot::Balance;
@@ -65,6 +65,7 @@ pub fn config(domains: &[(&str, &[&str])]) -> Loaded {
     };
     let server = ServerConfig {
         listen: vec!["127.0.0.1:80".parse().unwrap()],
+        listen_by: ChosenBy::Operator,
         workers: Workers::Auto,
         state_dir: "/var/lib/hawser".into(),
         http: Http::default(),

@@ -24,11 +24,29 @@ pub struct ListenError {
 
 impl std::error::Error for ListenError {}
 
+impl ListenError {
+    /// This host has no IPv6 at all: built or started without it, or switched off.
+    pub fn is_lack_of_ipv6(&self) -> bool {
+        let Some(SocketAddr::V6(addr)) = self.addr else { return false };
+        match self.error.raw_os_error() {
+            Some(libc::EAFNOSUPPORT) => true,
+            // An address of its own may be one that only this interface lacks.
+            Some(libc::EADDRNOTAVAIL) => addr.ip().is_unspecified(),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.addr {
             Some(addr) => write!(f, "cannot listen on {addr}: {}: {}", self.step, self.error)?,
             None => write!(f, "inherited socket: {}: {}", self.step, self.error)?,
+        }
+        if self.is_lack_of_ipv6() {
+            return f.write_str(
+                "; this host has no IPv6: take that address out of server.listen, or enable IPv6",
+            );
         }
         match (self.error.raw_os_error(), self.addr) {
             (Some(libc::EADDRINUSE), Some(addr)) => {

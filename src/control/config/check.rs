@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::file::Text;
 use super::keys::{self, BalanceMode, DOMAIN_FILE, Key, SERVER_FILE, Section};
 use super::problem::Problem;
-use super::{DomainConfig, Health, OriginConfig, ServerConfig};
+use super::{ChosenBy, DomainConfig, Health, OriginConfig, ServerConfig};
 use crate::limits;
 use crate::snapshot::domain::{Access, AccessLog, DomainHttp, WebSocket};
 use crate::snapshot::{self, Balance, HashKey, ProxyProtocol};
@@ -108,8 +108,10 @@ fn server_config(walk: &Walk<'_>) -> ServerConfig {
         keepalive_timeout: timeouts.read(&keys::timeouts::KEEPALIVE),
         node: server.read(&keys::server::NODE_KEY),
     };
+    let written = server.has(keys::server::LISTEN.name);
     let config = ServerConfig {
         listen: server.read(&keys::server::LISTEN),
+        listen_by: if written { ChosenBy::Operator } else { ChosenBy::Default },
         workers: server.read(&keys::server::WORKERS),
         state_dir: server.read(&keys::server::STATE_DIR_KEY),
         http,

@@ -50,6 +50,7 @@ pub struct Loaded {
 pub struct ServerConfig {
     /// Plain-text listeners. Never empty, no address twice.
     pub listen: Vec<SocketAddr>,
+    pub listen_by: ChosenBy,
     pub workers: Workers,
     pub state_dir: PathBuf,
     /// Taken over by reload.
@@ -61,6 +62,14 @@ pub struct ServerConfig {
     pub health: Health,
     /// Empty: those of the system.
     pub name_servers: Vec<SocketAddr>,
+}
+
+/// Whose word a list of addresses is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChosenBy {
+    /// Nobody's: what this host cannot do of it is left out.
+    Default,
+    Operator,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

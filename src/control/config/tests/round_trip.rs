@@ -19,6 +19,7 @@ use crate::stats::admission::Allowance;
 fn nothing_written_means_the_documented_defaults() {
     let loaded = from_texts(&Text::default(), &[text("a.example.com.toml", DOMAIN)]).unwrap();
     insta::assert_snapshot!(render::effective(&loaded, None));
+    assert_eq!(loaded.server.listen_by, ChosenBy::Default);
     assert_eq!(loaded.server.workers, Workers::Auto);
     assert_eq!(loaded.server.admin, Some("127.0.0.1:9080".parse().unwrap()));
     assert_eq!(loaded.server.http, snapshot::Http::default());
@@ -187,6 +188,7 @@ fn server() -> impl Strategy<Value = ServerConfig> {
             let (access_log, health, name_servers) = rest;
             ServerConfig {
                 listen,
+                listen_by: ChosenBy::Operator,
                 workers,
                 state_dir,
                 http,
