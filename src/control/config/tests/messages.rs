@@ -259,7 +259,8 @@ fn a_wrong_file_name_is_told_beside_other_problems_and_four_numbers_are_no_name(
     let problems = domain_problems(
         "name = \"other.example.com\"\n[websocket]\nheartbeat = 900\n\
          [[origin]]\naddress = \"10.0.0.300\"\n",
-    );
+    )
+    .to_string();
     assert!(problems.contains("the file is not called as its domain"), "{problems}");
     assert!(problems.contains("heartbeat: 900"), "{problems}");
     let address = "origin[0].address: \"10.0.0.300\": ends in a number, but is not an IPv4 address";
