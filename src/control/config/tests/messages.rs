@@ -256,11 +256,14 @@ fn a_file_of_nothing_but_problems_is_told_of_in_part() {
 
 #[test]
 fn a_wrong_file_name_is_told_beside_other_problems_and_four_numbers_are_no_name() {
-    let problems = domain_problems(
+    let domain = text(
+        "a.example.com.toml",
         "name = \"other.example.com\"\n[websocket]\nheartbeat = 900\n\
          [[origin]]\naddress = \"10.0.0.300\"\n",
-    )
-    .to_string();
+    );
+    let mut problems = Vec::new();
+    assert!(crate::control::config::load::domain_file(&domain, &mut problems).is_none());
+    let problems = Problems(problems).to_string();
     assert!(problems.contains("the file is not called as its domain"), "{problems}");
     assert!(problems.contains("heartbeat: 900"), "{problems}");
     let address = "origin[0].address: \"10.0.0.300\": ends in a number, but is not an IPv4 address";
