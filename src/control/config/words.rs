@@ -31,7 +31,8 @@ fn socket(text: &str) -> Result<SocketAddr, Because> {
         if text.parse::<IpAddr>().is_ok() {
             return Some("the port is missing".to_owned());
         }
-        let name = text.rsplit_once(':').is_some_and(|(host, _)| host_name(host).is_ok());
+        let is_name = |host: &str| !host.starts_with('[') && host_name(host).is_ok();
+        let name = text.rsplit_once(':').is_some_and(|(host, _)| is_name(host));
         name.then(|| "a listener needs an IP address, not a name".to_owned())
     })
 }
@@ -104,37 +105,38 @@ pub static ADDRESS: Parsed<OriginAddress> = Parsed {
 
 // === Names ===
 
-/// RFC 1123 2.1 with underscores, which real names have; in the form in which names are compared.
+/// A name in the one form by which requests find their domain, or an IPv6 address in brackets.
 fn host_name(text: &str) -> Result<(), Because> {
-    let why = |why: &str| Err(Some(why.to_owned()));
+    // RFC 1123 2.1: no registry gives such a name, though a Host header may say it.
+    let hyphen = |label: &&str| label.starts_with('-') || label.ends_with('-');
+    if let Some(label) = text.split('.').find(hyphen) {
+        return Err(Some(format!("the label \"{label}\" begins or ends with -")));
+    }
+    match canonical_name(text) {
+        Some(canonical) if canonical == text => Ok(()),
+        Some(canonical) => Err(Some(format!("the same is written {canonical}"))),
+        None => Err(Some(why_no_name(text))),
+    }
+}
+
+/// What [`canonical_name`] found in a text that is none, for people.
+fn why_no_name(text: &str) -> String {
     if text.is_empty() {
-        return why("empty");
+        return "empty".to_owned();
     }
     if !text.is_ascii() {
-        return why("not ASCII: write the name in its xn-- form");
+        return "not ASCII: write the name in its xn-- form".to_owned();
     }
-    if text.bytes().any(|b| b.is_ascii_uppercase()) {
-        return why("not in lower case");
+    if text.starts_with('[') {
+        return "not an IPv6 address in brackets".to_owned();
     }
-    if text.ends_with('.') {
-        return why("ends with a dot");
+    if text.trim_end_matches('.').len() > 253 {
+        return "longer than 253 bytes".to_owned();
     }
-    if text.len() > 253 {
-        return why("longer than 253 bytes");
+    match text.split('.').find(|label| !(1..=63).contains(&label.len())) {
+        Some(label) => format!("the label \"{label}\" is not 1 to 63 bytes long"),
+        None => "more than letters, digits, -, _ and dots".to_owned(),
     }
-    for label in text.split('.') {
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-        if label.is_empty() || label.len() > 63 {
-            return Err(Some(format!("the label \"{label}\" is not 1 to 63 bytes long")));
-        }
-        if !label.bytes().all(|b| plain(b) || b == b'-') {
-            return Err(Some(format!("the label \"{label}\" has more than a-z, 0-9, - and _")));
-        }
-        if label.starts_with('-') || label.ends_with('-') {
-            return Err(Some(format!("the label \"{label}\" begins or ends with -")));
-        }
-    }
-    Ok(())
 }
 
 pub static DOMAIN_NAME: Parsed<Arc<str>> = Parsed {
@@ -143,15 +145,12 @@ pub static DOMAIN_NAME: Parsed<Arc<str>> = Parsed {
         if text == "*" {
             return Err(Some("there is no domain for all names".to_owned()));
         }
-        let name = text.strip_prefix("*.").unwrap_or(text);
-        if name.starts_with('[') {
-            return match canonical_name(name) {
-                Some(canonical) if canonical == text => Ok(text.into()),
-                Some(canonical) => Err(Some(format!("the same is written {canonical}"))),
-                None => Err(Some("not an IPv6 address in brackets".to_owned())),
-            };
+        match text.strip_prefix("*.") {
+            Some(name) if name.starts_with('[') => {
+                Err(Some("there are no names below an address".to_owned()))
+            }
+            parent => host_name(parent.unwrap_or(text)).map(|()| text.into()),
         }
-        host_name(name).map(|()| text.into())
     },
     write: |name| name.to_string(),
 };
@@ -170,23 +169,16 @@ pub static NODE: Parsed<Arc<str>> = Parsed {
 pub static HOST: Parsed<Box<str>> = Parsed {
     accepts: "a host name in lower case or an IP address, with or without a port",
     read: |text| {
-        if text.parse::<SocketAddr>().is_ok() {
-            return Ok(text.into());
-        }
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) if !host.ends_with(':') && !text.ends_with(']') => {
                 (host, Some(port))
             }
             _ => (text, None),
         };
-        let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         if port.is_some_and(|p| p.parse::<u16>().is_err() || p.starts_with('+')) {
             return Err(Some("the port is not a number from 0 to 65535".to_owned()));
         }
-        match bracketed {
-            Some(v6) => v6.parse::<std::net::Ipv6Addr>().map(|_| ()).map_err(|_| None)?,
-            None => host_name(host)?,
-        }
+        host_name(host)?;
         Ok(text.into())
     },
     write: |host| host.to_string(),
@@ -396,8 +388,19 @@ mod tests {
             assert_eq!((DOMAIN_NAME.read)(name), Ok(name.into()), "{name}");
             assert_eq!(canonical_name(name).as_deref(), Some(name));
         }
-        for name in ["[::]x", "[0::1]", "[::1", "*.[::1]", "[::FF]", "::1"] {
+        let wrong =
+            ["[::]x", "[0::1]", "[::1", "*.[::1]", "[::FF]", "::1", "A", "a.", "a..b", "-a"];
+        for name in wrong.into_iter().chain(["", "*", "*.", "a.*", "a b", "a:80", "\u{e4}"]) {
             assert!((DOMAIN_NAME.read)(name).is_err(), "{name}");
+        }
+        for name in ["*.example.com", "*.a"] {
+            assert_eq!((DOMAIN_NAME.read)(name), Ok(name.into()), "{name}");
+        }
+        for host in ["a", "a:80", "127.0.0.1:80", "[::1]", "[::1]:80"] {
+            assert_eq!((HOST.read)(host), Ok(host.into()), "{host}");
+        }
+        for host in ["A", "[0::1]:80", "::1", "[::1]:x", "a:+1", "a:", "[a]:1"] {
+            assert!((HOST.read)(host).is_err(), "{host}");
         }
     }
 }
