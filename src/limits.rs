@@ -224,6 +224,12 @@ pub const LISTED_CONNECTIONS_MAX: usize = 100_000;
 
 /// Time for one request of the command line to the running edge, answer included.
 pub const CONTROL_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections to the admin listener, and as many to the control socket. Beyond it newcomers wait
+/// in the backlog, until one of those inside has been idle or slow for too long.
+pub const CONTROL_CONNECTIONS_MAX: usize = 64;
+/// After this a connection to either takes no further request, so that none is held for ever by a
+/// body or a reader that is slow. Several scrapes of the metrics fit.
+pub const CONTROL_CONNECTION_LIFE: Duration = Duration::from_secs(60);
 /// Bytes of one answer: a full listing at about 400 bytes a row. A longer one is an error.
 pub const CONTROL_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 

@@ -17,5 +17,6 @@ pub mod node;
 pub mod operational_log;
 pub mod publish;
 pub mod registry;
+pub mod server;
 pub mod service_manager;
 pub mod state_dir;

@@ -10,7 +10,6 @@ use std::time::{Instant, SystemTime};
 
 use rtrb::Consumer;
 use tokio::sync::{mpsc, watch};
-use tracing::error;
 
 use super::access_log::AccessLog;
 use super::admin;
@@ -24,6 +23,7 @@ use super::health::{self, TcpConnect};
 use super::lifecycle::{Ended, Lifecycle};
 use super::metrics::{Metrics, Sources};
 use super::publish::{FIRST_NAMES_WAIT, Load, Publisher};
+use super::server::{self, Bounds};
 use super::state_dir::{ClaimError, StateDir};
 use crate::snapshot::{CoreHandle, SnapshotCell};
 use crate::stats::{Event, Stats};
@@ -127,7 +127,7 @@ impl Node {
         let listener =
             tokio::net::UnixListener::from_std(listener).map_err(io("control socket"))?;
         let control = control_socket::router(Arc::clone(&self.edge));
-        spawn("control socket", async move { axum::serve(listener, control).await });
+        tokio::spawn(server::serve(listener, control, Bounds::default()));
         let mut sockets = Sockets { listeners, admin: None };
         let mut admin = None;
         if let Some(listener) = &self.admin {
@@ -136,7 +136,8 @@ impl Node {
             let own = listener.try_clone().map_err(io("admin listener"))?;
             let own = tokio::net::TcpListener::from_std(own).map_err(io("admin listener"))?;
             let router = admin::router(Arc::clone(&self.edge), Arc::new(self.metrics()));
-            admin = Some(spawn("admin listener", async move { axum::serve(own, router).await }));
+            let serving = tokio::spawn(server::serve(own, router, Bounds::default()));
+            admin = Some(serving.abort_handle());
         }
         self.follow();
         let lifecycle = Lifecycle {
@@ -182,17 +183,4 @@ impl Node {
             }
         });
     }
-}
-
-/// Runs a server, which ends only by an error.
-fn spawn(
-    what: &'static str,
-    server: impl Future<Output = io::Result<()>> + Send + 'static,
-) -> tokio::task::AbortHandle {
-    tokio::spawn(async move {
-        if let Err(error) = server.await {
-            error!(%error, what, "stopped answering");
-        }
-    })
-    .abort_handle()
 }

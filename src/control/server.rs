@@ -1,0 +1,144 @@
+//! Serves a router on the admin listener or the control socket with bounds that `axum::serve` does
+//! not have: whoever connects and is slow, or says nothing, holds a place for a short time only.
+//! Not here: what is answered.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::serve::Listener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use crate::limits;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// At once; newcomers wait in the backlog.
+    pub connections: usize,
+    /// For a request head, and between two requests.
+    pub head: Duration,
+    /// After this much a connection takes no further request.
+    pub life: Duration,
+    /// What is then under way has this long to end.
+    pub last_request: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds {
+            connections: limits::CONTROL_CONNECTIONS_MAX,
+            head: limits::DEFAULT_HEAD_TIMEOUT,
+            life: limits::CONTROL_CONNECTION_LIFE,
+            last_request: limits::CONTROL_REQUEST_TIMEOUT,
+        }
+    }
+}
+
+/// Answers for as long as it is polled. Connections are tasks of their own.
+pub async fn serve(mut listener: impl Listener, router: Router, bounds: Bounds) {
+    let places = Arc::new(Semaphore::new(bounds.connections));
+    loop {
+        // Nobody closes the semaphore, so this is never an error.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let (io, _) = listener.accept().await;
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(bounds.head);
+            let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
+            tokio::select! {
+                // How a connection ended is nobody's concern here.
+                _ = connection.as_mut() => {}
+                () = sleep(bounds.life) => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = timeout(bounds.last_request, connection).await;
+                }
+            }
+            drop(place);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::net::SocketAddr;
+
+    use axum::routing::post;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const WAIT: Duration = Duration::from_secs(20);
+
+    async fn served(bounds: Bounds) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let router = Router::new().route("/", post(|body: String| async move { body }));
+        tokio::spawn(serve(listener, router, bounds));
+        addr
+    }
+
+    fn short() -> Bounds {
+        let [head, life] = [100, 500].map(Duration::from_millis);
+        Bounds { connections: 2, head, life, last_request: head }
+    }
+
+    async fn connected(addr: SocketAddr, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// All that comes until the end, while `drip` goes out now and then.
+    async fn rest(mut stream: TcpStream, drip: &str) -> String {
+        let (mut read, mut write) = stream.split();
+        let mut all = Vec::new();
+        let dripping = async {
+            loop {
+                sleep(Duration::from_millis(20)).await;
+                if drip.is_empty() || write.write_all(drip.as_bytes()).await.is_err() {
+                    return std::future::pending::<io::Result<usize>>().await;
+                }
+            }
+        };
+        let ended = async {
+            tokio::select! {
+                ended = read.read_to_end(&mut all) => ended,
+                never = dripping => never,
+            }
+        };
+        let ended = timeout(WAIT, ended).await.expect("the connection lives on");
+        if let Err(error) = ended {
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        }
+        String::from_utf8(all).unwrap()
+    }
+
+    const REQUEST: &str = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nhi";
+
+    #[tokio::test]
+    async fn who_says_nothing_or_little_keeps_nobody_out() {
+        let addr = served(short()).await;
+        let silent = connected(addr, "").await;
+        let slow = connected(addr, "POST / HTTP/1.1\r\nX: ").await;
+        let third = connected(addr, REQUEST).await;
+        let (silent, slow, third) =
+            tokio::join!(rest(silent, ""), rest(slow, "x"), rest(third, ""));
+        assert!(!silent.contains("200") && !slow.contains("200"), "{silent} {slow}");
+        assert!(third.starts_with("HTTP/1.1 200") && third.ends_with("hi"), "{third}");
+    }
+
+    #[tokio::test]
+    async fn a_slow_body_ends_with_the_life_of_its_connection() {
+        let addr = served(short()).await;
+        let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n";
+        assert!(!rest(connected(addr, head).await, "x").await.contains("200"));
+    }
+}
