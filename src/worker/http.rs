@@ -106,8 +106,7 @@ async fn refuse_unknown(core: &Core, client: Client, refused: Refused, record: R
     after
 }
 
-/// Writes an answer of the edge itself. The connection lives on only if all of the request was
-/// read.
+/// Says why the edge does not serve a request.
 async fn answer(
     core: &Core,
     client: Client,
@@ -119,25 +118,49 @@ async fn answer(
     if refused.refusal == Refusal::ClientClosed {
         return After::Done;
     }
+    let text = format!("{}: {}", refused.refusal.name(), refused.detail);
+    let retry_after = refused.retry_after.map(|wait| wait.as_millis().div_ceil(1000).max(1) as u32);
+    // What an origin's nonsense was meant for is unknown, so nothing more is read behind it.
+    let persistence = match refused.refusal {
+        Refusal::OriginAnswer => Persistence::Close,
+        _ => client.persistence(core),
+    };
+    let status = refused.refusal.status();
+    let own = Own { status, text: &text, retry_after, persistence };
+    reply(core, client, own, record, subject).await
+}
+
+/// What the edge says itself.
+struct Own<'a> {
+    status: u16,
+    text: &'a str,
+    retry_after: Option<u32>,
+    persistence: Persistence,
+}
+
+/// Writes an answer of the edge itself. The connection lives on only if all of the request was
+/// read.
+async fn reply(
+    core: &Core,
+    client: Client,
+    own: Own<'_>,
+    record: &Record,
+    subject: Subject<'_>,
+) -> After {
     let complete = subject.request.is_some_and(|request| {
         matches!(request.body, BodyLength::None | BodyLength::Exact(0))
             && request.persistence == Persistence::KeepAlive
             && !matches!(request.upgrade, Upgrade::WebSocket { .. } | Upgrade::Invalid(_))
     });
-    // What an origin's nonsense was meant for is unknown, so nothing more is read behind it.
-    let trusted = refused.refusal != Refusal::OriginAnswer;
-    let persistence =
-        if complete && trusted { client.persistence(core) } else { Persistence::Close };
+    let persistence = if complete { own.persistence } else { Persistence::Close };
     let to = match subject.request {
         Some(request) if request.is_head() => AnswerTo::Head,
         _ => AnswerTo::Other,
     };
-    let text = format!("{}: {}", refused.refusal.name(), refused.detail);
-    let retry_after = refused.retry_after.map(|wait| wait.as_millis().div_ceil(1000).max(1) as u32);
-    let mut out = Vec::with_capacity(512);
-    let status = refused.refusal.status();
+    let Own { status, text, retry_after, .. } = own;
     let (request_id, date) = (subject.request_id, core.date());
-    let own = OwnAnswer { status, text: &text, retry_after, persistence, to, request_id, date };
+    let mut out = Vec::with_capacity(512);
+    let own = OwnAnswer { status, text, retry_after, persistence, to, request_id, date };
     write_own_answer(&mut out, &own);
     let limit = subject.domain.map_or(DEFAULT_BODY_TIMEOUT, |d| d.http.body_timeout);
     let patience = Patience::Until(now() + limit);
@@ -156,6 +179,9 @@ impl<'a> Exchange<'a> {
         if let Err(refused) = self.check(&client) {
             return Served::Refuse(client, refused);
         }
+        if self.request.max_forwards() == Some(0) {
+            return self.end_here(client).await;
+        }
         if !self.domain.websocket.enabled {
             return forward::forward(self, client).await;
         }
@@ -170,6 +196,17 @@ impl<'a> Exchange<'a> {
                 upgrade::upgrade(self, client).await
             }
         }
+    }
+
+    /// RFC 9110 7.6.2: an OPTIONS request that may go no further asks the edge itself.
+    async fn end_here(&self, client: Client) -> Served {
+        let (request, request_id) = (Some(self.request), self.request_id);
+        let subject = Subject { domain: Some(self.domain), request, request_id };
+        let persistence = client.persistence(self.core);
+        let text = "this is the edge: Max-Forwards is 0";
+        let own = Own { status: 200, text, retry_after: None, persistence };
+        self.record.status.set(own.status);
+        Served::Answered(reply(self.core, client, own, self.record, subject).await)
     }
 
     fn check(&self, client: &Client) -> Result<(), Refused> {

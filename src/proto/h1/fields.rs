@@ -13,6 +13,8 @@ pub(super) enum Direction {
         upgrade: bool,
         /// The body goes on as chunks, so it may have trailers.
         chunked: bool,
+        /// Max-Forwards is written anew.
+        counted: bool,
     },
     Response {
         chunked: bool,
@@ -29,6 +31,7 @@ enum Class {
     Forwarding,
     /// Of the WebSocket handshake.
     Handshake,
+    MaxForwards,
     /// Announces trailers.
     Trailer,
     Via,
@@ -44,11 +47,16 @@ pub(super) fn is_copied(name: &str, direction: Direction) -> bool {
         (Class::Forwarding, Direction::Request { peer, .. }) => peer == Peer::Trusted,
         // An origin that sees a key might take an Upgrade for granted.
         (Class::Handshake, Direction::Request { upgrade, .. }) => upgrade,
+        (Class::MaxForwards, Direction::Request { counted, .. }) => !counted,
         (Class::Trailer, Direction::Request { chunked, .. } | Direction::Response { chunked }) => {
             chunked
         }
         (
-            Class::EndToEnd | Class::Edge | Class::Forwarding | Class::Handshake,
+            Class::EndToEnd
+            | Class::Edge
+            | Class::Forwarding
+            | Class::Handshake
+            | Class::MaxForwards,
             Direction::Response { .. },
         ) => true,
     }
@@ -72,7 +80,6 @@ pub(super) fn may_trail(name: &str) -> bool {
     let acted_upon = matches!(
         lower,
         b"host"
-            | b"max-forwards"
             | b"cache-control"
             | b"pragma"
             | b"range"
@@ -125,6 +132,7 @@ fn class_of_lower(lower: &[u8]) -> Class {
         | b"forwarded" => Class::Edge,
         b"x-real-ip" => Class::Forwarding,
         b"trailer" => Class::Trailer,
+        b"max-forwards" => Class::MaxForwards,
         b"via" => Class::Via,
         b"x-request-id" => Class::RequestId,
         _ if lower.starts_with(b"x-forwarded-") => Class::Forwarding,

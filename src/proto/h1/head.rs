@@ -187,6 +187,24 @@ impl<'a> RequestHead<'a> {
         matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
     }
 
+    /// RFC 9110 7.6.2: how often this request may still be forwarded. Of other methods than OPTIONS
+    /// it means nothing (TRACE is refused), and neither does what is no number.
+    pub fn max_forwards(&self) -> Option<u64> {
+        let mut numbers = values(&self.fields, "max-forwards");
+        match (self.method, numbers.next(), numbers.next()) {
+            ("OPTIONS", Some(number), None) if number.iter().all(u8::is_ascii_digit) => {
+                std::str::from_utf8(number).ok()?.parse().ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// RFC 9110 10.1.4: the client reads trailers.
+    pub fn takes_trailers(&self) -> bool {
+        self.version == Version::Http11
+            && list(&self.fields, "te").any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+    }
+
     /// Value of the first field of this name, in any case of letters.
     pub fn field(&self, name: &str) -> Option<&'a [u8]> {
         values(&self.fields, name).next()

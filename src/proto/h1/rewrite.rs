@@ -79,7 +79,9 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_>, edge: &ToOrigin<
         None => push(out, &head.host),
     }
     out.extend_from_slice(b"\r\n");
-    let direction = Direction::Request { peer: edge.peer, upgrade, chunked: is_chunked(head.body) };
+    let hops = head.max_forwards();
+    let (peer, chunked, counted) = (edge.peer, is_chunked(head.body), hops.is_some());
+    let direction = Direction::Request { peer, upgrade, chunked, counted };
     copy_fields(out, &head.fields, direction);
     match head.body {
         BodyLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
@@ -89,8 +91,15 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead<'_>, edge: &ToOrigin<
     if head.expect == Expect::Continue {
         out.extend_from_slice(b"Expect: 100-continue\r\n");
     }
+    if let Some(hops) = hops {
+        // RFC 9110 7.6.2. The worker forwards none that is at 0.
+        push(out, format_args!("Max-Forwards: {}\r\n", hops.saturating_sub(1)));
+    }
     if upgrade {
         out.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\n");
+    } else if head.takes_trailers() {
+        // RFC 9110 10.1.4: said anew for our own connection, because trailers pass.
+        out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
     }
     write_forwarding(out, head, edge);
     out.extend_from_slice(b"\r\n");
@@ -204,7 +213,8 @@ pub struct OwnAnswer<'a> {
     pub date: Option<Date>,
 }
 
-/// Adds what its status asks for: Upgrade and Sec-WebSocket-Version with 426, Allow with 405.
+/// Adds what its status asks for: Upgrade and Sec-WebSocket-Version with 426, Allow with 405 and
+/// with 200, which only OPTIONS gets.
 pub fn write_own_answer(out: &mut Vec<u8>, answer: &OwnAnswer<'_>) {
     let (status, len) = (answer.status, answer.text.len() + 1);
     push(out, format_args!("HTTP/1.1 {status} {}\r\n", reason(status)));
@@ -213,8 +223,8 @@ pub fn write_own_answer(out: &mut Vec<u8>, answer: &OwnAnswer<'_>) {
     write_date(out, answer.date);
     push(out, format_args!("Content-Length: {len}\r\n"));
     match status {
-        // RFC 9110 15.5.6
-        405 => {
+        // RFC 9110 9.3.7, 15.5.6
+        200 | 405 => {
             out.extend_from_slice(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
         }
         // RFC 6455 4.2.2 rule 4
@@ -240,6 +250,7 @@ pub fn write_own_answer(out: &mut Vec<u8>, answer: &OwnAnswer<'_>) {
 /// Reason phrase of a status that the edge itself answers.
 pub fn reason(status: u16) -> &'static str {
     match status {
+        200 => "OK",
         400 => "Bad Request",
         403 => "Forbidden",
         404 => "Not Found",

@@ -94,6 +94,23 @@ fn a_large_body_streams_both_ways() {
 }
 
 #[test]
+fn max_forwards_ends_at_the_edge_or_counts_down_rfc9110_7_6_2() {
+    let (addr, seen) = scripted("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin");
+    let mut edge = edge(domain(&[addr]));
+    let mut client = edge.client();
+    for (hops, from_origin) in [("0", None), ("1", Some("0")), ("00", None)] {
+        client.send(&format!("OPTIONS * HTTP/1.1\r\nHost: {HOST}\r\nMax-Forwards: {hops}\r\n\r\n"));
+        let answer = client.answer();
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.body == "origin", from_origin.is_some(), "{answer:?}");
+        assert_eq!(field(&answer.head, "allow").is_some(), from_origin.is_none());
+        let head = seen.try_recv().ok();
+        assert_eq!(head.as_deref().and_then(|head| field(head, "max-forwards")), from_origin);
+        assert_eq!(edge.logged(), (200, None, "*".into()));
+    }
+}
+
+#[test]
 fn head_204_and_304_have_no_body() {
     for (method, answer) in [
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"),

@@ -22,13 +22,22 @@ fn hop_by_hop_headers_end_at_the_edge() {
     let origin = Origin::bind();
     let edge = edge_to(&origin);
     let lines = "Connection: close, X-Hop , x-other\r\nX-Hop: 1\r\nX-Other: 2\r\nKeep-Alive: 5\r\n\
-                 Proxy-Connection: x\r\nTE: trailers\r\nProxy-Authorization: x\r\nX-Stays: 3\r\n";
+                 Proxy-Connection: x\r\nTE: gzip\r\nProxy-Authorization: x\r\nX-Stays: 3\r\n";
     let head = crossed(&edge, &origin, lines);
     for name in ["x-hop", "x-other", "keep-alive", "proxy-connection", "te"] {
         assert!(!head.has(name), "{name} in {head:?}");
     }
     assert!(!head.lists("connection", "x-hop"), "{head:?}");
     assert_eq!(head.field("x-stays"), Some("3"));
+}
+
+#[test]
+fn an_origin_learns_that_trailers_are_read_rfc9110_10_1_4() {
+    let origin = Origin::bind();
+    let edge = edge_to(&origin);
+    let head = crossed(&edge, &origin, "TE: gzip, trailers\r\nConnection: TE, X-Hop\r\n");
+    assert_eq!(head.field("te"), Some("trailers"), "{head:?}");
+    assert_eq!(head.field("connection"), Some("TE"), "{head:?}");
 }
 
 #[test]

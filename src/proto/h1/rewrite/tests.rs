@@ -69,7 +69,40 @@ fn hop_by_hop_rfc9110_7_6_1() {
          Proxy-Authorization: Basic a\r\nTrailer: X\r\nContent-Length: 005\r\nX-Kept: 3\r\n",
         &EDGE,
     );
-    assert_eq!(rest(&lines), ["POST / HTTP/1.1", "Host: a", "X-Kept: 3", "Content-Length: 5"]);
+    let kept = ["POST / HTTP/1.1", "Host: a", "X-Kept: 3", "Content-Length: 5"];
+    assert_eq!(rest(&lines), [&kept[..], &["TE: trailers", "Connection: TE"]].concat());
+}
+
+#[test]
+fn who_takes_trailers_rfc9110_10_1_4() {
+    for (version, lines, told) in [
+        ("1.1", "TE: trailers\r\nConnection: TE\r\n", true),
+        ("1.1", "te: gzip;q=0.5, Trailers\r\n", true),
+        ("1.1", "TE: gzip\r\n", false),
+        ("1.1", "TE: trailers;q=0\r\n", false),
+        ("1.1", "Connection: TE\r\n", false),
+        ("1.0", "TE: trailers\r\n", false),
+    ] {
+        let lines =
+            forwarded(&format!("GET / HTTP/{version}"), &format!("Host: a\r\n{lines}"), &EDGE);
+        let expected = if told { ["TE: trailers", "Connection: TE"].as_slice() } else { &[] };
+        assert_eq!(rest(&lines)[2..], *expected, "{version} {lines:?}");
+    }
+}
+
+#[test]
+fn max_forwards_rfc9110_7_6_2() {
+    for (method, lines, expected) in [
+        ("OPTIONS", "Max-Forwards: 5\r\n", &["Max-Forwards: 4"][..]),
+        ("OPTIONS", "Connection: Max-Forwards\r\nMAX-FORWARDS: 10\r\n", &["Max-Forwards: 9"]),
+        ("OPTIONS", "Max-Forwards: x\r\n", &["Max-Forwards: x"]),
+        ("OPTIONS", "", &[]),
+        ("GET", "Max-Forwards: 5\r\n", &["Max-Forwards: 5"]),
+    ] {
+        let lines =
+            forwarded(&format!("{method} / HTTP/1.1"), &format!("Host: a\r\n{lines}"), &EDGE);
+        assert_eq!(rest(&lines)[2..], *expected, "{method} {lines:?}");
+    }
 }
 
 #[test]
