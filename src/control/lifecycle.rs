@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
@@ -47,11 +47,18 @@ pub struct Lifecycle {
     pub log: Arc<AccessLog>,
     pub state: StateDir,
     pub control_socket: ControlSocket,
+    pub last_answers: LastAnswers,
     /// `None`: this process cannot hand over (the demo).
     pub program: Option<Program>,
     pub sockets: Sockets,
     /// The admin server; ended when a successor has its socket.
     pub admin: Option<AbortHandle>,
+}
+
+/// The end of the server on the control socket: whoever asked for the end is still to hear so.
+pub struct LastAnswers {
+    pub ask: watch::Sender<bool>,
+    pub given: JoinHandle<()>,
 }
 
 /// The signals that mean something.
@@ -277,6 +284,11 @@ impl Lifecycle {
             warn!("a core did not end in time");
         }
         self.control_socket.remove();
+        let LastAnswers { ask, given } = self.last_answers;
+        ask.send_replace(true);
+        if timeout(STOP_WAIT, given).await.is_err() {
+            warn!("an answer on the control socket was not taken in time");
+        }
         let log = self.log;
         let _ = tokio::task::spawn_blocking(move || log.finish()).await;
     }

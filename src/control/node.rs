@@ -20,7 +20,7 @@ use super::dns::{Names, SystemResolver};
 use super::edge::{Edge, Order, Phase};
 use super::handover::{Program, Sockets};
 use super::health::{self, TcpConnect};
-use super::lifecycle::{Ended, Lifecycle};
+use super::lifecycle::{Ended, LastAnswers, Lifecycle};
 use super::metrics::{Metrics, Sources};
 use super::publish::{FIRST_NAMES_WAIT, Load, Publisher};
 use super::server::{self, Bounds};
@@ -127,7 +127,8 @@ impl Node {
         let listener =
             tokio::net::UnixListener::from_std(listener).map_err(io("control socket"))?;
         let control = control_socket::router(Arc::clone(&self.edge));
-        tokio::spawn(server::serve(listener, control, Bounds::default()));
+        let (last, end) = watch::channel(false);
+        let answers = tokio::spawn(server::serve(listener, control, Bounds::default(), end));
         let mut sockets = Sockets { listeners, admin: None };
         let mut admin = None;
         if let Some(listener) = &self.admin {
@@ -136,7 +137,8 @@ impl Node {
             let own = listener.try_clone().map_err(io("admin listener"))?;
             let own = tokio::net::TcpListener::from_std(own).map_err(io("admin listener"))?;
             let router = admin::router(Arc::clone(&self.edge), Arc::new(self.metrics()));
-            let serving = tokio::spawn(server::serve(own, router, Bounds::default()));
+            let end = last.subscribe();
+            let serving = tokio::spawn(server::serve(own, router, Bounds::default(), end));
             admin = Some(serving.abort_handle());
         }
         self.follow();
@@ -147,6 +149,7 @@ impl Node {
             log: self.log,
             state: self.state,
             control_socket,
+            last_answers: LastAnswers { ask: last, given: answers },
             program,
             sockets,
             admin,

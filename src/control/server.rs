@@ -11,7 +11,7 @@ use axum::serve::Listener;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::limits;
@@ -39,14 +39,30 @@ impl Default for Bounds {
     }
 }
 
-/// Answers for as long as it is polled. Connections are tasks of their own.
-pub async fn serve(mut listener: impl Listener, router: Router, bounds: Bounds) {
+/// Answers for as long as it is polled, or until `end` is true and the answers under way are
+/// written. Connections are tasks of their own.
+pub async fn serve(
+    mut listener: impl Listener,
+    router: Router,
+    bounds: Bounds,
+    end: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(bounds.connections));
     loop {
-        // Nobody closes the semaphore, so this is never an error.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let (io, _) = listener.accept().await;
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, (io, _)) = tokio::select! {
+            next = next => next,
+            () = ended(end.clone()) => {
+                let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
+                drop(places.acquire_many(all).await);
+                return;
+            }
+        };
         let service = TowerToHyperService::new(router.clone());
+        let end = ended(end.clone());
         tokio::spawn(async move {
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(bounds.head);
@@ -54,13 +70,27 @@ pub async fn serve(mut listener: impl Listener, router: Router, bounds: Bounds) 
             tokio::select! {
                 // How a connection ended is nobody's concern here.
                 _ = connection.as_mut() => {}
-                () = sleep(bounds.life) => {
+                () = first(sleep(bounds.life), end) => {
                     connection.as_mut().graceful_shutdown();
                     let _ = timeout(bounds.last_request, connection).await;
                 }
             }
             drop(place);
         });
+    }
+}
+
+async fn first(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    tokio::select! {
+        () = one => {}
+        () = other => {}
+    }
+}
+
+/// Never, when nobody is left who could say so.
+async fn ended(mut end: watch::Receiver<bool>) {
+    if end.wait_for(|end| *end).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -81,7 +111,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let router = Router::new().route("/", post(|body: String| async move { body }));
-        tokio::spawn(serve(listener, router, bounds));
+        tokio::spawn(serve(listener, router, bounds, watch::channel(false).1));
         addr
     }
 

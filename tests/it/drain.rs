@@ -174,8 +174,23 @@ fn the_verbs_drain_and_stop_do_the_same() {
     assert!(error.contains("no edge is running"), "{error}");
 }
 
+/// The process once ended before the answer to the one who asked for it was written.
+#[test]
+fn stop_and_drain_answer_before_they_end() {
+    let origin = Origin::bind();
+    for verb in ["stop", "drain"] {
+        for _ in 0..8 {
+            let mut edge = Edge::with(DomainFile::to("a.test", &origin));
+            edge.hawser_done(&[verb]);
+            assert_eq!(edge.exit(), Some(0));
+        }
+    }
+}
+
 /// A second edge shares the address: whatever the kernel had queued for the one that goes is
-/// served, by one or the other.
+/// served, by one or the other. A handshake that is under way in the very moment in which a
+/// listener closes is reset by the kernel itself, unless net.ipv4.tcp_migrate_req is 1
+/// (tuning/README.md); that is at most one of each client.
 #[test]
 fn no_connection_in_the_accept_queue_is_lost_while_another_process_listens() {
     let origin = Origin::answering("x");
@@ -187,14 +202,19 @@ fn no_connection_in_the_accept_queue_is_lost_while_another_process_listens() {
         .domain(DomainFile::to("a.test", &origin))
         .start();
     assert_eq!(first.addr(), second.addr());
-    none_lost(second.addr(), || {
+    let migrates = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_migrate_req");
+    let lost_by_the_kernel = if migrates.is_ok_and(|v| v.trim() == "1") { 0 } else { CLIENTS };
+    none_lost(second.addr(), lost_by_the_kernel, || {
         first.signal("TERM");
         assert_eq!(first.exit(), Some(0));
     });
 }
 
-/// Asks as fast as three clients can, before, while and after `change`; every request is answered.
-fn none_lost(addr: std::net::SocketAddr, change: impl FnOnce()) {
+const CLIENTS: usize = 3;
+
+/// Asks as fast as clients can, before, while and after `change`; every request is answered, but for
+/// `tolerated` that were reset before they were accepted.
+fn none_lost(addr: std::net::SocketAddr, tolerated: usize, change: impl FnOnce()) {
     let (stop, served) = (AtomicBool::new(false), AtomicUsize::new(0));
     let ask = || {
         let mut lost = Vec::new();
@@ -215,7 +235,7 @@ fn none_lost(addr: std::net::SocketAddr, change: impl FnOnce()) {
     let lost: Vec<_> = std::thread::scope(|scope| {
         // However this ends, the clients must be told, or the scope never does.
         let told = OnDrop(|| stop.store(true, Ordering::Relaxed));
-        let clients: Vec<_> = (0..3).map(|_| scope.spawn(ask)).collect();
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(ask)).collect();
         more(100);
         change();
         more(100);
@@ -223,7 +243,9 @@ fn none_lost(addr: std::net::SocketAddr, change: impl FnOnce()) {
         clients.into_iter().flat_map(|c| c.join().expect("a client")).collect()
     });
     let served = served.into_inner();
-    assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), served + lost.len());
+    let other = lost.iter().any(|lost| *lost != Err(End::Reset));
+    let total = served + lost.len();
+    assert!(lost.len() <= tolerated && !other, "{} of {total} lost: {lost:?}", lost.len());
 }
 
 /// Below the range from which the kernel picks ports for everybody else.
@@ -247,7 +269,7 @@ fn usr2_hands_over_to_a_new_process_without_losing_a_connection() {
         .start();
     let first = edge.pid;
     let old = Tunnel::open(&edge, &ws, "ws.test");
-    none_lost(edge.addr(), || {
+    none_lost(edge.addr(), 0, || {
         edge.signal("USR2");
         old.closed_by_edge(1012, 1012);
         assert_eq!(edge.exit(), Some(0), "the old process goes when it is empty");
