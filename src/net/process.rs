@@ -62,7 +62,8 @@ mod tests {
     fn a_passed_on_descriptor_reaches_the_next_program() {
         let (reader, writer) = io::pipe().unwrap();
         let fd = pass_on(writer.as_fd()).unwrap();
-        let script = format!("echo here >&{fd}");
+        // Not `>&`, which some shells take only with one digit.
+        let script = format!("echo here > /proc/self/fd/{fd}");
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
         set_close_on_exec(fd, true).unwrap();
         let status =
