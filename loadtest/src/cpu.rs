@@ -1,9 +1,9 @@
 //! `cpu`: what a forwarded 64-byte message costs, Hawser beside others, on one core with 200 busy
 //! connections.
 //!
-//! All proxies stand ready from the start, each with a load of its own; one at a time is busy, for a
-//! fraction of a second, in a turned order. Ratios are made within such a round, so what slows the
-//! machine down for a while hits both sides of them, and there are many rounds.
+//! All proxies stand ready from the start, each with a load of its own; one at a time is busy, for
+//! a fraction of a second, in a turned order. Ratios are made within such a round, so what slows
+//! the machine down for a while hits both sides of them, and there are many rounds.
 
 use std::net::Ipv4Addr;
 use std::thread::sleep;

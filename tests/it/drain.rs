@@ -212,8 +212,8 @@ fn no_connection_in_the_accept_queue_is_lost_while_another_process_listens() {
 
 const CLIENTS: usize = 3;
 
-/// Asks as fast as clients can, before, while and after `change`; every request is answered, but for
-/// `tolerated` that were reset before they were accepted.
+/// Asks as fast as clients can, before, while and after `change`; every request is answered, but
+/// for `tolerated` that were reset before they were accepted.
 fn none_lost(addr: std::net::SocketAddr, tolerated: usize, change: impl FnOnce()) {
     let (stop, served) = (AtomicBool::new(false), AtomicUsize::new(0));
     let ask = || {
