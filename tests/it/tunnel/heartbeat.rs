@@ -169,6 +169,26 @@ fn a_ping_waits_for_the_end_of_a_frame_that_is_under_way() {
     tunnel.check();
 }
 
+/// Sent all the same, it once started the clock of a side that had just spoken, and ended tunnels
+/// whose peers were silent for little more than one interval.
+#[test]
+fn a_ping_that_waited_is_not_sent_to_a_side_that_has_spoken_meanwhile() {
+    let (_edge, _origin, mut tunnel) = open(&["heartbeat = 1"]);
+    let bytes = Frame::binary(vec![9; 1000]).bytes();
+    tunnel.origin.send(&bytes[..500]);
+    tunnel.client.expect(&bytes[..500]);
+    // Both Pings are due; the one to the client has to wait.
+    let ping = pinged(&mut tunnel.origin);
+    let spoken = Frame::text("I am here").masked();
+    tunnel.client.send_frame(&spoken);
+    assert_eq!(tunnel.origin.frame(), spoken);
+    let down = Frame::text("down");
+    let pong = Frame::pong(&ping.payload);
+    tunnel.origin.send([&bytes[500..], &pong.bytes(), &down.bytes()].concat());
+    tunnel.client.expect(&bytes[500..]);
+    assert_eq!(tunnel.client.frame(), down);
+}
+
 #[test]
 fn a_ping_may_stand_between_the_fragments_of_a_message() {
     let (_edge, _origin, mut tunnel) = open(&["heartbeat = 1"]);
