@@ -2,7 +2,7 @@
 //! sockets) with heartbeats, carries a message on each, and on SIGTERM closes them all with 1001
 //! and exits 0.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -48,16 +48,7 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
         },
     )?;
     let mut clients: Vec<Client> = (0..PROCESSES)
-        .map(|i| {
-            Client::start(&Connects {
-                target: proxy.addr,
-                source: ip(2, i),
-                path: "/echo",
-                silent: false,
-                serve: None,
-                cpu: None,
-            })
-        })
+        .map(|i| Client::start(&client(proxy.addr, ip(2, i))))
         .collect::<Result<_, _>>()?;
 
     let empty = measure::pss_bytes(proxy.id())?;
@@ -103,4 +94,8 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
         "exit_code": code,
         "passed": codes as usize == open && code == Some(0),
     }))
+}
+
+fn client(target: SocketAddr, source: Ipv4Addr) -> Connects {
+    Connects { target, source, path: "/echo", silent: false, serve: None, cpu: None }
 }
