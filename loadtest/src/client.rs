@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use slab::Slab;
 
 use crate::latency::Latency;
-use crate::link::{Got, Link};
+use crate::link::{Drain, Got, Link};
 use crate::origin::{self, Server};
 use crate::ws::{self, Piece, Reader};
 
@@ -171,12 +171,14 @@ impl Client {
             {
                 return Err(e.into());
             }
-            for token in events.iter().map(|event| event.token()).filter(|t| *t != WAKER) {
+            for event in events.iter().filter(|event| event.token() != WAKER) {
+                let token = event.token();
+                let drain = Drain::after(event);
                 match &mut self.origin {
                     Some(origin) if token.0 & origin::MARK != 0 => {
-                        origin.advance(token, self.poll.registry(), &mut buffer)?;
+                        origin.advance(token, drain, self.poll.registry(), &mut buffer)?;
                     }
-                    _ => self.advance(token.0, &mut buffer),
+                    _ => self.advance(token.0, drain, &mut buffer),
                 }
             }
             self.connect_more()?;
@@ -326,10 +328,10 @@ impl Client {
     }
 
     /// Something happened to connection `key`.
-    fn advance(&mut self, key: usize, buffer: &mut [u8]) {
+    fn advance(&mut self, key: usize, drain: Drain, buffer: &mut [u8]) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let was_open = !matches!(conn.state, State::Handshake(_));
-        let result = conn.pump(buffer, &mut self.tally, &mut self.latency, self.pingpong);
+        let result = conn.pump(drain, buffer, &mut self.tally, &mut self.latency, self.pingpong);
         let is_open = !matches!(conn.state, State::Handshake(_));
         if is_open && !was_open {
             self.connecting -= 1;
@@ -382,6 +384,7 @@ impl Conn {
     /// Writes what waits and reads what has come, until there is neither.
     fn pump(
         &mut self,
+        drain: Drain,
         buffer: &mut [u8],
         tally: &mut Tally,
         latency: &mut Latency,
@@ -406,8 +409,7 @@ impl Conn {
                     self.say(len);
                 }
             }
-            // The socket was emptied; what comes later is a new event.
-            if n < buffer.len() {
+            if drain.is_done(n, buffer.len()) {
                 return self.flush();
             }
         }

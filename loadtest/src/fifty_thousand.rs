@@ -87,7 +87,7 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
         "wrong_bytes": children::sum(&echoed, "wrong_bytes"),
         "pss_bytes_empty": empty,
         "pss_bytes_held": idle,
-        "pss_bytes_per_tunnel": (idle - empty) / open as u64,
+        "pss_bytes_per_tunnel_with_pools": (idle - empty) / open as u64,
         "closed_with_1001": codes,
         "ended": ended.iter().map(|answer| answer["ended"].clone()).collect::<Vec<_>>(),
         "drain_ms": drained.elapsed().as_millis() as u64,

@@ -3,6 +3,7 @@
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 
+use mio::event::Event;
 use mio::net::TcpStream;
 
 pub struct Link {
@@ -16,6 +17,28 @@ pub enum Got {
     /// Nothing for now.
     Later,
     End,
+}
+
+/// How far to read after an event, since events come only when something changes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Drain {
+    /// A short read emptied the socket, and what comes later is a new event: one call less.
+    UntilShort,
+    /// The end was announced with this event, so it has to be read too.
+    UntilEnd,
+}
+
+impl Drain {
+    pub fn after(event: &Event) -> Drain {
+        match event.is_read_closed() || event.is_error() {
+            true => Drain::UntilEnd,
+            false => Drain::UntilShort,
+        }
+    }
+
+    pub fn is_done(self, read: usize, room: usize) -> bool {
+        self == Drain::UntilShort && read < room
+    }
 }
 
 impl Link {

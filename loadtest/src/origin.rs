@@ -10,7 +10,7 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Registry, Token};
 use slab::Slab;
 
-use crate::link::{Got, Link};
+use crate::link::{Drain, Got, Link};
 use crate::ws::{self, Piece, Reader};
 
 /// Tells an origin's tokens from a client's on one poll.
@@ -52,7 +52,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             return Err(e.into());
         }
         for event in &events {
-            server.advance(event.token(), poll.registry(), &mut buffer)?;
+            server.advance(event.token(), Drain::after(event), poll.registry(), &mut buffer)?;
         }
     }
 }
@@ -80,6 +80,7 @@ impl Server {
     pub fn advance(
         &mut self,
         token: Token,
+        drain: Drain,
         registry: &Registry,
         buffer: &mut [u8],
     ) -> io::Result<()> {
@@ -88,7 +89,7 @@ impl Server {
         }
         let key = token.0 & !MARK;
         if let Some(peer) = self.peers.get_mut(key)
-            && peer.pump(buffer).is_err()
+            && peer.pump(drain, buffer).is_err()
         {
             self.peers.remove(key);
         }
@@ -125,7 +126,7 @@ impl From<io::Error> for Over {
 
 impl Peer {
     /// Reads and answers for as long as there is something to read and room to answer.
-    fn pump(&mut self, buffer: &mut [u8]) -> Result<(), Over> {
+    fn pump(&mut self, drain: Drain, buffer: &mut [u8]) -> Result<(), Over> {
         while self.link.flush()? {
             if matches!(self.state, State::Firehose) {
                 ws::frame(self.link.out(), ws::BINARY, &FIREHOSE_PAYLOAD, None);
@@ -136,8 +137,8 @@ impl Peer {
                 Got::End => return Err(Over),
                 Got::Bytes(n) => {
                     self.take(&mut buffer[..n])?;
-                    // The socket was emptied; what comes later is a new event.
-                    if n < buffer.len() && !matches!(self.state, State::Firehose) {
+                    let echoes = matches!(self.state, State::Echo(_));
+                    if echoes && drain.is_done(n, buffer.len()) {
                         self.link.flush()?;
                         return Ok(());
                     }
