@@ -167,6 +167,8 @@ pub const DOMAINS_MAX: usize = 65_536;
 pub const ORIGINS_PER_DOMAIN_MAX: usize = 64;
 /// Addresses that one origin name may resolve to; the rest is ignored.
 pub const ADDRESSES_PER_ORIGIN_MAX: usize = 16;
+/// Source addresses towards origins. 64 of them are four million ports to each origin address.
+pub const SOURCE_ADDRESSES_MAX: usize = 64;
 /// Entries of an Origin allow list or an address list of one domain.
 pub const ACCESS_ENTRIES_MAX: usize = 1024;
 

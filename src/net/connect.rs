@@ -21,6 +21,8 @@ pub enum ConnectError {
     Unreachable(io::Error),
     /// No free source port towards this address (EADDRNOTAVAIL).
     Ports,
+    /// A source address that is none of this host.
+    Source(IpAddr, io::Error),
     /// No free descriptor (EMFILE, ENFILE) or no memory for a socket.
     Descriptors(io::Error),
 }
@@ -37,7 +39,9 @@ impl ConnectError {
             ConnectError::Refused(_) | ConnectError::TimedOut | ConnectError::Unreachable(_) => {
                 Fault::Origin
             }
-            ConnectError::Ports | ConnectError::Descriptors(_) => Fault::Ours,
+            ConnectError::Ports | ConnectError::Source(..) | ConnectError::Descriptors(_) => {
+                Fault::Ours
+            }
         }
     }
 
@@ -67,6 +71,9 @@ impl std::fmt::Display for ConnectError {
             ConnectError::TimedOut => f.write_str("no answer in time"),
             ConnectError::Unreachable(e) => write!(f, "unreachable ({e})"),
             ConnectError::Ports => f.write_str("no free source port towards this address"),
+            ConnectError::Source(ip, e) => {
+                write!(f, "source address {ip} cannot be used ({e}), see server.source_addresses")
+            }
             ConnectError::Descriptors(e) => write!(f, "no socket to be had ({e})"),
         }
     }
@@ -79,7 +86,10 @@ pub async fn connect(
     limit: Duration,
 ) -> Result<Stream, ConnectError> {
     let deadline = now() + limit;
-    let socket = open(addr, source).map_err(ConnectError::from_os)?;
+    let socket = open(addr).map_err(ConnectError::from_os)?;
+    if let Some(source) = source {
+        bind(&socket, source).map_err(|error| ConnectError::Source(source, error))?;
+    }
     match socket.connect(&addr.into()) {
         Ok(()) => {}
         Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => {}
@@ -93,15 +103,17 @@ pub async fn connect(
     Ok(stream)
 }
 
-fn open(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
+fn open(addr: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     sockopt::apply_tcp_options(&socket)?;
-    if let Some(source) = source {
-        sockopt::bind_address_no_port(&socket)?;
-        socket.bind(&SocketAddr::new(source, 0).into())?;
-    }
     Ok(socket)
+}
+
+/// The port is left to connect(): chosen here it would have to be free towards every origin.
+fn bind(socket: &Socket, source: IpAddr) -> io::Result<()> {
+    sockopt::bind_address_no_port(socket)?;
+    socket.bind(&SocketAddr::new(source, 0).into())
 }
 
 #[cfg(test)]
@@ -125,6 +137,10 @@ mod tests {
             assert_eq!(stream.peer_addr(), open);
             let (_, seen) = listener.accept().unwrap();
             assert_eq!(seen.ip(), source);
+            let strange = IpAddr::from([192, 0, 2, 1]);
+            let error = connect(open, Some(strange), LIMIT).await.unwrap_err();
+            assert!(matches!(error, ConnectError::Source(..)), "{error}");
+            assert_eq!(error.fault(), Fault::Ours);
             let error = connect(closed, None, LIMIT).await.unwrap_err();
             assert!(matches!(error, ConnectError::Refused(_)), "{error}");
             assert_eq!(error.fault(), Fault::Origin);

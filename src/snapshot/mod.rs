@@ -43,6 +43,8 @@ pub struct Http {
     pub head_timeout: Duration,
     /// Between two requests of one connection.
     pub keepalive_timeout: Duration,
+    /// Where connections to origins come from, in turn; empty lets the kernel choose.
+    pub source_addresses: Arc<[IpAddr]>,
     /// Name of this node in Via and Forwarded.
     pub node: Arc<str>,
 }
@@ -54,6 +56,7 @@ impl Default for Http {
             proxy_protocol: ProxyProtocol::Off,
             head_timeout: crate::limits::DEFAULT_HEAD_TIMEOUT,
             keepalive_timeout: crate::limits::DEFAULT_KEEPALIVE_TIMEOUT,
+            source_addresses: Arc::new([]),
             node: "hawser".into(),
         }
     }
@@ -82,6 +85,11 @@ impl Cidr {
         let width = if address.is_ipv4() { 32 } else { 128 };
         let cidr = Cidr { address, prefix };
         (prefix <= width && masked(address, prefix) == bits(address)).then_some(cidr)
+    }
+
+    /// The first address of the range.
+    pub fn address(&self) -> IpAddr {
+        self.address
     }
 
     pub fn contains(&self, ip: IpAddr) -> bool {

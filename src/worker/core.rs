@@ -2,6 +2,7 @@
 //! through `stats`.
 
 use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,6 +38,8 @@ pub struct Core {
     rng: RefCell<StdRng>,
     setups: Cell<usize>,
     setups_max: usize,
+    /// Counts connections to origins, so that source addresses are used in turn.
+    dialled: Cell<usize>,
     /// A lower limit for now, and until when.
     scarce: Cell<Option<(usize, Instant)>>,
 }
@@ -77,6 +80,7 @@ impl Core {
             rng: RefCell::new(rand::make_rng()),
             setups: Cell::new(0),
             setups_max,
+            dialled: Cell::new(0),
             scarce: Cell::new(None),
         }
     }
@@ -89,6 +93,17 @@ impl Core {
             view.current = Rc::new(Arc::clone(newest));
         }
         Rc::clone(&view.current)
+    }
+
+    /// Where the next connection to `origin` comes from: the configured addresses of its family in
+    /// turn, `None` where there is none.
+    pub fn next_source(&self, origin: SocketAddr) -> Option<IpAddr> {
+        let turn = self.dialled.replace(self.dialled.get().wrapping_add(1));
+        let snapshot = self.snapshot();
+        let same = |source: &&IpAddr| source.is_ipv4() == origin.is_ipv4();
+        let sources = snapshot.http.source_addresses.iter();
+        let count = sources.clone().filter(same).count();
+        sources.filter(same).nth(turn.checked_rem(count)?).copied()
     }
 
     pub fn own(&self) -> &CoreStats {

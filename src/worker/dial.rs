@@ -67,7 +67,7 @@ impl<'a> Candidates<'a> {
             {
                 return Ok(OriginConnection::new(stream, endpoint, Age::Reused));
             }
-            match self.connect_to(endpoint, rules).await {
+            match self.connect_to(endpoint, core, rules).await {
                 Ok(connection) => return Ok(connection),
                 Err(error @ ConnectError::Descriptors(_)) => {
                     core.shed();
@@ -87,7 +87,7 @@ impl<'a> Candidates<'a> {
         core: &Core,
         rules: &DomainHttp,
     ) -> Result<OriginConnection<'a>, Refused> {
-        match self.connect_to(endpoint, rules).await {
+        match self.connect_to(endpoint, core, rules).await {
             Ok(connection) => Ok(connection),
             Err(error) => {
                 self.failure = Some(error);
@@ -99,13 +99,15 @@ impl<'a> Candidates<'a> {
     async fn connect_to(
         &self,
         endpoint: &'a Endpoint,
+        core: &Core,
         rules: &DomainHttp,
     ) -> Result<OriginConnection<'a>, ConnectError> {
         let left = self.deadline.saturating_duration_since(now());
         if left.is_zero() {
             return Err(ConnectError::TimedOut);
         }
-        let stream = connect(endpoint.addr, None, rules.connect_timeout.min(left)).await?;
+        let source = core.next_source(endpoint.addr);
+        let stream = connect(endpoint.addr, source, rules.connect_timeout.min(left)).await?;
         Ok(OriginConnection::new(stream, endpoint, Age::Fresh))
     }
 

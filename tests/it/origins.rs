@@ -446,3 +446,24 @@ fn ipv6_origins_are_reached() {
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     tunnel.check();
 }
+
+#[test]
+fn source_addresses_are_used_in_turn_and_a_strange_one_is_named() {
+    let origin = Origin::bind();
+    let edge = Edge::builder()
+        .workers(1)
+        .domain(DomainFile::to("a.test", &origin))
+        .server("source_addresses = [\"127.0.0.2\", \"::1\", \"127.0.0.3\"]")
+        .start();
+    let seen: Vec<String> = (0..4)
+        .map(|_| Tunnel::open(&edge, &origin, "a.test").origin.peer().ip().to_string())
+        .collect();
+    assert_eq!(seen, ["127.0.0.2", "127.0.0.3", "127.0.0.2", "127.0.0.3"]);
+    let strange = Edge::builder()
+        .domain(DomainFile::to("a.test", &origin))
+        .server("source_addresses = [\"192.0.2.1\"]")
+        .start();
+    let body = answered(&strange, "");
+    assert!(body.contains("source address 192.0.2.1 cannot be used"), "{body}");
+    assert!(body.contains("server.source_addresses"), "{body}");
+}

@@ -106,6 +106,7 @@ fn server_config(walk: &Walk<'_>) -> ServerConfig {
         proxy_protocol: server.read(&keys::server::PROXY_PROTOCOL),
         head_timeout: timeouts.read(&keys::timeouts::HEAD),
         keepalive_timeout: timeouts.read(&keys::timeouts::KEEPALIVE),
+        source_addresses: server.read(&keys::server::SOURCE_ADDRESSES).into(),
         node: server.read(&keys::server::NODE_KEY),
     };
     let written = server.has(keys::server::LISTEN.name);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::shape::{Choice, Flag, Many, OrFalse, Seconds, Shape, Size, Time, Whole, time, whole};
 use super::words::{
     ADDRESS, ADMIN, AllowedOrigins, DOMAIN_NAME, HASH_KEY, HOST, LOG, NODE, NoTls, ORIGIN_SCHEME,
-    Priority, RANGE, SOCKET, STATE_DIR, WorkersShape,
+    Priority, RANGE, SOCKET, SOURCE, STATE_DIR, WorkersShape,
 };
 use super::{LogDestination, OriginAddress, Workers};
 use crate::limits;
@@ -132,6 +132,7 @@ const DAY: u64 = 24 * HOUR;
 static RATE: Whole = whole(1, 1_000_000, "per second");
 static COUNT: Whole = whole(1, 100_000_000, "");
 static RANGES: Many<Cidr> = Many { shape: &RANGE, min: 0, max: limits::ACCESS_ENTRIES_MAX };
+static SOURCES: Many<IpAddr> = Many { shape: &SOURCE, min: 0, max: limits::SOURCE_ADDRESSES_MAX };
 static SECOND_TO_HOUR: Time = time(SECOND, HOUR);
 static OFF_OR_RATE: OrFalse<u32> = OrFalse { shape: &RATE, means: "no limit" };
 static OFF_OR_COUNT: OrFalse<u32> = OrFalse { shape: &COUNT, means: "no limit" };
@@ -179,6 +180,11 @@ section! {
     /// Addresses of proxies in front of this one: their X-Forwarded-* and Forwarded headers are
     /// kept, and they may send a PROXY header. Everybody else's are replaced. Taken over by reload.
     TRUSTED_PROXIES "trusted_proxies": Vec<Cidr> = RANGES, default Vec::new;
+    /// Source addresses of connections to origins, used in turn; each must be an address of this
+    /// host. One address has at most 64,511 ports towards one address and port of an origin, fewer
+    /// by net.ipv4.ip_local_port_range, so very many tunnels to one origin need several. An empty
+    /// list lets the kernel choose. Taken over by reload.
+    SOURCE_ADDRESSES "source_addresses": Vec<IpAddr> = SOURCES, default Vec::new;
     /// Name of this node in the Via and Forwarded headers. Taken over by reload.
     NODE_KEY "node": Arc<str> = NODE, default || "hawser".into();
 }

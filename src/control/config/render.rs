@@ -57,6 +57,7 @@ pub fn server(config: &ServerConfig) -> String {
     out.key(&keys::server::STATE_DIR_KEY, &config.state_dir);
     out.key(&keys::server::PROXY_PROTOCOL, &config.http.proxy_protocol);
     out.key(&keys::server::TRUSTED_PROXIES, &config.http.trusted_proxies.to_vec());
+    out.key(&keys::server::SOURCE_ADDRESSES, &config.http.source_addresses.to_vec());
     out.key(&keys::server::NODE_KEY, &config.http.node);
     out.section(&keys::admin::SECTION);
     out.key(&keys::admin::LISTEN, &config.admin);

@@ -79,6 +79,12 @@ pub static RANGE: Parsed<Cidr> = Parsed {
     write: Cidr::to_string,
 };
 
+pub static SOURCE: Parsed<IpAddr> = Parsed {
+    accepts: "an IP address of this host, such as \"192.0.2.7\" or \"2001:db8::7\"",
+    read: |text| text.parse().map_err(|_| None),
+    write: IpAddr::to_string,
+};
+
 pub static ADDRESS: Parsed<OriginAddress> = Parsed {
     accepts: "an IP address or a host name in lower case, without port or scheme",
     read: |text| {

@@ -1,5 +1,6 @@
 //! What is printed can be read back, and says the same.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -152,8 +153,11 @@ fn server() -> impl Strategy<Value = ServerConfig> {
                 use ProxyProtocol::{Any, Off, V1, V2};
                 let proxy_protocol =
                     if trusted.is_empty() { Off } else { [Off, V1, V2, Any][proxy] };
+                let sources: BTreeSet<_> = trusted.iter().map(Cidr::address).collect();
+                let source_addresses = sources.into_iter().collect();
                 snapshot::Http {
                     trusted_proxies: trusted.into(),
+                    source_addresses,
                     proxy_protocol,
                     head_timeout,
                     keepalive_timeout,
