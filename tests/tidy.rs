@@ -53,6 +53,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["src/cli"]),
     ("arc_swap", &["src/snapshot"]),
+    ("aws_lc_rs", &["src/net/records.rs", "src/control"]),
     ("axum", &["src/control", "src/cli"]),
     ("base64", &["src/proto/h1", "src/control"]),
     ("bytes", &["src/net/buffers.rs", "src/net/stream.rs", "src/worker", "src/control", "src/cli"]),
@@ -68,6 +69,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("httpdate", &["src/proto/h1/date.rs"]),
     ("hyper", &["src/control", "src/cli"]),
     ("hyper_util", &["src/control", "src/cli"]),
+    ("instant_acme", &["src/control"]),
     ("io_uring", &["src/net"]),
     ("io_uring_monoio", &["src/net"]),
     ("jiff", &["src/control", "src/cli"]),
@@ -77,8 +79,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("monoio", &["src/net"]),
     ("prometheus_client", &["src/control"]),
     ("rand", &["src/worker", "src/control", "src/cli"]),
+    ("rcgen", &["src/control", "src/cli"]),
     ("rtrb", &["src/stats", "src/worker", "src/control", "src/cli"]),
     ("rustc_hash", &["src/stats", "src/snapshot", "src/worker"]),
+    ("rustls", &["src/net/tls.rs", "src/net/records.rs", "src/snapshot/certs.rs", "src/control"]),
     ("sd_notify", &["src/control", "src/cli"]),
     ("serde", &["src/control", "src/cli"]),
     ("serde_json", &["src/control", "src/cli"]),
@@ -95,6 +99,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("toml_edit", &["src/control", "src/cli"]),
     ("tracing", &["src/control", "src/cli"]),
     ("tracing_subscriber", &["src/control", "src/cli"]),
+    ("webpki_roots", &["src/control"]),
+    ("x509_parser", &["src/net/tls.rs", "src/control"]),
+    ("zeroize", &["src/net/records.rs", "src/control"]),
 ];
 
 /// Folders and files in which `unsafe` may stand.

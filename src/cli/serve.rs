@@ -26,7 +26,7 @@ use crate::control::state_dir::StateDir;
 use crate::limits::{DESCRIPTORS_RESERVED, LOG_RING_EVENTS, SETUPS_PER_CORE_MAX};
 use crate::net::listener::{self, ListenError};
 use crate::net::{probe, process, runtime};
-use crate::snapshot::{CoreHandle, SnapshotCell};
+use crate::snapshot::{CoreHandle, SnapshotCell, Transport};
 use crate::stats::{Event, Stats};
 use crate::worker::{self, Worker, WorkerConfig};
 
@@ -329,7 +329,7 @@ fn start_workers(
         let config = WorkerConfig {
             core,
             cpu,
-            listeners,
+            listeners: listeners.into_iter().map(|l| (Transport::Plain, l)).collect(),
             snapshot: snapshot.clone(),
             stats: Arc::clone(stats),
             log,

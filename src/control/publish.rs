@@ -18,7 +18,9 @@ use super::config::{DomainConfig, Loaded, OriginAddress, OriginConfig, ServerCon
 use super::cores::{Closing, Cores};
 use super::dns::{Lookup, Names};
 use super::registry::{Full, Registry};
-use crate::snapshot::{Domain, Endpoint, Filter, Hosts, Origin, Snapshot, SnapshotCell};
+use crate::snapshot::{
+    ClientAuth, Domain, Endpoint, Filter, Hosts, Origin, Snapshot, SnapshotCell,
+};
 use crate::stats::{Cause, Stats};
 
 /// Wait for the names of the first snapshot, then for those that a reload brings: it must be live
@@ -301,6 +303,7 @@ fn build(
         hash: loaded.hash.clone(),
         hosts: Hosts::new(domains),
         http: loaded.server.http.clone(),
+        ..Snapshot::default()
     })
 }
 
@@ -311,6 +314,8 @@ fn domain(config: &DomainConfig, slot: u32, origins: Box<[Arc<Origin>]>) -> Doma
         websocket: config.websocket.clone(),
         http: config.http.clone(),
         origins,
+        origin_tls: None,
+        client_auth: ClientAuth::Off,
         balance: config.balance.clone(),
         close_on_origin_down: config.close_on_origin_down,
         access: config.access.clone(),
@@ -333,6 +338,7 @@ fn origin(
         priority: config.priority,
         weight: config.weight,
         endpoints: addresses.iter().map(endpoint).collect(),
+        tls_endpoints: Box::default(),
     }
 }
 

@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use super::sockopt;
 use super::stream::Stream;
 use crate::limits::BACKLOG;
+use crate::snapshot::certs::Transport;
 
 /// A listener that cannot be had, for the operator.
 #[derive(Debug)]
@@ -148,6 +149,7 @@ pub struct Listener {
     /// As in `stream.rs`: only readiness and closing are used.
     io: Pollable,
     addr: SocketAddr,
+    transport: Transport,
 }
 
 /// What one look at the accept queue brought.
@@ -160,15 +162,20 @@ pub enum Accepted {
 }
 
 impl Listener {
-    pub fn adopt(listener: TcpListener) -> io::Result<Listener> {
+    pub fn adopt(transport: Transport, listener: TcpListener) -> io::Result<Listener> {
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
         let io = Pollable::from_std(StdUnixStream::from(OwnedFd::from(listener)))?;
-        Ok(Listener { io, addr })
+        Ok(Listener { io, addr, transport })
     }
 
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// What its clients are expected to speak first.
+    pub fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// Waits until a connection waits. Dropping it loses nothing.
@@ -270,7 +277,7 @@ mod tests {
         let (mut runtime, _) = Runtime::new().unwrap();
         runtime.block_on(async {
             let listener = listen(loopback(), Vec::new(), 1).unwrap().remove(0).remove(0);
-            let listener = Listener::adopt(listener).unwrap();
+            let listener = Listener::adopt(Transport::Plain, listener).unwrap();
             assert!(matches!(listener.accept_now().unwrap(), Accepted::Empty));
             let client = TcpStream::connect(listener.addr()).unwrap();
             listener.readable().await.unwrap();

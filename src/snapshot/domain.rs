@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Cidr;
+use super::certs::{ClientAuth, OriginTls};
 use super::origin::{Balance, Origin};
 use crate::stats::admission::Allowance;
 
@@ -18,6 +19,10 @@ pub struct Domain {
     pub http: DomainHttp,
     /// By priority, then as written. Never empty.
     pub origins: Box<[Arc<Origin>]>,
+    /// How those are spoken to over TLS; `None` when `origin_scheme` never asks for it.
+    pub origin_tls: Option<Arc<OriginTls>>,
+    /// Whether clients have to prove who they are, so that a connection without SNI is not enough.
+    pub client_auth: ClientAuth,
     pub balance: Balance,
     /// Close the tunnels of an origin that went down or was removed, with 1012, this many per
     /// second; `None` keeps them.

@@ -6,16 +6,19 @@
 //! many tunnels it has.
 
 pub mod cell;
+pub mod certs;
 pub mod command;
 pub mod domain;
 pub mod hosts;
 pub mod origin;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use cell::{Reader, SnapshotCell};
+pub use certs::{Certificates, ClientAuth, OriginTls, ServerTls, Tls, Transport};
 pub use command::{Command, ConnRow, CoreHandle, Filter};
 pub use domain::{Domain, HeartbeatMode, OriginRule, OriginScheme, WebSocket};
 pub use hosts::Hosts;
@@ -30,6 +33,10 @@ pub struct Snapshot {
     pub hash: Box<str>,
     pub hosts: Hosts,
     pub http: Http,
+    pub tls: Tls,
+    pub certificates: Certificates,
+    /// Key authorizations of HTTP-01 (RFC 8555 8.3), by token.
+    pub http_challenges: HashMap<Box<str>, Box<str>>,
 }
 
 /// Rules for HTTP/1.1 that hold for every domain and may change by reload.

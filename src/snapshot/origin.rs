@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use super::certs::Transport;
+
 /// One `[[origin]]` of a domain, with the addresses that it stands for now.
 #[derive(Debug)]
 pub struct Origin {
@@ -13,8 +15,20 @@ pub struct Origin {
     pub priority: u16,
     /// Share among equals, 1 to 100.
     pub weight: u16,
-    /// Empty while a name has never been resolved.
+    /// For plain connections: `port`. Empty while a name has never been resolved, and where the
+    /// domain's `origin_scheme` never comes to it.
     pub endpoints: Box<[Endpoint]>,
+    /// For TLS: the same addresses with `https_port`.
+    pub tls_endpoints: Box<[Endpoint]>,
+}
+
+impl Origin {
+    pub fn endpoints(&self, transport: Transport) -> &[Endpoint] {
+        match transport {
+            Transport::Plain => &self.endpoints,
+            Transport::Tls => &self.tls_endpoints,
+        }
+    }
 }
 
 /// One address of an origin. Its state lives across snapshots, so that counts and health outlast a

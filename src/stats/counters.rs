@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::histogram::Histogram;
-use super::outcome::{Cause, Refusal};
+use super::outcome::{Cause, Refusal, TlsFailure};
 
 /// A number with one writing thread and any number of readers.
 ///
@@ -65,6 +65,17 @@ pub struct CoreCounters {
     pub snapshot_generation: Counter,
     /// Refused before a domain was known, by reason (`Refusal as usize`).
     pub refused: [Counter; Refusal::COUNT],
+    /// TLS handshakes with clients that succeeded: with certificates, and from a ticket.
+    pub tls_full: Counter,
+    pub tls_resumed: Counter,
+    /// Those that failed, by reason (`TlsFailure as usize`).
+    pub tls_failed: [Counter; TlsFailure::COUNT],
+    /// Microseconds from the first byte of a ClientHello to the end of its handshake.
+    pub tls_handshake_us: Histogram,
+    /// TLS handshakes with origins: with certificates, from a ticket, failed.
+    pub origin_tls_full: Counter,
+    pub origin_tls_resumed: Counter,
+    pub origin_tls_failed: Counter,
 }
 
 /// Status codes that are counted one by one; any other is counted under its class (`100`, `200`,

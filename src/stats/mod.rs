@@ -20,7 +20,7 @@ pub use counters::{CoreCounters, Counter, DomainCounters};
 pub use event::Event;
 pub use histogram::Histogram;
 pub use key::ConnId;
-pub use outcome::{Cause, Outcome, Refusal, Side};
+pub use outcome::{Cause, Outcome, Refusal, Side, TlsFailure};
 pub use table::Table;
 
 use crate::limits::DOMAINS_MAX;

@@ -87,6 +87,10 @@ names! {
         Overload = "overload",
         /// A Close was sent or passed on, and the other side never finished.
         CloseTimeout = "close_timeout",
+        /// A peer broke TLS: a record that is not authentic, an alert, a message out of place.
+        TlsError = "tls_error",
+        /// The keys of a TLS 1.2 connection have encrypted as much as they may.
+        TlsKeysWorn = "tls_keys_worn",
     }
 }
 
@@ -102,6 +106,10 @@ names! {
         /// An address list of the domain refused the client.
         Address = "address",
         UnknownDomain = "unknown_domain",
+        /// Host names another domain than the TLS handshake did (RFC 9110 7.4).
+        Misdirected = "misdirected",
+        /// Plain HTTP on a TLS listener.
+        PlainHttp = "plain_http",
         /// CONNECT, TRACE, or the PRI of HTTP/2.
         Method = "method",
         HeadTimeout = "head_timeout",
@@ -119,6 +127,8 @@ names! {
         OriginRefused = "origin_refused",
         /// The origin's answer broke RFC 9112 or RFC 6455 4.2.2.
         OriginAnswer = "origin_answer",
+        /// The TLS handshake with the origin failed: its certificate, its versions, an alert.
+        OriginTls = "origin_tls",
         /// The origin closed or reset before its answer was complete.
         OriginClosed = "origin_closed",
         NoHealthyOrigin = "no_healthy_origin",
@@ -135,14 +145,43 @@ names! {
     }
 }
 
+names! {
+    /// Why a TLS handshake with a client failed.
+    TlsFailure {
+        /// No pair for the name, and no default one: `unrecognized_name`.
+        UnknownName = "unknown_name",
+        /// No name asked for, and no default pair: `missing_extension`.
+        NoName = "no_name",
+        /// Plain HTTP, answered 400 in the clear.
+        PlainHttp = "plain_http",
+        /// Neither TLS nor HTTP, an SSLv2 hello among it.
+        NotTls = "not_tls",
+        /// No version, cipher suite, group or signature scheme in common.
+        NothingInCommon = "nothing_in_common",
+        /// A required client certificate was not sent or did not verify.
+        ClientCertificate = "client_certificate",
+        /// Another violation of TLS by the client.
+        Protocol = "protocol",
+        /// An alert of the client, such as `bad_certificate`.
+        Alert = "alert",
+        /// FIN or reset before the end of the handshake.
+        Closed = "closed",
+        Timeout = "timeout",
+        /// Over `tls_handshakes_per_second` for longer than a handshake may take.
+        Rate = "rate",
+        /// A fault of our own.
+        Internal = "internal",
+    }
+}
+
 impl Refusal {
     /// The status code under which it is counted and, unless nobody is there to read it (499),
     /// answered.
     pub fn status(self) -> u16 {
         match self {
-            Refusal::BadRequest | Refusal::ProxyHeader => 400,
+            Refusal::BadRequest | Refusal::ProxyHeader | Refusal::PlainHttp => 400,
             Refusal::OriginHeader | Refusal::Address => 403,
-            Refusal::UnknownDomain => 421,
+            Refusal::UnknownDomain | Refusal::Misdirected => 421,
             Refusal::Method => 405,
             Refusal::HeadTimeout | Refusal::BodyTimeout => 408,
             Refusal::BodyTooLarge => 413,
@@ -153,7 +192,10 @@ impl Refusal {
             Refusal::HeadTooLarge => 431,
             Refusal::ClientClosed => 499,
             Refusal::Internal => 500,
-            Refusal::OriginRefused | Refusal::OriginAnswer | Refusal::OriginClosed => 502,
+            Refusal::OriginRefused
+            | Refusal::OriginAnswer
+            | Refusal::OriginTls
+            | Refusal::OriginClosed => 502,
             Refusal::NoHealthyOrigin | Refusal::Draining | Refusal::EdgeCapacity => 503,
             Refusal::OriginConnectTimeout | Refusal::OriginTimeout => 504,
             Refusal::HttpVersion => 505,

@@ -104,6 +104,7 @@ mod tests {
             priority,
             weight,
             endpoints: ports.iter().map(endpoint).collect(),
+            tls_endpoints: Box::default(),
         })
     }
 

@@ -22,7 +22,7 @@ use crate::limits::{
 use crate::net::listener::Listener;
 use crate::net::runtime::{self, Runtime, now, sleep, spawn};
 use crate::net::sockopt::{block_signals, descriptor_limit, thread_cpu_time};
-use crate::snapshot::{Command, CoreHandle, SnapshotCell};
+use crate::snapshot::{Command, CoreHandle, SnapshotCell, Transport};
 use crate::stats::{Event, Stats};
 
 pub struct WorkerConfig {
@@ -31,7 +31,7 @@ pub struct WorkerConfig {
     /// Processor to run on; `None` lets the kernel choose.
     pub cpu: Option<usize>,
     /// Bound and listening, this worker's own ([`crate::net::listener::listen`]).
-    pub listeners: Vec<TcpListener>,
+    pub listeners: Vec<(Transport, TcpListener)>,
     pub snapshot: SnapshotCell,
     pub stats: Arc<Stats>,
     pub log: Producer<Event>,
@@ -162,8 +162,8 @@ fn build(config: WorkerConfig) -> io::Result<Parts> {
     let setups_max = setups_max(stats.cores().len());
     let reader = snapshot.reader();
     let core = Rc::new(Core::new(core, stats, engine, reader, log, boot, setups_max));
-    let listeners: io::Result<Vec<_>> =
-        listeners.into_iter().map(|listener| Listener::adopt(listener).map(Rc::new)).collect();
+    let adopt = |(transport, listener)| Listener::adopt(transport, listener).map(Rc::new);
+    let listeners: io::Result<Vec<_>> = listeners.into_iter().map(adopt).collect();
     Ok((core, listeners?, mailbox, handle))
 }
 

@@ -18,8 +18,8 @@ use crate::limits;
 use crate::net::listener::listen;
 use crate::snapshot::domain::{AccessLog, DomainHttp, SendProxy};
 use crate::snapshot::{
-    Balance, Command, Domain, Endpoint, HeartbeatMode, Hosts, Http, Origin, OriginRule,
-    OriginScheme, Snapshot, SnapshotCell, WebSocket,
+    Balance, ClientAuth, Command, Domain, Endpoint, HeartbeatMode, Hosts, Http, Origin, OriginRule,
+    OriginScheme, Snapshot, SnapshotCell, Transport, WebSocket,
 };
 use crate::stats::admission::Allowance;
 use crate::stats::{Event, Refusal, Stats};
@@ -44,6 +44,7 @@ fn domain(origins: &[SocketAddr]) -> Domain {
             priority: 20 + i as u16,
             weight: 10,
             endpoints: Box::new([Endpoint { addr: *addr, state: Arc::default() }]),
+            tls_endpoints: Box::default(),
         })
     };
     Domain {
@@ -72,6 +73,8 @@ fn domain(origins: &[SocketAddr]) -> Domain {
             send_proxy: SendProxy::Off,
         },
         origins: origins.iter().enumerate().map(origin).collect(),
+        origin_tls: None,
+        client_auth: ClientAuth::Off,
         balance: Balance::Weighted,
         close_on_origin_down: None,
         access: Default::default(),
@@ -87,9 +90,10 @@ fn edge_with(domain: Domain, http: Http) -> Edge {
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listeners = listen(loopback, Vec::new(), 1).unwrap().remove(0);
     let addr = listeners[0].local_addr().unwrap();
+    let listeners = listeners.into_iter().map(|l| (Transport::Plain, l)).collect();
     let stats = Stats::new(1);
     let hosts = Hosts::new([Arc::new(domain)]);
-    let snapshot = Snapshot { generation: 1, hash: "0".into(), hosts, http };
+    let snapshot = Snapshot { generation: 1, hash: "0".into(), hosts, http, ..Snapshot::default() };
     let (log, events) = rtrb::RingBuffer::new(limits::LOG_RING_EVENTS);
     let worker = start(WorkerConfig {
         core: 0,

@@ -225,6 +225,7 @@ async fn open(
         endpoint: origin.endpoint.clone(),
         early_from_client: client.buf.to_vec(),
         early_from_origin: origin.buf.to_vec(),
+        secured: [None, None],
         domain: std::sync::Arc::clone(x.domain),
         admitted,
         reserved_bits: agreed.reserved_bits,

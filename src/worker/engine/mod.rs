@@ -34,6 +34,7 @@ use crate::net::buffers::Size;
 use crate::net::event::Event;
 use crate::net::ring::{Completion, Op, Ring, Token};
 use crate::net::runtime;
+use crate::net::tls::Secured;
 use crate::snapshot::{Command, Domain, Endpoint, Snapshot};
 use crate::stats::{Admitted, ConnId, Stats};
 use crate::tunnel::{Action, Leg, Now, TICK_MS, Tunnel};
@@ -50,6 +51,8 @@ pub struct Upgraded {
     /// Bytes read behind the upgrade request, and behind the 101.
     pub early_from_client: Vec<u8>,
     pub early_from_origin: Vec<u8>,
+    /// TLS of the client and of the origin.
+    pub secured: [Option<Secured>; 2],
     pub domain: Arc<Domain>,
     pub admitted: Admitted,
     /// RSV bits that the agreed extensions allow: 0x40 for permessage-deflate, 0x70 for any other.

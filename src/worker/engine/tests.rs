@@ -67,6 +67,7 @@ impl Core {
             endpoint,
             early_from_client,
             early_from_origin,
+            secured: [None, None],
             domain: Arc::clone(domain),
             admitted,
             reserved_bits: 0,
@@ -152,8 +153,13 @@ fn pair() -> (TcpStream, TcpStream) {
 }
 
 fn domain(websocket: WebSocket) -> Arc<Domain> {
-    let origin =
-        Origin { address: "127.0.0.1".into(), priority: 20, weight: 10, endpoints: Box::new([]) };
+    let origin = Origin {
+        address: "127.0.0.1".into(),
+        priority: 20,
+        weight: 10,
+        endpoints: Box::new([]),
+        tls_endpoints: Box::default(),
+    };
     Arc::new(Domain {
         name: "a.test".into(),
         slot: 0,
@@ -167,6 +173,8 @@ fn domain(websocket: WebSocket) -> Arc<Domain> {
             send_proxy: SendProxy::Off,
         },
         origins: Box::new([Arc::new(origin)]),
+        origin_tls: None,
+        client_auth: crate::snapshot::ClientAuth::Off,
         balance: Balance::Weighted,
         close_on_origin_down: None,
         access: Access::default(),
