@@ -16,8 +16,13 @@ use bytes::BytesMut;
 use monoio::net::UnixStream as Pollable;
 use socket2::SockRef;
 
+use super::tls::{
+    AcceptFailure, AcceptTlsError, AcceptedTls, ConnectFailure, ConnectTlsError, ConnectedTls,
+    Secured,
+};
 use super::{runtime, sockopt};
 use crate::limits::CALLS_WITHOUT_WAIT_MAX;
+use crate::snapshot::certs::{Certificates, OriginTls, Transport};
 
 /// How long an operation may wait for its peer. Running out of it is [`io::ErrorKind::TimedOut`].
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +42,15 @@ pub enum Queue {
     Ended,
     /// Reset, or given up by the network.
     Broken,
+}
+
+/// A connection that left the set-up.
+#[derive(Debug)]
+pub struct Detached {
+    pub fd: OwnedFd,
+    pub secured: Option<Secured>,
+    /// Opened and not read.
+    pub unread: Vec<u8>,
 }
 
 pub struct Stream {
@@ -179,9 +193,50 @@ impl Stream {
         let _ = self.socket().set_linger(Some(Duration::ZERO));
     }
 
-    /// Leaves the runtime: the descriptor alone, still non-blocking, with no operation in flight on
-    /// it.
-    pub fn into_fd(self) -> io::Result<OwnedFd> {
+    /// The server's side of a TLS handshake. `received`: what was read already, taken over.
+    pub async fn accept_tls(
+        &self,
+        received: &mut BytesMut,
+        certificates: &Certificates,
+        patience: Patience,
+    ) -> Result<AcceptedTls, AcceptTlsError> {
+        let _ = (received, certificates, patience);
+        Err(AcceptTlsError { reason: AcceptFailure::Internal, detail: "".into() })
+    }
+
+    /// The client's side. Fails if anything stands in the receive queue before our hello.
+    pub async fn connect_tls(
+        &self,
+        tls: &OriginTls,
+        addr: SocketAddr,
+        patience: Patience,
+    ) -> Result<ConnectedTls, ConnectTlsError> {
+        let _ = (tls, addr, patience);
+        Err(ConnectTlsError { reason: ConnectFailure::Internal, detail: "".into() })
+    }
+
+    pub fn transport(&self) -> Transport {
+        Transport::Plain
+    }
+
+    /// Version and cipher suite, for people.
+    pub fn tls_description(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Gives back what only a busy connection needs. It comes back by itself.
+    pub fn rest(&self) {}
+
+    /// Leaves the runtime, with no operation in flight on the descriptor, which is still
+    /// non-blocking.
+    ///
+    /// # Errors
+    /// No descriptor was left, or the peer has ended its half already (close_notify).
+    pub fn detach(self) -> io::Result<Detached> {
+        Ok(Detached { fd: self.into_fd()?, secured: None, unread: Vec::new() })
+    }
+
+    fn into_fd(self) -> io::Result<OwnedFd> {
         if self.waits.may_be_in_flight() {
             // monoio panics in `into_raw_fd` while an operation holds the descriptor, which a
             // dropped wait does until its cancellation came back. A duplicate is free of it; the

@@ -212,20 +212,21 @@ async fn open(
     let subprotocol = answer.field("sec-websocket-protocol");
     let subprotocol = subprotocol.map(|value| String::from_utf8_lossy(value).into());
     let (client_addr, origin_addr) = (client.addr, origin.endpoint.addr);
-    let (Ok(client_fd), Ok(origin_fd)) = (client.stream.into_fd(), origin.stream.into_fd()) else {
-        return no_tunnel(x, "no descriptor was left for the tunnel");
+    let (Ok(from_client), Ok(from_origin)) = (client.stream.detach(), origin.stream.detach())
+    else {
+        return no_tunnel(x, "no descriptor was left for the tunnel, or a side had ended");
     };
     let Some(admitted) = place.admitted.take() else {
         return no_tunnel(x, "the place of this tunnel was given away");
     };
     let upgraded = Upgraded {
-        client: client_fd,
-        origin: origin_fd,
+        client: from_client.fd,
+        origin: from_origin.fd,
         client_addr,
         endpoint: origin.endpoint.clone(),
-        early_from_client: client.buf.to_vec(),
-        early_from_origin: origin.buf.to_vec(),
-        secured: [None, None],
+        early_from_client: [&client.buf[..], &from_client.unread].concat(),
+        early_from_origin: [&origin.buf[..], &from_origin.unread].concat(),
+        secured: [from_client.secured, from_origin.secured],
         domain: std::sync::Arc::clone(x.domain),
         admitted,
         reserved_bits: agreed.reserved_bits,
