@@ -2,6 +2,7 @@
 //! `worker`. `node` puts the parts together.
 
 pub mod access_log;
+pub mod acme;
 pub mod admin;
 pub mod config;
 pub mod control_socket;
