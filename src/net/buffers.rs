@@ -18,11 +18,19 @@ use io_uring::types::BufRingEntry;
 
 use crate::limits::{BUFFER_HEADROOM, BUFFER_TAILROOM};
 
-/// The two kinds of buffer: many small ones for messages, few large ones for bulk.
+/// The kinds of buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
+    /// Many, for messages.
     Small = 0,
+    /// Few, for bulk.
     Large = 1,
+    /// For one TLS record: bulk that has to be sealed, and records that came in pieces.
+    Record = 2,
+}
+
+impl Size {
+    pub const ALL: [Size; 3] = [Size::Small, Size::Large, Size::Record];
 }
 
 /// Number and size of one kind.
@@ -30,6 +38,8 @@ pub enum Size {
 pub struct Class {
     /// Bytes of one buffer, head and tail room included; a multiple of 64.
     pub stride: usize,
+    /// Bytes that one receive may put into it.
+    pub lent: usize,
     pub count: u16,
     /// Buffers lent to the kernel at a time; a power of two.
     pub window: u16,
@@ -50,8 +60,8 @@ impl Buffer {
 /// All buffers of one core.
 #[derive(Debug)]
 pub struct Pool {
-    classes: [ClassState; 2],
-    /// Shares of each buffer, small ones first: 0 = free or lent to the kernel.
+    classes: [ClassState; Size::ALL.len()],
+    /// Shares of each buffer, by class: 0 = free or lent to the kernel.
     shares: Box<[u16]>,
 }
 
@@ -69,20 +79,30 @@ struct ClassState {
 impl Pool {
     /// # Errors
     /// When the memory cannot be mapped.
-    pub fn new(small: Class, large: Class) -> io::Result<Pool> {
-        let shares = vec![0; usize::from(small.count) + usize::from(large.count)];
-        let classes = [ClassState::new(small, 0)?, ClassState::new(large, small.count)?];
+    pub fn new([small, large, record]: [Class; Size::ALL.len()]) -> io::Result<Pool> {
+        let first_record = small.count + large.count;
+        let shares = vec![0; usize::from(first_record) + usize::from(record.count)];
+        let classes = [
+            ClassState::new(small, 0)?,
+            ClassState::new(large, small.count)?,
+            ClassState::new(record, first_record)?,
+        ];
         Ok(Pool { classes, shares: shares.into_boxed_slice() })
     }
 
     /// Bytes that one receive can put into a buffer of this size.
     pub fn capacity(&self, size: Size) -> usize {
+        self.classes[size as usize].class.lent
+    }
+
+    /// Bytes between head and tail room of a buffer of this size.
+    pub fn room(&self, size: Size) -> usize {
         self.classes[size as usize].class.stride - BUFFER_HEADROOM - BUFFER_TAILROOM
     }
 
-    /// A small buffer for bytes of our own; `None` when the pool is empty.
-    pub fn take(&mut self) -> Option<Buffer> {
-        let id = self.classes[Size::Small as usize].free.pop()?;
+    /// A buffer for bytes of our own; `None` when there is none left of this size.
+    pub fn take(&mut self, size: Size) -> Option<Buffer> {
+        let id = self.classes[size as usize].free.pop()?;
         self.shares[usize::from(id)] = 1;
         Some(Buffer(id))
     }
@@ -99,15 +119,15 @@ impl Pool {
         let shares = &mut self.shares[usize::from(buffer.0)];
         *shares -= 1;
         if *shares == 0 {
-            let class = &mut self.classes[class_of(buffer.0, &self.shares_split())];
-            class.free.push(buffer.0);
+            let class = self.class_of(buffer.0);
+            self.classes[class].free.push(buffer.0);
         }
     }
 
     /// All bytes of a buffer; those received start at [`BUFFER_HEADROOM`].
     #[inline]
     pub fn bytes(&self, buffer: &Buffer) -> &[u8] {
-        let class = &self.classes[class_of(buffer.0, &self.shares_split())];
+        let class = &self.classes[self.class_of(buffer.0)];
         let at = class.offset(buffer.0);
         // SAFETY: the range is inside the mapping (offset() keeps it there), and the kernel writes
         // only to buffers that are in a provided ring, for which no `Buffer` exists: claim() and
@@ -122,11 +142,24 @@ impl Pool {
     #[inline]
     pub fn bytes_mut(&mut self, buffer: &Buffer) -> &mut [u8] {
         assert_eq!(self.shares[usize::from(buffer.0)], 1, "a shared buffer is not written to");
-        let class = &self.classes[class_of(buffer.0, &self.shares_split())];
+        let class = &self.classes[self.class_of(buffer.0)];
         let at = class.offset(buffer.0);
         // SAFETY: as in bytes(); the only share is the caller's, so neither a send nor another
         // slice reads it, and `&mut self` excludes a second slice.
         unsafe { std::slice::from_raw_parts_mut(class.memory.at(at), class.class.stride) }
+    }
+
+    /// Copies `range` of one buffer to `at` of another.
+    ///
+    /// # Panics
+    /// When the target has another share, or either range is not inside its buffer.
+    pub fn copy(&mut self, from: &Buffer, range: Range<usize>, to: &Buffer, at: usize) {
+        assert_ne!(from.0, to.0, "within a buffer, copy_within does it");
+        let source = self.address(from.0, &range);
+        let target = &mut self.bytes_mut(to)[at..at + range.len()];
+        // SAFETY: address() checked the source's range; two buffers never overlap, and the kernel
+        // writes to neither, for both are held by a `Buffer`.
+        unsafe { std::ptr::copy_nonoverlapping(source, target.as_mut_ptr(), target.len()) }
     }
 
     /// Buffers that are neither free nor lent to the kernel, and all of them, of the small kind.
@@ -136,7 +169,7 @@ impl Pool {
         (count - class.free.len() - usize::from(class.provided), count)
     }
 
-    /// Small buffers that can still be received into or taken.
+    /// Buffers of a size that can still be received into or taken.
     pub fn available(&self, size: Size) -> usize {
         let class = &self.classes[size as usize];
         class.free.len() + usize::from(class.provided)
@@ -153,7 +186,8 @@ impl Pool {
     /// The kernel filled buffer `id`: it left its ring.
     #[inline]
     pub(super) fn claim(&mut self, id: u16) -> Buffer {
-        self.classes[class_of(id, &self.shares_split())].provided -= 1;
+        let class = self.class_of(id);
+        self.classes[class].provided -= 1;
         self.shares[usize::from(id)] = 1;
         Buffer(id)
     }
@@ -162,7 +196,7 @@ impl Pool {
     /// kernel may read.
     #[inline]
     pub(super) fn address(&self, id: u16, range: &Range<usize>) -> *const u8 {
-        let class = &self.classes[class_of(id, &self.shares_split())];
+        let class = &self.classes[self.class_of(id)];
         assert!(range.start <= range.end && range.end <= class.class.stride);
         class.memory.at(class.offset(id) + range.start)
     }
@@ -189,20 +223,16 @@ impl Pool {
     }
 
     #[inline]
-    fn shares_split(&self) -> u16 {
-        self.classes[Size::Large as usize].first_id
+    fn class_of(&self, id: u16) -> usize {
+        let [_, large, record] = &self.classes;
+        usize::from(id >= large.first_id) + usize::from(id >= record.first_id)
     }
-}
-
-#[inline]
-fn class_of(id: u16, first_large: &u16) -> usize {
-    usize::from(id >= *first_large)
 }
 
 impl ClassState {
     fn new(class: Class, first_id: u16) -> io::Result<ClassState> {
         assert!(class.window.is_power_of_two() && class.stride.is_multiple_of(64));
-        assert!(class.stride > BUFFER_HEADROOM + BUFFER_TAILROOM);
+        assert!(class.lent > 0 && class.stride >= class.lent + BUFFER_HEADROOM + BUFFER_TAILROOM);
         let memory = Mapping::new(class.stride * usize::from(class.count))?;
         let ring = Mapping::new(size_of::<BufRingEntry>() * usize::from(class.window))?;
         // Reversed, so that the first buffers are used first and the rest stays untouched.
@@ -231,7 +261,7 @@ impl ClassState {
 
     fn write_entry(&self, id: u16) {
         let address = self.memory.at(self.offset(id) + BUFFER_HEADROOM) as u64;
-        let length = self.class.stride - BUFFER_HEADROOM - BUFFER_TAILROOM;
+        let length = self.class.lent;
         let index = usize::from(self.tail & (self.class.window - 1));
         let entry = self.ring.at(index * size_of::<BufRingEntry>()).cast::<BufRingEntry>();
         // SAFETY: the entry is inside the ring's mapping (index < window) and page alignment suits
@@ -297,15 +327,16 @@ mod tests {
     use super::*;
 
     fn pool() -> Pool {
-        let small = Class { stride: 256, count: 8, window: 4 };
-        let large = Class { stride: 1024, count: 2, window: 2 };
-        Pool::new(small, large).unwrap()
+        let small = Class { stride: 256, lent: 192, count: 8, window: 4 };
+        let large = Class { stride: 1024, lent: 960, count: 2, window: 2 };
+        let record = Class { stride: 512, lent: 400, count: 2, window: 1 };
+        Pool::new([small, large, record]).unwrap()
     }
 
     #[test]
     fn a_buffer_is_free_after_its_last_share() {
         let mut pool = pool();
-        let first = pool.take().unwrap();
+        let first = pool.take(Size::Small).unwrap();
         assert_eq!(first.id(), 0);
         let second = pool.share(&first);
         pool.recycle(first);
@@ -319,7 +350,7 @@ mod tests {
         let mut pool = pool();
         pool.refill();
         assert_eq!((pool.available(Size::Small), pool.available(Size::Large)), (8, 2));
-        let mine: Vec<_> = std::iter::from_fn(|| pool.take()).collect();
+        let mine: Vec<_> = std::iter::from_fn(|| pool.take(Size::Small)).collect();
         assert_eq!(mine.len(), 4, "the other four are lent");
         let received = pool.claim(0);
         pool.bytes_mut(&received)[BUFFER_HEADROOM] = 7;
@@ -333,10 +364,22 @@ mod tests {
     }
 
     #[test]
+    fn every_size_has_its_own_memory() {
+        let mut pool = pool();
+        let [small, large, record] = Size::ALL.map(|size| pool.take(size).unwrap());
+        assert_eq!([&small, &large, &record].map(|b| pool.bytes(b).len()), [256, 1024, 512]);
+        assert_eq!(Size::ALL.map(|size| pool.capacity(size)), [192, 960, 400]);
+        assert_eq!(pool.room(Size::Record), 448);
+        assert_eq!(Size::ALL.map(|size| pool.available(size)), [7, 1, 1]);
+        [small, large, record].into_iter().for_each(|buffer| pool.recycle(buffer));
+        assert_eq!(Size::ALL.map(|size| pool.available(size)), [8, 2, 2]);
+    }
+
+    #[test]
     #[should_panic(expected = "a shared buffer is not written to")]
     fn a_shared_buffer_is_not_written_to() {
         let mut pool = pool();
-        let buffer = pool.take().unwrap();
+        let buffer = pool.take(Size::Small).unwrap();
         let _other = pool.share(&buffer);
         pool.bytes_mut(&buffer);
     }

@@ -12,14 +12,21 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 use super::buffers::{Buffer, Class, Pool, Size};
 use super::event::{Event, Waker};
+use crate::limits::{BUFFER_HEADROOM, BUFFER_TAILROOM, RECORD_EXPANSION_MAX, RECORD_PLAINTEXT_MAX};
 
 /// Submission entries; a full queue is submitted early.
 const SQ_ENTRIES: u32 = 1024;
 /// Completion entries. The kernel keeps what does not fit, but at a cost:
 /// `docs/decisions/001-second-ring.md`.
 const CQ_ENTRIES: u32 = 16 * 1024;
-const SMALL: Class = Class { stride: 4096, count: 8192, window: 512 };
-const LARGE: Class = Class { stride: 64 * 1024 + 64, count: 128, window: 32 };
+const CLASSES: [Class; Size::ALL.len()] = [
+    Class { stride: 4096, lent: 4096 - ROOM, count: 8192, window: 512 },
+    Class { stride: 64 * 1024 + ROOM, lent: 64 * 1024, count: 128, window: 32 },
+    // Lent for as much as one record may carry, and large enough for any whole record.
+    Class { stride: 16 * 1024 + 384, lent: RECORD_PLAINTEXT_MAX, count: 4096, window: 64 },
+];
+const ROOM: usize = BUFFER_HEADROOM + BUFFER_TAILROOM;
+const _: () = assert!(16 * 1024 + 384 >= ROOM + 5 + RECORD_PLAINTEXT_MAX + RECORD_EXPANSION_MAX);
 
 /// Names one operation: what it is, for which leg of which connection. Comes back with its
 /// completion.
@@ -135,9 +142,9 @@ impl Ring {
         let _ = ring.submitter().register_ring_fd();
         ring.submitter().register_eventfd(event.as_raw_fd())?;
         ring.submitter().register_files_sparse(files)?;
-        let mut pool = Pool::new(SMALL, LARGE)?;
+        let mut pool = Pool::new(CLASSES)?;
         pool.refill();
-        for size in [Size::Small, Size::Large] {
+        for size in Size::ALL {
             let (address, entries) = pool.ring(size);
             // SAFETY: the ring memory is a page-aligned mapping of `entries` entries that `pool`
             // keeps until after the ring is dropped.

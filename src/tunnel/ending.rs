@@ -155,14 +155,16 @@ impl Tunnel {
         self.settle(now, out);
     }
 
-    /// `leg` was reset, or a write to it failed: nothing comes from it and nothing reaches it.
-    pub fn failed(&mut self, leg: Leg, now: Now, out: &mut Vec<Action>) {
+    /// `leg` was reset, or a write to it failed, or it broke TLS, as `cause` says: nothing comes
+    /// from it and no frame reaches it.
+    pub fn failed(&mut self, leg: Leg, cause: Cause, now: Now, out: &mut Vec<Action>) {
         let first = !self.legs[leg as usize].has(Mark::Dead);
         self.legs[leg as usize].set(Mark::Dead);
         // After both Closes passed, a reset is only an untidy FIN.
         let closed = self.legs.iter().all(|l| l.has(Mark::CloseReceived));
         if first && !closed && !self.has_order() {
-            self.close(CloseOrder::dead(Cause::PeerReset, leg, "peer is gone"), now, out);
+            let reason = if cause == Cause::TlsError { "TLS failed" } else { "peer is gone" };
+            self.close(CloseOrder::dead(cause, leg, reason), now, out);
         } else if first && !self.has_order() {
             self.shutdown_write(leg.peer(), out);
         }

@@ -103,7 +103,7 @@ impl Sim {
 
     fn failed(&mut self, leg: Leg) {
         let mut out = vec![];
-        self.tunnel.failed(leg, self.now, &mut out);
+        self.tunnel.failed(leg, Cause::PeerReset, self.now, &mut out);
         self.apply(None, out);
     }
 

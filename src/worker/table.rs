@@ -5,11 +5,13 @@
 //! what happens to them.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use slab::Slab;
 
 use crate::net::buffers::Buffer;
+use crate::net::records::Session;
 use crate::snapshot::{Domain, Endpoint};
 use crate::stats::Admitted;
 use crate::tunnel::{LegIo, Tunnel};
@@ -26,6 +28,8 @@ pub struct Table {
 pub struct Entry {
     pub tunnel: Tunnel,
     pub io: [Io; 2],
+    /// TLS of each leg; in a box, so that a plain leg costs 8 bytes.
+    pub secured: [Option<Box<SecuredLeg>>; 2],
     /// Tells uses of a key apart; see `net::ring::Token` and `stats::ConnId`.
     pub generation: u32,
     pub life: Life,
@@ -106,13 +110,55 @@ impl Bulk {
     }
 }
 
+/// TLS of one leg.
+#[derive(Debug)]
+pub struct SecuredLeg {
+    pub session: Session,
+    /// What came of a record that is not whole yet.
+    pub partial: Option<Partial>,
+    pub inbound: Inbound,
+    /// Whether the engine's list of warm sessions has it.
+    pub listed: bool,
+    /// Tick of the last record, opened or sealed.
+    pub used_at: u32,
+}
+
+/// Bytes `start..end` of a buffer that holds nothing else.
+#[derive(Debug)]
+pub struct Partial {
+    pub buffer: Buffer,
+    pub start: u32,
+    pub end: u32,
+}
+
+/// Whether records of a leg are still looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inbound {
+    Open,
+    /// close_notify came (RFC 8446 6.1): what follows it is not read.
+    Closed,
+    /// It broke TLS.
+    Broken,
+}
+
 /// A piece queued towards a leg: part of a pooled buffer.
 #[derive(Debug)]
 pub struct Segment {
     pub buffer: Buffer,
     pub start: u32,
     pub end: u32,
+    /// Bytes of it that are TLS' own and not counted as sent yet.
+    framing: u32,
     next: u32,
+}
+
+/// A piece to be queued.
+#[derive(Debug)]
+pub struct Piece {
+    pub buffer: Buffer,
+    pub range: Range<usize>,
+    /// Bytes of it that are TLS' own: headers, tags, whole alerts.
+    pub framing: usize,
 }
 
 const NONE: u32 = u32::MAX;
@@ -169,8 +215,14 @@ impl Table {
 
     /// Appends a piece to the queue towards `leg` of `key`.
     #[inline]
-    pub fn enqueue(&mut self, key: u32, leg: usize, buffer: Buffer, start: usize, end: usize) {
-        let segment = Segment { buffer, start: start as u32, end: end as u32, next: NONE };
+    pub fn enqueue(&mut self, key: u32, leg: usize, piece: Piece) {
+        let segment = Segment {
+            buffer: piece.buffer,
+            start: piece.range.start as u32,
+            end: piece.range.end as u32,
+            framing: piece.framing as u32,
+            next: NONE,
+        };
         let id = self.segments.insert(segment) as u32;
         let io = &mut self.entries[key as usize].io[leg];
         match io.tail {
@@ -206,6 +258,33 @@ impl Table {
     }
 }
 
+// === impl Segment ===
+
+impl Segment {
+    /// `n` bytes of it left; answers how many of them count. TLS' own bytes are taken to leave
+    /// first, so that the sum is right when the last has left.
+    #[inline]
+    pub fn sent(&mut self, n: usize) -> usize {
+        self.start += n as u32;
+        let framing = (n as u32).min(self.framing);
+        self.framing -= framing;
+        n - framing as usize
+    }
+
+    #[inline]
+    pub fn is_done(&self) -> bool {
+        self.start >= self.end
+    }
+}
+
+// === impl SecuredLeg ===
+
+impl SecuredLeg {
+    pub fn new(session: Session, now: u32) -> SecuredLeg {
+        SecuredLeg { session, partial: None, inbound: Inbound::Open, listed: false, used_at: now }
+    }
+}
+
 // === impl Entry ===
 
 impl Entry {
@@ -215,6 +294,12 @@ impl Entry {
             paused: matches!(self.io[leg].receive, Receiving::Idle | Receiving::Cancelling),
             stalled_since: self.io[leg].sending.then_some(self.io[leg].progress_at),
         })
+    }
+
+    /// Whether neither leg is encrypted.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.secured.iter().all(Option::is_none)
     }
 
     pub fn is_paused(&self) -> bool {

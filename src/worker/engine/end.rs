@@ -69,6 +69,7 @@ impl State {
             while let Some(buffer) = self.table.pop(key, leg as usize) {
                 self.ring.pool().recycle(buffer);
             }
+            self.drop_partial(key, leg);
         }
         self.settle_end(key);
     }
@@ -175,7 +176,7 @@ impl State {
         }
     }
 
-    fn shed(&mut self, key: u32) {
+    pub(super) fn shed(&mut self, key: u32) {
         let now = self.now;
         let Some(entry) = self.table.entry(key) else { return };
         let reason = "the edge is short of buffers";

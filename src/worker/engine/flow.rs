@@ -4,14 +4,15 @@
 use super::{State, interval_ticks, slot};
 use crate::limits::{BUFFER_HEADROOM, QUEUED_BUFFERS_MAX};
 use crate::net::buffers::{Buffer, Size};
+use crate::net::records::Alert;
 use crate::net::ring::{Completion, Failure, Op, Receive, Token};
 use crate::proto::ws::Opcode;
 use crate::proto::ws::frame::{write_close, write_control};
-use crate::stats::ConnId;
 use crate::stats::event::{Event, Progress};
+use crate::stats::{Cause, ConnId};
 use crate::tunnel::{Action, Control, Leg, Phase, TICK_MS};
 use crate::worker::log::wall_us;
-use crate::worker::table::{Fin, Life, Receiving};
+use crate::worker::table::{Fin, Life, Piece, Receiving};
 
 use rand::RngExt;
 
@@ -34,7 +35,10 @@ impl State {
         match (completion.result, completion.buffer) {
             (Ok(n), Some(buffer)) if n > 0 => {
                 io.bulk.note(n, self.ring.pool().capacity(Size::Small));
-                self.deliver(key, leg, buffer, n);
+                match entry.is_plain() {
+                    true => self.deliver(key, leg, buffer, n),
+                    false => self.deliver_secured(key, leg, buffer, n),
+                }
                 self.adjust_receive(key, leg);
             }
             (result, buffer) => {
@@ -84,6 +88,14 @@ impl State {
         let bytes = &pool.bytes(&buffer)[start..BUFFER_HEADROOM + n];
         let websocket = &entry.domain.websocket;
         let messages = entry.tunnel.received(leg, bytes, now, websocket, &mut self.actions);
+        self.count_received(key, leg, n, messages);
+        self.apply(key, Some((leg, &buffer, start)));
+        self.ring.pool().recycle(buffer);
+    }
+
+    #[inline]
+    pub(super) fn count_received(&mut self, key: u32, leg: Leg, n: usize, messages: u32) {
+        let Some(entry) = self.table.entry(key) else { return };
         let counters = self.stats.cores()[self.core].domain(entry.domain.slot);
         match leg {
             Leg::Client => {
@@ -96,8 +108,6 @@ impl State {
             let legs = [&counters.client_rtt_us, &counters.origin_rtt_us];
             legs[leg as usize].record_us(u64::from(rtt));
         }
-        self.apply(key, Some((leg, &buffer, start)));
-        self.ring.pool().recycle(buffer);
     }
 
     /// Does what the tunnel wished; `piece` is what it was handed: from which leg, in which buffer,
@@ -108,8 +118,9 @@ impl State {
         for action in actions.drain(..) {
             match (action, piece) {
                 (Action::Forward(range), Some((from, buffer, start))) => {
-                    let share = self.ring.pool().share(buffer);
-                    self.queue(key, from.peer(), share, start + range.start, start + range.end);
+                    let buffer = self.ring.pool().share(buffer);
+                    let range = start + range.start..start + range.end;
+                    self.queue(key, from.peer(), Piece { buffer, range, framing: 0 });
                 }
                 (Action::Forward(_), None) => debug_assert!(false, "only a piece is forwarded"),
                 (Action::Send { to, frame }, _) => self.queue_control(key, to, frame),
@@ -120,8 +131,8 @@ impl State {
         self.follow_ending(key);
     }
 
-    fn queue(&mut self, key: u32, to: Leg, buffer: Buffer, start: usize, end: usize) {
-        self.table.enqueue(key, to as usize, buffer, start, end);
+    pub(super) fn queue(&mut self, key: u32, to: Leg, piece: Piece) {
+        self.table.enqueue(key, to as usize, piece);
         self.send_next(key, to);
         let Some(entry) = self.table.entry(key) else { return };
         let full = usize::from(entry.io[to as usize].queued) >= QUEUED_BUFFERS_MAX;
@@ -140,20 +151,36 @@ impl State {
     }
 
     fn queue_control(&mut self, key: u32, to: Leg, frame: Control) {
+        // A lost Ping looks like a silent peer and a lost Close like a vanished edge: both end in
+        // order.
+        if let Some(piece) = self.control_piece(key, to, frame) {
+            self.queue(key, to, piece);
+        }
+    }
+
+    /// A frame of the edge's own, ready to be sent; `None` when no buffer is left.
+    pub(super) fn control_piece(&mut self, key: u32, to: Leg, frame: Control) -> Option<Piece> {
         let mask = (to == Leg::Origin).then(|| self.rng.random());
-        let Some(buffer) = self.ring.pool().take() else {
-            // A lost Ping looks like a silent peer and a lost Close like a vanished edge: both end
-            // in order.
-            self.stats.cores()[self.core].core.buffer_shortages.add(1);
-            return;
+        let buffer = self.take_buffer(Size::Small)?;
+        let Some(entry) = self.table.entry(key) else {
+            self.ring.pool().recycle(buffer);
+            return None;
         };
-        let Some(entry) = self.table.entry(key) else { return };
-        let room = self.ring.pool().bytes_mut(&buffer);
+        let room = &mut self.ring.pool().bytes_mut(&buffer)[BUFFER_HEADROOM..];
         let n = match frame {
             Control::Ping(payload) => write_control(room, Opcode::Ping, mask, &payload),
             Control::Close(code) => write_close(room, mask, code, entry.tunnel.close_reason()),
         };
-        self.queue(key, to, buffer, 0, n);
+        self.sealed(key, to, buffer, BUFFER_HEADROOM..BUFFER_HEADROOM + n)
+    }
+
+    /// A buffer for bytes of our own; a shortage is counted.
+    pub(super) fn take_buffer(&mut self, size: Size) -> Option<Buffer> {
+        let taken = self.ring.pool().take(size);
+        if taken.is_none() {
+            self.stats.cores()[self.core].core.buffer_shortages.add(1);
+        }
+        taken
     }
 
     /// Sends the first queued piece unless one is under way: two at once could overtake each other.
@@ -189,27 +216,25 @@ impl State {
             return;
         }
         match result {
-            Ok(n) if n > 0 => {
-                entry.tunnel.sent(leg, n);
-                if leg == Leg::Client {
-                    let counters = self.stats.cores()[self.core].domain(entry.domain.slot);
-                    counters.bytes_out.add(n as u64);
-                }
-                self.advance_queue(key, leg, n);
-            }
+            Ok(n) if n > 0 => self.advance_queue(key, leg, n),
             _ => self.fail(key, leg),
         }
     }
 
     fn advance_queue(&mut self, key: u32, leg: Leg, sent: usize) {
         let Some(segment) = self.table.front(key, leg as usize) else { return };
-        segment.start += sent as u32;
-        if segment.start >= segment.end
+        let counted = segment.sent(sent);
+        if segment.is_done()
             && let Some(buffer) = self.table.pop(key, leg as usize)
         {
             self.ring.pool().recycle(buffer);
         }
         let Some(entry) = self.table.entry(key) else { return };
+        entry.tunnel.sent(leg, counted);
+        if leg == Leg::Client {
+            let counters = self.stats.cores()[self.core].domain(entry.domain.slot);
+            counters.bytes_out.add(counted as u64);
+        }
         if entry.io[leg as usize].queued > 0 {
             self.send_next(key, leg);
             return;
@@ -221,18 +246,23 @@ impl State {
         self.follow_ending(key);
     }
 
-    fn want_fin(&mut self, key: u32, leg: Leg) {
+    pub(super) fn want_fin(&mut self, key: u32, leg: Leg) {
         let Some(entry) = self.table.entry(key) else { return };
-        let io = &mut entry.io[leg as usize];
-        if io.fin == Fin::No {
-            io.fin = Fin::Wanted;
-            if io.queued == 0 {
-                self.send_fin(key, leg);
-            }
+        if entry.io[leg as usize].fin != Fin::No {
+            return;
+        }
+        entry.io[leg as usize].fin = Fin::Wanted;
+        if entry.secured[leg as usize].is_some() {
+            // RFC 8446 6.1: the end of what we send, told from a cut by somebody in between.
+            self.queue_alert(key, leg, Alert::CLOSE_NOTIFY);
+        }
+        let Some(entry) = self.table.entry(key) else { return };
+        if entry.io[leg as usize].queued == 0 {
+            self.send_fin(key, leg);
         }
     }
 
-    fn send_fin(&mut self, key: u32, leg: Leg) {
+    pub(super) fn send_fin(&mut self, key: u32, leg: Leg) {
         let Some(entry) = self.table.entry(key) else { return };
         entry.io[leg as usize].fin = Fin::Sent;
         entry.in_flight += 1;
@@ -243,8 +273,11 @@ impl State {
 
     /// Receives from `leg` again, unless it is over, its peer is slow or something is armed.
     pub(super) fn arm_receive(&mut self, key: u32, leg: Leg) {
-        let large_left = self.ring.pool().available(Size::Large) > 0;
         let Some(entry) = self.table.entry(key) else { return };
+        // What is going to be sealed is received in pieces of one record.
+        let seal = entry.secured[leg as usize].is_none() && !entry.is_plain();
+        let bulk = if seal { Size::Record } else { Size::Large };
+        let bulk_left = self.ring.pool().available(bulk) > 0;
         let queued = usize::from(entry.io[leg.peer() as usize].queued);
         let io = &mut entry.io[leg as usize];
         if entry.life != Life::Open || io.receive != Receiving::Idle {
@@ -254,7 +287,7 @@ impl State {
         // reader holds one.
         let how = match io.bulk.is_on() {
             true if queued > 0 => return,
-            true if large_left => Receive::Once(Size::Large),
+            true if bulk_left => Receive::Once(bulk),
             true => Receive::Once(Size::Small),
             false if queued >= QUEUED_BUFFERS_MAX => return,
             false => Receive::Multi,
@@ -309,7 +342,7 @@ impl State {
         let now = self.now;
         if let Some(entry) = self.table.entry(key) {
             entry.io[leg as usize].fin = Fin::Sent;
-            entry.tunnel.failed(leg, now, &mut self.actions);
+            entry.tunnel.failed(leg, Cause::PeerReset, now, &mut self.actions);
             self.apply(key, None);
         }
     }

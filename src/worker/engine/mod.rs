@@ -12,6 +12,7 @@
 mod end;
 mod flow;
 mod orders;
+mod secure;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -26,11 +27,12 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use self::orders::Orders;
+use self::secure::Secure;
 use super::log::Log;
-use super::table::{Entry, Io, Life, Table};
+use super::table::{Entry, Io, Life, SecuredLeg, Table};
 use super::wheel::Wheel;
 use crate::limits::{BATCHES_PER_TURN, BUFFER_HEADROOM, COMPLETIONS_PER_BATCH};
-use crate::net::buffers::Size;
+use crate::net::buffers::{Buffer, Size};
 use crate::net::event::Event;
 use crate::net::ring::{Completion, Op, Ring, Token};
 use crate::net::runtime;
@@ -106,6 +108,7 @@ struct State {
     batch: Vec<Completion>,
     actions: Vec<Action>,
     due: Vec<u32>,
+    secure: Secure,
 }
 
 impl Engine {
@@ -132,6 +135,7 @@ impl Engine {
             batch: Vec::with_capacity(COMPLETIONS_PER_BATCH),
             actions: Vec::with_capacity(64),
             due: Vec::new(),
+            secure: Secure::default(),
         };
         Ok(Engine(Rc::new(Shared { event, state: RefCell::new(state) })))
     }
@@ -260,6 +264,7 @@ impl State {
         self.carry_out_orders();
         self.relieve_pressure();
         self.feed_starved();
+        self.cool_idle_sessions();
         self.show_gauges();
         self.pump();
     }
@@ -281,10 +286,18 @@ impl State {
         let tag = self.rng.random();
         let now = self.now;
         let tunnel = Tunnel::new(&upgraded.domain.websocket, upgraded.reserved_bits, tag, now);
+        let mut undigested = [Vec::new(), Vec::new()];
+        let mut secured = [None, None];
+        for (i, leg) in upgraded.secured.into_iter().enumerate() {
+            let Some(leg) = leg else { continue };
+            secured[i] = Some(Box::new(SecuredLeg::new(*leg.session, now.tick)));
+            undigested[i] = leg.undigested;
+        }
         let interval = upgraded.domain.log.interval.filter(|_| upgraded.domain.log.enabled);
         let key = self.table.insert(|generation| Entry {
             tunnel,
             io: [Io::new(now.tick), Io::new(now.tick)],
+            secured,
             generation,
             life: Life::Open,
             in_flight: 0,
@@ -295,8 +308,12 @@ impl State {
             client: upgraded.client_addr,
         });
         let id = self.open(key);
-        self.feed_early(key, Leg::Client, &upgraded.early_from_client);
-        self.feed_early(key, Leg::Origin, &upgraded.early_from_origin);
+        Leg::BOTH.into_iter().for_each(|leg| self.list_warm(key, leg));
+        self.feed_early(key, Leg::Client, &upgraded.early_from_client, Self::deliver_plaintext);
+        self.feed_early(key, Leg::Origin, &upgraded.early_from_origin, Self::deliver_plaintext);
+        for (leg, bytes) in Leg::BOTH.into_iter().zip(undigested) {
+            self.feed_early(key, leg, &bytes, Self::deliver_secured);
+        }
         for leg in Leg::BOTH {
             self.arm_receive(key, leg);
         }
@@ -316,16 +333,22 @@ impl State {
     }
 
     /// Bytes that were read behind a head belong to the tunnel; they take the way of received ones.
-    fn feed_early(&mut self, key: u32, leg: Leg, bytes: &[u8]) {
+    fn feed_early(
+        &mut self,
+        key: u32,
+        leg: Leg,
+        bytes: &[u8],
+        deliver: fn(&mut State, u32, Leg, Buffer, usize),
+    ) {
         let piece_max = self.ring.pool().capacity(Size::Small);
         for piece in bytes.chunks(piece_max) {
-            let Some(buffer) = self.ring.pool().take() else {
+            let Some(buffer) = self.take_buffer(Size::Small) else {
                 self.fail(key, leg);
                 return;
             };
             let room = &mut self.ring.pool().bytes_mut(&buffer)[BUFFER_HEADROOM..];
             room[..piece.len()].copy_from_slice(piece);
-            self.deliver(key, leg, buffer, piece.len());
+            deliver(self, key, leg, buffer, piece.len());
         }
     }
 
