@@ -1,18 +1,19 @@
 //! Admission to one domain: the limits that hold for the node as a whole and so must be seen by
 //! every core.
 //!
-//! This is the one place where cores write the same words. It is touched when a handshake asks to
-//! begin and when its tunnel ends, never by a message, and only by domains that set the limit in
-//! question.
+//! This and [`super::rate`] are the places where cores write the same words. It is touched when a
+//! handshake asks to begin and when its tunnel ends, never by a message, and only by domains that
+//! set the limit in question.
 
 use std::net::IpAddr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
 use super::outcome::Refusal;
+use super::rate::Rate;
 
 /// What the domain allows; `None` where it sets no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,9 +28,7 @@ pub struct Allowance {
 pub struct Admission {
     active: AtomicU32,
     per_ip: Mutex<FxHashMap<IpAddr, u32>>,
-    /// Time on the process clock at which the handshake budget will be whole again, in nanoseconds
-    /// (GCRA).
-    handshakes_due_ns: AtomicU64,
+    handshakes: Rate,
 }
 
 /// The right to one tunnel; give it back with [`Admission::leave`].
@@ -52,8 +51,10 @@ impl Admission {
         now: Duration,
     ) -> Result<Admitted, (Refusal, Duration)> {
         const RETRY: Duration = Duration::from_secs(1);
-        if let Some(rate) = allowance.handshakes_per_second {
-            self.take_handshake(rate, now)?;
+        if let Some(per_second) = allowance.handshakes_per_second {
+            self.handshakes
+                .take(per_second, now, Duration::ZERO)
+                .map_err(|wait| (Refusal::HandshakeRate, wait))?;
         }
         let before = self.active.fetch_add(1, Ordering::Relaxed);
         if allowance.connections.is_some_and(|max| before >= max) {
@@ -86,23 +87,6 @@ impl Admission {
 
     pub fn active(&self) -> u32 {
         self.active.load(Ordering::Relaxed)
-    }
-
-    fn take_handshake(&self, rate: u32, now: Duration) -> Result<(), (Refusal, Duration)> {
-        let step = 1_000_000_000 / u64::from(rate.max(1));
-        let now = now.as_nanos() as u64;
-        let burst = step * u64::from(rate.max(1));
-        let take = |due: u64| {
-            let due = due.max(now) + step;
-            (due <= now + burst).then_some(due)
-        };
-        match self.handshakes_due_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
-            Ok(_) => Ok(()),
-            Err(due) => Err((
-                Refusal::HandshakeRate,
-                Duration::from_nanos((due + step).saturating_sub(now + burst)),
-            )),
-        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! What happened: the contract from the data plane to the control plane. Plain numbers and events.
 //!
-//! Every counter has one writer, its core; the control plane only reads. The exception is
-//! [`admission`], whose few words are written by every core, but only when a handshake begins or a
-//! tunnel ends, never for a message. Not here: time series, storage, text formats (all of that is
+//! Every counter has one writer, its core; the control plane only reads. The exceptions are
+//! [`admission`] and [`rate`], whose few words are written by every core, but only when a handshake
+//! begins or a tunnel ends, never for a message. Not here: time series, storage, text formats (all of that is
 //! `control/`).
 
 pub mod admission;
@@ -11,6 +11,7 @@ pub mod event;
 pub mod histogram;
 pub mod key;
 pub mod outcome;
+pub mod rate;
 pub mod table;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub use event::Event;
 pub use histogram::Histogram;
 pub use key::ConnId;
 pub use outcome::{Cause, Outcome, Refusal, Side, TlsFailure};
+pub use rate::Rate;
 pub use table::Table;
 
 use crate::limits::DOMAINS_MAX;
@@ -30,6 +32,7 @@ use crate::limits::DOMAINS_MAX;
 pub struct Stats {
     cores: Box<[Arc<CoreStats>]>,
     admission: Table<Admission>,
+    tls_handshakes: Rate,
 }
 
 /// The numbers that one core writes.
@@ -47,6 +50,7 @@ impl Stats {
         Arc::new(Stats {
             cores: (0..cores).map(core).collect(),
             admission: Table::new(DOMAINS_MAX),
+            tls_handshakes: Rate::default(),
         })
     }
 
@@ -57,6 +61,11 @@ impl Stats {
     /// Admission state of the domain that holds `slot` (`snapshot::Domain::slot`).
     pub fn admission(&self, slot: u32) -> &Admission {
         self.admission.at(slot)
+    }
+
+    /// The rate of TLS handshakes with clients, for the node (`snapshot::Tls`).
+    pub fn tls_handshakes(&self) -> &Rate {
+        &self.tls_handshakes
     }
 }
 
