@@ -104,6 +104,7 @@ fn request_means_the_same(request: &RequestHead<'_>) {
                 node: "edge",
                 request_id: &id,
                 host: None,
+                certificate: None,
                 websocket,
             };
             let mut out = Vec::new();

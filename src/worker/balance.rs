@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHasher;
 
-use crate::snapshot::{Balance, Endpoint, Origin};
+use crate::snapshot::{Balance, Endpoint, Origin, Transport};
 
 /// What decides between endpoints of the same priority, from [`Balance`] and the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,14 +35,15 @@ impl Choice {
     }
 }
 
-/// The endpoints that are up, best first: by priority, then as `choice` says. Empty when none is
-/// up.
-pub fn order(origins: &[Arc<Origin>], choice: Choice) -> Vec<&Endpoint> {
+/// The endpoints for `transport` that are up, best first: by priority, then as `choice` says. Empty
+/// when none is up.
+pub fn order(origins: &[Arc<Origin>], transport: Transport, choice: Choice) -> Vec<&Endpoint> {
     let mut candidates: Vec<(u16, f64, f64, &Endpoint)> = Vec::new();
     for origin in origins {
         // A name's weight is the share of the name, however many addresses it has.
-        let weight = f64::from(origin.weight.max(1)) / origin.endpoints.len().max(1) as f64;
-        for endpoint in origin.endpoints.iter().filter(|endpoint| endpoint.state.is_up()) {
+        let endpoints = origin.endpoints(transport);
+        let weight = f64::from(origin.weight.max(1)) / endpoints.len().max(1) as f64;
+        for endpoint in endpoints.iter().filter(|endpoint| endpoint.state.is_up()) {
             let (load, seed) = match choice {
                 Choice::LeastConnections(random) => {
                     (f64::from(endpoint.state.tunnels() + 1) / weight, random)
@@ -94,17 +95,19 @@ mod tests {
 
     use super::*;
 
+    const PLAIN: Transport = Transport::Plain;
+
     fn origin(priority: u16, weight: u16, ports: &[u16]) -> Arc<Origin> {
-        let endpoint = |port: &u16| Endpoint {
-            addr: SocketAddr::from(([127, 0, 0, 1], *port)),
+        let endpoint = |port: u16| Endpoint {
+            addr: SocketAddr::from(([127, 0, 0, 1], port)),
             state: Arc::default(),
         };
         Arc::new(Origin {
             address: "origin".into(),
             priority,
             weight,
-            endpoints: ports.iter().map(endpoint).collect(),
-            tls_endpoints: Box::default(),
+            endpoints: ports.iter().map(|&port| endpoint(port)).collect(),
+            tls_endpoints: ports.iter().take(1).map(|&port| endpoint(port + 400)).collect(),
         })
     }
 
@@ -120,7 +123,7 @@ mod tests {
     ) -> HashMap<u16, u64> {
         let mut firsts = HashMap::new();
         for i in 0..n {
-            *firsts.entry(order(origins, choice(mix(i)))[0].addr.port()).or_default() += 1;
+            *firsts.entry(order(origins, PLAIN, choice(mix(i)))[0].addr.port()).or_default() += 1;
         }
         firsts
     }
@@ -129,15 +132,23 @@ mod tests {
     fn backups_come_last_and_the_dead_not_at_all() {
         let origins = [origin(30, 10, &[3]), origin(20, 10, &[1]), origin(20, 10, &[2])];
         for seed in 0..50 {
-            let order = ports(&order(&origins, Choice::Weighted(mix(seed))));
+            let order = ports(&order(&origins, PLAIN, Choice::Weighted(mix(seed))));
             assert_eq!(order[2], 3);
             assert_eq!(order[0] + order[1], 3);
         }
         origins[1].endpoints[0].state.set_up(false);
-        assert_eq!(ports(&order(&origins, Choice::Weighted(7))), [2, 3]);
+        assert_eq!(ports(&order(&origins, PLAIN, Choice::Weighted(7))), [2, 3]);
         origins[0].endpoints[0].state.set_up(false);
         origins[2].endpoints[0].state.set_up(false);
-        assert!(order(&origins, Choice::Weighted(7)).is_empty());
+        assert!(order(&origins, PLAIN, Choice::Weighted(7)).is_empty());
+    }
+
+    #[test]
+    fn each_transport_has_endpoints_of_its_own() {
+        let origins = [origin(30, 10, &[43]), origin(20, 10, &[1, 2])];
+        origins[1].endpoints[0].state.set_up(false);
+        let order = |transport| ports(&order(&origins, transport, Choice::Weighted(7)));
+        assert_eq!((order(PLAIN), order(Transport::Tls)), (vec![2, 43], vec![401, 443]));
     }
 
     #[test]
@@ -154,21 +165,21 @@ mod tests {
     fn least_connections_by_weight() {
         let origins = [origin(20, 10, &[1]), origin(20, 20, &[2])];
         origins[0].endpoints[0].state.tunnel_opened();
-        assert_eq!(ports(&order(&origins, Choice::LeastConnections(1))), [2, 1]);
+        assert_eq!(ports(&order(&origins, PLAIN, Choice::LeastConnections(1))), [2, 1]);
         for _ in 0..4 {
             origins[1].endpoints[0].state.tunnel_opened();
         }
-        assert_eq!(ports(&order(&origins, Choice::LeastConnections(1))), [1, 2]);
+        assert_eq!(ports(&order(&origins, PLAIN, Choice::LeastConnections(1))), [1, 2]);
     }
 
     #[test]
     fn a_key_keeps_its_endpoint_when_another_goes() {
         let origins = [origin(20, 10, &[1, 2, 3, 4])];
         let before: Vec<u16> =
-            (0..1000).map(|i| ports(&order(&origins, Choice::Hash(mix(i))))[0]).collect();
+            (0..1000).map(|i| ports(&order(&origins, PLAIN, Choice::Hash(mix(i))))[0]).collect();
         origins[0].endpoints[2].state.set_up(false);
         for (i, first) in before.iter().enumerate().filter(|(_, first)| **first != 3) {
-            assert_eq!(ports(&order(&origins, Choice::Hash(mix(i as u64))))[0], *first);
+            assert_eq!(ports(&order(&origins, PLAIN, Choice::Hash(mix(i as u64))))[0], *first);
         }
     }
 

@@ -18,9 +18,9 @@ use crate::limits::{
 use crate::net::runtime::now;
 use crate::net::stream::{Patience, Queue, Stream};
 use crate::proto::h1::rewrite::Peer;
-use crate::proto::h1::{HeadError, HeadErrorKind, HeadScanner, Persistence};
+use crate::proto::h1::{HeadError, HeadErrorKind, HeadScanner, Persistence, Scheme};
 use crate::proto::proxy_protocol::{Accepted, Decoded, Header, decode};
-use crate::snapshot::{Http, ProxyProtocol};
+use crate::snapshot::{Http, ProxyProtocol, Transport};
 use crate::stats::Refusal;
 
 pub struct Client {
@@ -84,6 +84,17 @@ pub async fn serve(core: Rc<Core>, stream: Stream) {
 }
 
 impl Client {
+    pub fn transport(&self) -> Transport {
+        Transport::Plain
+    }
+
+    pub fn scheme(&self) -> Scheme {
+        match self.transport() {
+            Transport::Plain => Scheme::Http,
+            Transport::Tls => Scheme::Https,
+        }
+    }
+
     /// Whether this peer's word about others counts.
     pub fn peer(&self, http: &Http) -> Peer {
         if is_trusted(http, self.addr) { Peer::Trusted } else { Peer::Untrusted }

@@ -3,19 +3,21 @@
 
 use std::cell::Cell;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
 use super::core::Core;
+use super::pool::Verified;
 use super::record::Refused;
 use crate::limits::{CLIENT_WATCH, HEAD_READ_BYTES, HEALTH_INTERVAL};
 use crate::net::connect::{ConnectError, Fault, connect};
 use crate::net::runtime::now;
 use crate::net::stream::{Patience, Queue, Stream};
 use crate::proto::h1::{HeadError, HeadScanner};
-use crate::snapshot::Endpoint;
 use crate::snapshot::domain::DomainHttp;
+use crate::snapshot::{Endpoint, OriginTls};
 use crate::stats::Refusal;
 
 pub struct OriginConnection<'a> {
@@ -24,6 +26,7 @@ pub struct OriginConnection<'a> {
     pub buf: BytesMut,
     pub endpoint: &'a Endpoint,
     pub age: Age,
+    pub tls: Verified,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,34 +43,50 @@ pub enum Want {
     Fresh,
 }
 
-/// The endpoints still to be tried for one request, best first.
+/// Where one request may go, and how connections to there begin.
+pub struct Route<'a> {
+    /// Best first.
+    pub endpoints: Vec<&'a Endpoint>,
+    pub rules: &'a DomainHttp,
+    /// `None`: in the clear.
+    pub tls: Option<&'a Arc<OriginTls>>,
+    /// A PROXY header, in the clear also where TLS follows; may be empty.
+    pub preamble: Vec<u8>,
+}
+
+/// The endpoints still to be tried for one request.
 pub struct Candidates<'a> {
     rest: std::vec::IntoIter<&'a Endpoint>,
+    rules: &'a DomainHttp,
+    tls: Option<&'a Arc<OriginTls>>,
+    preamble: Vec<u8>,
     /// Over all attempts together: many dead addresses must not keep a client for minutes.
     deadline: Instant,
     failure: Option<ConnectError>,
 }
 
 impl<'a> Candidates<'a> {
-    pub fn new(order: Vec<&'a Endpoint>, rules: &DomainHttp) -> Candidates<'a> {
+    pub fn new(route: Route<'a>) -> Candidates<'a> {
+        let Route { endpoints, rules, tls, preamble } = route;
         let limit = rules.response_timeout.max(rules.connect_timeout);
-        Candidates { rest: order.into_iter(), deadline: now() + limit, failure: None }
+        let (rest, deadline) = (endpoints.into_iter(), now() + limit);
+        Candidates { rest, rules, tls, preamble, deadline, failure: None }
     }
 
     /// Connects to the next endpoint that accepts. Every address is tried before the request fails.
     pub async fn connect(
         &mut self,
         core: &Core,
-        rules: &DomainHttp,
         want: Want,
     ) -> Result<OriginConnection<'a>, Refused> {
+        let wanted = self.tls.map(|tls| &**tls);
         while let Some(endpoint) = self.rest.next() {
             if want == Want::Any
-                && let Some(stream) = core.pool.take(endpoint.addr, now())
+                && let Some((stream, tls)) = core.pool.take(endpoint.addr, wanted, now())
             {
-                return Ok(OriginConnection::new(stream, endpoint, Age::Reused));
+                return Ok(OriginConnection::new(stream, endpoint, Age::Reused, tls));
             }
-            match self.connect_to(endpoint, core, rules).await {
+            match self.connect_to(endpoint, core).await {
                 Ok(connection) => return Ok(connection),
                 Err(error @ ConnectError::Descriptors(_)) => {
                     core.shed();
@@ -85,13 +104,12 @@ impl<'a> Candidates<'a> {
         &mut self,
         endpoint: &'a Endpoint,
         core: &Core,
-        rules: &DomainHttp,
     ) -> Result<OriginConnection<'a>, Refused> {
-        match self.connect_to(endpoint, core, rules).await {
+        match self.connect_to(endpoint, core).await {
             Ok(connection) => Ok(connection),
             Err(error) => {
                 self.failure = Some(error);
-                self.connect(core, rules, Want::Fresh).await
+                self.connect(core, Want::Fresh).await
             }
         }
     }
@@ -100,15 +118,25 @@ impl<'a> Candidates<'a> {
         &self,
         endpoint: &'a Endpoint,
         core: &Core,
-        rules: &DomainHttp,
     ) -> Result<OriginConnection<'a>, ConnectError> {
-        let left = self.deadline.saturating_duration_since(now());
-        if left.is_zero() {
-            return Err(ConnectError::TimedOut);
+        let addr = endpoint.addr;
+        let stream = connect(addr, core.next_source(addr), self.left()?).await?;
+        if !self.preamble.is_empty() {
+            let patience = Patience::Until(now() + self.left()?);
+            stream.write_all(&self.preamble, patience).await.map_err(|e| match e.kind() {
+                io::ErrorKind::TimedOut => ConnectError::TimedOut,
+                _ => ConnectError::Refused(e),
+            })?;
         }
-        let source = core.next_source(endpoint.addr);
-        let stream = connect(endpoint.addr, source, rules.connect_timeout.min(left)).await?;
-        Ok(OriginConnection::new(stream, endpoint, Age::Fresh))
+        Ok(OriginConnection::new(stream, endpoint, Age::Fresh, self.tls.cloned()))
+    }
+
+    /// For the next step of an attempt.
+    fn left(&self) -> Result<Duration, ConnectError> {
+        match self.deadline.saturating_duration_since(now()).min(self.rules.connect_timeout) {
+            Duration::ZERO => Err(ConnectError::TimedOut),
+            left => Ok(left),
+        }
     }
 
     fn refusal(&self) -> Refused {
@@ -171,8 +199,13 @@ pub fn bad_answer(error: &HeadError) -> Refused {
 }
 
 impl<'a> OriginConnection<'a> {
-    fn new(stream: Stream, endpoint: &'a Endpoint, age: Age) -> OriginConnection<'a> {
-        OriginConnection { stream, buf: BytesMut::new(), endpoint, age }
+    fn new(
+        stream: Stream,
+        endpoint: &'a Endpoint,
+        age: Age,
+        tls: Verified,
+    ) -> OriginConnection<'a> {
+        OriginConnection { stream, buf: BytesMut::new(), endpoint, age, tls }
     }
 }
 

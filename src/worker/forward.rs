@@ -25,16 +25,20 @@ use crate::proto::h1::rewrite::{
 use crate::proto::h1::{
     AnswerTo, BodyLength, Expect, Persistence, ResponseHead, Version, parse_response,
 };
-use crate::proto::proxy_protocol::{write_v1, write_v2};
 use crate::snapshot::domain::SendProxy;
 use crate::stats::Refusal;
 
 pub async fn forward(x: &Exchange<'_>, mut client: Client) -> Served {
-    let rules = &x.domain.http;
-    let mut candidates = Candidates::new(x.endpoints(&client), rules);
+    let mut candidates = match x.route(&client) {
+        Ok(route) => Candidates::new(route),
+        Err(refused) => return Served::Refuse(client, refused),
+    };
     // A PROXY header speaks for a whole connection, so such a connection serves one client.
-    let want = if rules.send_proxy == SendProxy::Off { Want::Any } else { Want::Fresh };
-    let mut origin = match candidates.connect(x.core, rules, want).await {
+    let want = match x.domain.http.send_proxy {
+        SendProxy::Off => Want::Any,
+        SendProxy::V1 | SendProxy::V2 => Want::Fresh,
+    };
+    let mut origin = match candidates.connect(x.core, want).await {
         Ok(origin) => origin,
         Err(refused) => return Served::Refuse(client, refused),
     };
@@ -43,14 +47,14 @@ pub async fn forward(x: &Exchange<'_>, mut client: Client) -> Served {
         match attempt(x, &mut client, &mut origin).await {
             Outcome::Delivered(delivered) => {
                 if delivered.origin == AfterAnswer::Reusable && want == Want::Any {
-                    x.core.pool.give(origin.endpoint.addr, origin.stream, now());
+                    x.core.pool.give(origin.endpoint.addr, origin.stream, origin.tls, now());
                 }
                 return Served::Answered(match delivered.client {
                     Persistence::KeepAlive => After::KeepAlive(client),
                     Persistence::Close => After::Close(client),
                 });
             }
-            Outcome::Stale => match candidates.reconnect(origin.endpoint, x.core, rules).await {
+            Outcome::Stale => match candidates.reconnect(origin.endpoint, x.core).await {
                 Ok(fresh) => origin = fresh,
                 Err(refused) => return Served::Refuse(client, refused),
             },
@@ -125,7 +129,8 @@ async fn attempt(
         Persistence::KeepAlive => client.persistence(x.core),
         Persistence::Close => Persistence::Close,
     };
-    let (head, to) = request_head(x, client, ForwardUpgrade::No);
+    let mut head = Vec::with_capacity(1024);
+    let to = write_request(&mut head, x.request, &x.to_origin(client, ForwardUpgrade::No));
     let (age, idempotent) = (origin.age, x.request.is_idempotent());
     let (from_client, held) = (&client.stream, &mut client.buf);
     let (to_origin, read) = (&origin.stream, &mut origin.buf);
@@ -143,22 +148,6 @@ async fn attempt(
         Err(failure) if flow.answer.get() == Begun::Yes => Outcome::Broken(failure.refused()),
         Err(failure) => Outcome::Refused(failure.refused()),
     }
-}
-
-/// The head for a fresh or pooled connection, behind a PROXY header if the domain wants one.
-pub fn request_head(
-    x: &Exchange<'_>,
-    client: &Client,
-    websocket: ForwardUpgrade,
-) -> (Vec<u8>, AnswerTo) {
-    let mut head = Vec::with_capacity(1024);
-    match x.domain.http.send_proxy {
-        SendProxy::Off => {}
-        SendProxy::V1 => write_v1(&mut head, client.addr, client.reached()),
-        SendProxy::V2 => write_v2(&mut head, client.addr, client.reached()),
-    }
-    let to = write_request(&mut head, x.request, &x.to_origin(client, websocket));
-    (head, to)
 }
 
 /// Runs both directions; the exchange is over when the answer is, or when the request turns out to

@@ -2,12 +2,14 @@
 //! of the edge itself. Not here: the plain way ([`super::forward`]) and the way to a tunnel
 //! ([`super::upgrade`]).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::balance::{self, Choice};
 use super::connection::{After, Client, refused_head};
 use super::core::Core;
+use super::dial::Route;
 use super::record::{Kind, Record, Refused, Subject};
 use super::{forward, upgrade};
 use crate::limits::DEFAULT_BODY_TIMEOUT;
@@ -15,13 +17,12 @@ use crate::net::runtime::now;
 use crate::net::stream::Patience;
 use crate::proto::h1::head::values;
 use crate::proto::h1::rewrite::{
-    ForwardUpgrade, OwnAnswer, Peer, ToClient, ToOrigin, request_id, write_own_answer,
+    Allow, ForwardUpgrade, OwnAnswer, Peer, ToClient, ToOrigin, request_id, write_own_answer,
 };
-use crate::proto::h1::{
-    AnswerTo, BodyLength, Persistence, RequestHead, Scheme, Upgrade, parse_request,
-};
-use crate::snapshot::domain::{Access, Domain};
-use crate::snapshot::{Balance, Endpoint, HashKey, Http};
+use crate::proto::h1::{AnswerTo, BodyLength, Persistence, RequestHead, Upgrade, parse_request};
+use crate::proto::proxy_protocol::{write_v1, write_v2};
+use crate::snapshot::domain::{Access, Domain, SendProxy};
+use crate::snapshot::{Balance, Endpoint, HashKey, Http, OriginScheme, Transport};
 use crate::stats::Refusal;
 
 /// One request with all that decides about it.
@@ -50,7 +51,7 @@ pub async fn exchange(core: &Core, mut client: Client, len: usize, started: Inst
     let head = client.buf.split_to(len).freeze();
     let record = Record::new(started, client.addr.ip(), len);
     let snapshot = core.snapshot();
-    let request = match parse_request(&head, Scheme::Http) {
+    let request = match parse_request(&head, client.scheme()) {
         Ok(request) => request,
         Err(error) => return refuse_unknown(core, client, refused_head(&error), record).await,
     };
@@ -73,7 +74,10 @@ pub async fn exchange(core: &Core, mut client: Client, len: usize, started: Inst
                 peer,
                 record: &record,
             };
-            exchange.serve(client).await
+            match challenge(&snapshot.http_challenges, &request) {
+                Some(authorization) => exchange.say(client, authorization, Allow::Unsaid).await,
+                None => exchange.serve(client).await,
+            }
         }
     };
     match served {
@@ -126,7 +130,7 @@ async fn answer(
         _ => client.persistence(core),
     };
     let status = refused.refusal.status();
-    let own = Own { status, text: &text, retry_after, persistence };
+    let own = Own { status, text: &text, retry_after, allow: Allow::Unsaid, persistence };
     reply(core, client, own, record, subject).await
 }
 
@@ -135,6 +139,7 @@ struct Own<'a> {
     status: u16,
     text: &'a str,
     retry_after: Option<u32>,
+    allow: Allow,
     persistence: Persistence,
 }
 
@@ -157,10 +162,10 @@ async fn reply(
         Some(request) if request.is_head() => AnswerTo::Head,
         _ => AnswerTo::Other,
     };
-    let Own { status, text, retry_after, .. } = own;
+    let Own { status, text, retry_after, allow, .. } = own;
     let (request_id, date) = (subject.request_id, core.date());
     let mut out = Vec::with_capacity(512);
-    let own = OwnAnswer { status, text, retry_after, persistence, to, request_id, date };
+    let own = OwnAnswer { status, text, retry_after, allow, persistence, to, request_id, date };
     write_own_answer(&mut out, &own);
     let limit = subject.domain.map_or(DEFAULT_BODY_TIMEOUT, |d| d.http.body_timeout);
     let patience = Patience::Until(now() + limit);
@@ -180,7 +185,8 @@ impl<'a> Exchange<'a> {
             return Served::Refuse(client, refused);
         }
         if self.request.max_forwards() == Some(0) {
-            return self.end_here(client).await;
+            // RFC 9110 7.6.2: an OPTIONS request that may go no further asks the edge itself.
+            return self.say(client, "this is the edge: Max-Forwards is 0", Allow::Said).await;
         }
         if !self.domain.websocket.enabled {
             return forward::forward(self, client).await;
@@ -198,13 +204,12 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// RFC 9110 7.6.2: an OPTIONS request that may go no further asks the edge itself.
-    async fn end_here(&self, client: Client) -> Served {
+    /// Answers 200 for the origin.
+    async fn say(&self, client: Client, text: &str, allow: Allow) -> Served {
         let (request, request_id) = (Some(self.request), self.request_id);
         let subject = Subject { domain: Some(self.domain), request, request_id };
         let persistence = client.persistence(self.core);
-        let text = "this is the edge: Max-Forwards is 0";
-        let own = Own { status: 200, text, retry_after: None, persistence };
+        let own = Own { status: 200, text, retry_after: None, allow, persistence };
         self.record.status.set(own.status);
         Served::Answered(reply(self.core, client, own, self.record, subject).await)
     }
@@ -220,25 +225,50 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Endpoints to try, best first.
-    pub fn endpoints(&self, client: &Client) -> Vec<&'a Endpoint> {
+    /// Where it may go, best first, and how.
+    pub fn route(&self, client: &Client) -> Result<Route<'a>, Refused> {
+        let transport = match self.domain.websocket.origin_scheme {
+            OriginScheme::Http => Transport::Plain,
+            OriginScheme::Https => Transport::Tls,
+            OriginScheme::Follow => client.transport(),
+        };
+        let tls = match (transport, &self.domain.origin_tls) {
+            (Transport::Plain, _) => None,
+            (Transport::Tls, Some(tls)) => Some(tls),
+            (Transport::Tls, None) => {
+                let detail = "this domain has no rules for TLS with its origins";
+                return Err(Refused::new(Refusal::Internal, detail));
+            }
+        };
+        let rules = &self.domain.http;
+        let mut preamble = Vec::new();
+        match rules.send_proxy {
+            SendProxy::Off => {}
+            SendProxy::V1 => write_v1(&mut preamble, client.addr, client.reached()),
+            SendProxy::V2 => write_v2(&mut preamble, client.addr, client.reached()),
+        }
+        Ok(Route { endpoints: self.endpoints(transport, client), rules, tls, preamble })
+    }
+
+    fn endpoints(&self, transport: Transport, client: &Client) -> Vec<&'a Endpoint> {
         let key = match &self.domain.balance {
             Balance::Hash(HashKey::Header(name)) => self.request.field(name),
             Balance::Hash(HashKey::Cookie(name)) => cookie(self.request, name),
             _ => None,
         };
         let choice = Choice::new(&self.domain.balance, client.addr.ip(), key, self.core.random());
-        balance::order(&self.domain.origins, choice)
+        balance::order(&self.domain.origins, transport, choice)
     }
 
-    pub fn to_origin(&self, client: &Client, websocket: ForwardUpgrade) -> ToOrigin<'a> {
+    pub fn to_origin<'b>(&'b self, client: &'b Client, websocket: ForwardUpgrade) -> ToOrigin<'b> {
         ToOrigin {
             client: client.addr.ip(),
-            scheme: Scheme::Http,
+            scheme: client.scheme(),
             peer: self.peer,
             node: &self.http.node,
             request_id: self.request_id,
             host: self.domain.http.host.as_deref(),
+            certificate: None,
             websocket,
         }
     }
@@ -257,6 +287,19 @@ impl<'a> Exchange<'a> {
 
 pub fn too_large() -> Refused {
     Refused::new(Refusal::BodyTooLarge, "the request body is larger than this domain allows")
+}
+
+/// RFC 8555 8.3: what a certificate authority asks of a domain that is being validated, by whatever
+/// way it comes; access rules do not apply to it.
+fn challenge<'a>(
+    challenges: &'a HashMap<Box<str>, Box<str>>,
+    request: &RequestHead<'_>,
+) -> Option<&'a str> {
+    if challenges.is_empty() || !matches!(request.method, "GET" | "HEAD") {
+        return None;
+    }
+    let token = request.target.as_str().strip_prefix("/.well-known/acme-challenge/")?;
+    challenges.get(token).map(|authorization| &**authorization)
 }
 
 /// Deny wins; an empty allow list allows all.

@@ -87,13 +87,16 @@ fn edge(domain: Domain) -> Edge {
 }
 
 fn edge_with(domain: Domain, http: Http) -> Edge {
+    let hosts = Hosts::new([Arc::new(domain)]);
+    edge_of(Transport::Plain, Snapshot { hosts, http, ..Snapshot::default() })
+}
+
+fn edge_of(transport: Transport, snapshot: Snapshot) -> Edge {
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listeners = listen(loopback, Vec::new(), 1).unwrap().remove(0);
     let addr = listeners[0].local_addr().unwrap();
-    let listeners = listeners.into_iter().map(|l| (Transport::Plain, l)).collect();
+    let listeners = listeners.into_iter().map(|l| (transport, l)).collect();
     let stats = Stats::new(1);
-    let hosts = Hosts::new([Arc::new(domain)]);
-    let snapshot = Snapshot { generation: 1, hash: "0".into(), hosts, http, ..Snapshot::default() };
     let (log, events) = rtrb::RingBuffer::new(limits::LOG_RING_EVENTS);
     let worker = start(WorkerConfig {
         core: 0,

@@ -11,19 +11,15 @@ use super::body::Begun;
 use super::connection::{After, Client};
 use super::dial::{Candidates, HeadFailure, OriginConnection, Want, bad_answer, read_head};
 use super::engine::Upgraded;
-use super::forward::{
-    Undelivered, client_gone, deliver, forward_interim, refused_answer_body, request_head,
-};
+use super::forward::{Undelivered, client_gone, deliver, forward_interim, refused_answer_body};
 use super::http::{Exchange, Served};
 use super::record::{Refused, Tunnel};
 use crate::limits::INTERIM_RESPONSES_MAX;
 use crate::net::runtime::now;
 use crate::net::stream::Patience;
-use crate::proto::h1::rewrite::{ForwardUpgrade, write_switching};
+use crate::proto::h1::rewrite::{ForwardUpgrade, write_request, write_switching};
 use crate::proto::h1::upgrade::{origin_allowed, verify_answer};
-use crate::proto::h1::{
-    Agreed, AnswerTo, OriginPolicy, Persistence, ResponseHead, Scheme, parse_response,
-};
+use crate::proto::h1::{Agreed, AnswerTo, OriginPolicy, Persistence, ResponseHead, parse_response};
 use crate::snapshot::OriginRule;
 use crate::stats::{Admission, Admitted, Refusal};
 
@@ -32,10 +28,13 @@ pub async fn upgrade(x: &Exchange<'_>, client: Client) -> Served {
         Ok(place) => place,
         Err(refused) => return Served::Refuse(client, refused),
     };
-    let mut candidates = Candidates::new(x.endpoints(&client), &x.domain.http);
+    let mut candidates = match x.route(&client) {
+        Ok(route) => Candidates::new(route),
+        Err(refused) => return Served::Refuse(client, refused),
+    };
     let mut silent = None;
     loop {
-        let mut origin = match candidates.connect(x.core, &x.domain.http, Want::Fresh).await {
+        let mut origin = match candidates.connect(x.core, Want::Fresh).await {
             Ok(origin) => origin,
             Err(refused) => return Served::Refuse(client, silent.unwrap_or(refused)),
         };
@@ -72,7 +71,7 @@ pub async fn upgrade(x: &Exchange<'_>, client: Client) -> Served {
 fn admit<'a>(x: &Exchange<'a>, client: &Client) -> Result<Place<'a>, Refused> {
     let policy = match &x.domain.websocket.origin_rule {
         OriginRule::Any => OriginPolicy::Any,
-        OriginRule::SameHost => OriginPolicy::SameHost(Scheme::Http),
+        OriginRule::SameHost => OriginPolicy::SameHost(client.scheme()),
         OriginRule::List(list) => OriginPolicy::List(list),
     };
     if !origin_allowed(x.request, policy) {
@@ -133,7 +132,8 @@ async fn handshake(
     origin: &mut OriginConnection<'_>,
 ) -> Result<(Bytes, AnswerTo), Failure> {
     let rules = &x.domain.http;
-    let (out, to) = request_head(x, client, ForwardUpgrade::Yes);
+    let mut out = Vec::with_capacity(1024);
+    let to = write_request(&mut out, x.request, &x.to_origin(client, ForwardUpgrade::Yes));
     let patience = Patience::Until(now() + rules.response_timeout);
     if origin.stream.write_all(&out, patience).await.is_err() {
         return Err(Failure::Head(HeadFailure::Silent));

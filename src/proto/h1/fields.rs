@@ -128,8 +128,13 @@ fn class_of_lower(lower: &[u8]) -> Class {
         | b"http2-settings"
         | b"proxy-authorization"
         | b"proxy-authenticate" => Class::Connection,
-        b"host" | b"expect" | b"x-forwarded-for" | b"x-forwarded-proto" | b"x-forwarded-host"
-        | b"forwarded" => Class::Edge,
+        b"host"
+        | b"expect"
+        | b"x-forwarded-for"
+        | b"x-forwarded-proto"
+        | b"x-forwarded-host"
+        | b"forwarded"
+        | b"x-client-cert-subject" => Class::Edge,
         b"x-real-ip" => Class::Forwarding,
         b"trailer" => Class::Trailer,
         b"max-forwards" => Class::MaxForwards,
@@ -214,6 +219,7 @@ mod tests {
             "X_Forwarded-Proto",
             "x.forwarded.port",
             "X_Real_IP",
+            "X_Client_Cert_Subject",
             "Content_Length",
             "Transfer_Encoding",
             "Sec_WebSocket_Key",

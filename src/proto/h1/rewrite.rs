@@ -32,6 +32,8 @@ pub struct ToOrigin<'a> {
     pub request_id: &'a str,
     /// Host to send instead of the client's.
     pub host: Option<&'a str>,
+    /// Subject of the client's verified certificate.
+    pub certificate: Option<&'a str>,
     pub websocket: ForwardUpgrade,
 }
 
@@ -206,6 +208,8 @@ pub struct OwnAnswer<'a> {
     pub text: &'a str,
     /// Seconds; for 429 and 503.
     pub retry_after: Option<u32>,
+    /// For an answer to OPTIONS; a 405 has it anyway.
+    pub allow: Allow,
     pub persistence: Persistence,
     pub to: AnswerTo,
     /// Empty when no request was understood.
@@ -213,8 +217,14 @@ pub struct OwnAnswer<'a> {
     pub date: Option<Date>,
 }
 
-/// Adds what its status asks for: Upgrade and Sec-WebSocket-Version with 426, Allow with 405 and
-/// with 200, which only OPTIONS gets.
+/// Whether the answer says which methods there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allow {
+    Unsaid,
+    Said,
+}
+
+/// Adds what its status asks for: Upgrade and Sec-WebSocket-Version with 426, Allow with 405.
 pub fn write_own_answer(out: &mut Vec<u8>, answer: &OwnAnswer<'_>) {
     let (status, len) = (answer.status, answer.text.len() + 1);
     push(out, format_args!("HTTP/1.1 {status} {}\r\n", reason(status)));
@@ -222,14 +232,13 @@ pub fn write_own_answer(out: &mut Vec<u8>, answer: &OwnAnswer<'_>) {
     out.extend_from_slice(b"Cache-Control: no-store\r\n");
     write_date(out, answer.date);
     push(out, format_args!("Content-Length: {len}\r\n"));
-    match status {
-        // RFC 9110 9.3.7, 15.5.6
-        200 | 405 => {
-            out.extend_from_slice(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
-        }
+    // RFC 9110 9.3.7, 15.5.6
+    if status == 405 || answer.allow == Allow::Said {
+        out.extend_from_slice(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+    }
+    if status == 426 {
         // RFC 6455 4.2.2 rule 4
-        426 => out.extend_from_slice(b"Sec-WebSocket-Version: 13\r\n"),
-        _ => {}
+        out.extend_from_slice(b"Sec-WebSocket-Version: 13\r\n");
     }
     if let Some(seconds) = answer.retry_after {
         push(out, format_args!("Retry-After: {seconds}\r\n"));
@@ -317,6 +326,11 @@ fn write_forwarding(out: &mut Vec<u8>, head: &RequestHead<'_>, edge: &ToOrigin<'
     let version = version_number(head.version);
     write_appended(out, "Via", &head.fields, format_args!("{version} {}", pseudonym(edge.node)));
     write_field(out, "X-Request-Id", edge.request_id.as_bytes());
+    // An issuer chose these bytes: nothing but one line of text may come of them.
+    if let Some(subject) = edge.certificate.filter(|s| s.bytes().all(|b| matches!(b, b' '..=b'~')))
+    {
+        write_field(out, "X-Client-Cert-Subject", subject.as_bytes());
+    }
 }
 
 /// RFC 7239 4: this node's element.

@@ -193,3 +193,32 @@ fn address_lists() {
         assert_eq!(edge.client().send(&get("/")).answer().status, status);
     }
 }
+
+#[test]
+fn challenges_are_answered_for_every_domain_rfc8555_8_3() {
+    let (addr, seen) = scripted("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin");
+    let mut private = domain(&[addr]);
+    private.access.deny = ["127.0.0.0/8".parse().unwrap()].into();
+    let snapshot = Snapshot {
+        hosts: Hosts::new(
+            [private, Domain { name: "open.example.com".into(), ..domain(&[addr]) }].map(Arc::new),
+        ),
+        http_challenges: [("t0ken".into(), "t0ken.thumb".into())].into(),
+        ..Snapshot::default()
+    };
+    let edge = edge_of(Transport::Plain, snapshot);
+    let mut client = edge.client();
+    for host in [HOST, "open.example.com"] {
+        let ask = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let answer = client.send(&ask("/.well-known/acme-challenge/t0ken")).answer();
+        assert_eq!((answer.status, answer.body.as_str()), (200, "t0ken.thumb\n"));
+        assert!(field(&answer.head, "content-type").unwrap().starts_with("text/plain"));
+        assert_eq!(field(&answer.head, "allow"), None);
+    }
+    let target = "/.well-known/acme-challenge/other";
+    client.send(&format!("GET {target} HTTP/1.1\r\nHost: open.example.com\r\n\r\n"));
+    assert_eq!(client.answer().body, "origin");
+    assert!(seen.recv_timeout(WAIT).unwrap().starts_with(&format!("GET {target} ")));
+    client.send("GET /.well-known/acme-challenge/t0ken HTTP/1.1\r\nHost: b.example.com\r\n\r\n");
+    assert_eq!(client.answer().status, 421);
+}

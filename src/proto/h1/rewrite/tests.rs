@@ -10,6 +10,7 @@ const EDGE: ToOrigin<'_> = ToOrigin {
     node: "edge1",
     request_id: "id1",
     host: None,
+    certificate: None,
     websocket: ForwardUpgrade::Yes,
 };
 
@@ -238,6 +239,39 @@ fn host_override_keeps_the_clients_host_visible() {
     assert!(lines.contains(&"X-Forwarded-Host: a".to_owned()));
 }
 
+#[test]
+fn only_the_edge_says_whose_certificate_it_verified() {
+    let lines = "Host: a\r\nConnection: X-Client-Cert-Subject\r\n\
+        X-Client-Cert-Subject: CN=forged\r\nx_client-CERT_subject: CN=forged\r\n";
+    for websocket in [ForwardUpgrade::Yes, ForwardUpgrade::No] {
+        for peer in [Peer::Trusted, Peer::Untrusted] {
+            for (certificate, expected) in [
+                (None, &[][..]),
+                (Some("CN=J\\C3\\B6rg,O=a b"), &["X-Client-Cert-Subject: CN=J\\C3\\B6rg,O=a b"]),
+                (Some("CN=a\r\nCookie: b"), &[]),
+                (Some("CN=Jörg"), &[]),
+            ] {
+                let edge = ToOrigin { peer, certificate, websocket, ..EDGE };
+                let lines = forwarded("GET / HTTP/1.1", lines, &edge);
+                assert_eq!(rest(&lines)[2..], *expected, "{lines:?}");
+            }
+        }
+    }
+    let edge = ToOrigin { certificate: Some("CN=a"), ..EDGE };
+    let lines = forwarded("GET /chat HTTP/1.1", HANDSHAKE, &edge);
+    assert_eq!(lines.last().unwrap(), "X-Client-Cert-Subject: CN=a");
+    assert!(lines.contains(&"Upgrade: websocket".to_owned()));
+}
+
+#[test]
+fn the_scheme_is_that_of_the_connection() {
+    let edge = ToOrigin { scheme: Scheme::Https, ..EDGE };
+    let lines = forwarded("GET / HTTP/1.1", "Host: a\r\nX-Forwarded-Proto: http\r\n", &edge);
+    assert!(lines.contains(&"X-Forwarded-Proto: https".to_owned()), "{lines:?}");
+    let forwarded = "Forwarded: for=192.0.2.7;host=a;proto=https;by=_edge1";
+    assert!(lines.contains(&forwarded.to_owned()), "{lines:?}");
+}
+
 const HANDSHAKE: &str = "Host: a\r\nUpgrade: h2c, WebSocket\r\n\
     Connection: Upgrade, HTTP2-Settings, X-Auth, Origin\r\n\
     HTTP2-Settings: x\r\nX-Auth: 1\r\nOrigin: http://a\r\n\
@@ -457,6 +491,7 @@ fn every_answer_has_one_date_rfc9110_6_6_1() {
         status: 502,
         text: "x",
         retry_after: None,
+        allow: Allow::Unsaid,
         persistence: Persistence::Close,
         to: AnswerTo::Other,
         request_id: "",
@@ -474,6 +509,7 @@ fn own_answers() {
         status: 429,
         text: "too many connections",
         retry_after: Some(3),
+        allow: Allow::Unsaid,
         persistence: Persistence::KeepAlive,
         to: AnswerTo::Other,
         request_id: "id1",
@@ -507,7 +543,11 @@ fn own_answers() {
          Content-Length: 21\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n\
          Connection: Upgrade, close\r\n\r\n"
     );
-    assert!(written(&OwnAnswer { status: 405, ..answer }).contains("\r\nAllow: GET, HEAD"));
+    let is_said = |status, allow| {
+        written(&OwnAnswer { status, allow, ..answer }).contains("\r\nAllow: GET, HEAD")
+    };
+    assert!(is_said(405, Allow::Unsaid) && is_said(200, Allow::Said));
+    assert!(!is_said(200, Allow::Unsaid));
     for status in [400, 403, 405, 408, 413, 414, 417, 421, 426, 429, 431, 500, 502, 503, 504, 505] {
         assert!(!reason(status).is_empty(), "{status}");
     }
