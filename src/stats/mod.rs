@@ -2,8 +2,8 @@
 //!
 //! Every counter has one writer, its core; the control plane only reads. The exceptions are
 //! [`admission`] and [`rate`], whose few words are written by every core, but only when a handshake
-//! begins or a tunnel ends, never for a message. Not here: time series, storage, text formats (all of that is
-//! `control/`).
+//! begins or a tunnel ends, never for a message. Not here: time series, storage, text formats (all
+//! of that is `control/`).
 
 pub mod admission;
 pub mod counters;
