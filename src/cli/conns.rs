@@ -97,14 +97,16 @@ fn path(asked: &Asked) -> String {
     format!("/v1/conns?{}", query.join("&"))
 }
 
-const HEADINGS: [&str; 11] =
-    ["ID", "DOMAIN", "CLIENT", "ORIGIN", "AGE", "IDLE", "OUT", "IN", "MESSAGES", "RTT", "STATE"];
+const HEADINGS: [&str; 12] = [
+    "ID", "DOMAIN", "CLIENT", "ORIGIN", "TLS", "AGE", "IDLE", "OUT", "IN", "MESSAGES", "RTT",
+    "STATE",
+];
 
 /// Columns as wide as they need to be, numbers to the right.
 fn table(listing: &Connections) -> String {
-    let rows: Vec<[String; 11]> = listing.connections.iter().map(row).collect();
+    let rows: Vec<[String; 12]> = listing.connections.iter().map(row).collect();
     let width = |i: usize| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 11] = std::array::from_fn(|i| width(i).max(HEADINGS[i].len()));
+    let widths: [usize; 12] = std::array::from_fn(|i| width(i).max(HEADINGS[i].len()));
     let mut text = String::new();
     let headings = HEADINGS.map(str::to_owned);
     for row in std::iter::once(&headings).chain(&rows) {
@@ -112,7 +114,7 @@ fn table(listing: &Connections) -> String {
         for (i, cell) in row.iter().enumerate() {
             let width = widths[i];
             let _ = match i {
-                4..=9 => write!(line, "{cell:>width$}  "),
+                5..=10 => write!(line, "{cell:>width$}  "),
                 _ => write!(line, "{cell:<width$}  "),
             };
         }
@@ -130,13 +132,14 @@ fn table(listing: &Connections) -> String {
     text
 }
 
-fn row(c: &Connection) -> [String; 11] {
+fn row(c: &Connection) -> [String; 12] {
     let rtt = |us: Option<u32>| us.map_or("-".to_owned(), |us| millis(u64::from(us)));
     [
         c.id.clone(),
         c.domain.clone(),
         c.client.to_string(),
         c.origin.to_string(),
+        format!("{}/{}", version(c.client_tls.as_deref()), version(c.origin_tls.as_deref())),
         time(c.age_ms),
         time(c.idle_ms),
         bytes(c.bytes_out),
@@ -145,6 +148,11 @@ fn row(c: &Connection) -> [String; 11] {
         format!("{}/{}", rtt(c.client_rtt_us), rtt(c.origin_rtt_us)),
         c.state.clone(),
     ]
+}
+
+/// The version of a leg's TLS; `-` for a plain one.
+fn version(tls: Option<&str>) -> &str {
+    tls.map_or("-", |tls| tls.trim_start_matches("TLSv").split(' ').next().unwrap_or(tls))
 }
 
 fn time(ms: u64) -> String {
@@ -190,6 +198,8 @@ mod tests {
             domain: "live.example.com".to_owned(),
             client: "192.0.2.1:50123".parse().unwrap(),
             origin: "[2001:db8::5]:8080".parse().unwrap(),
+            client_tls: Some("TLSv1.3 AES_128_GCM".to_owned()),
+            origin_tls: None,
             age_ms: 3_725_000,
             idle_ms: 400,
             bytes_out,

@@ -85,6 +85,9 @@ pub struct Connection {
     pub domain: String,
     pub client: SocketAddr,
     pub origin: SocketAddr,
+    /// Version and cipher suite; absent where the leg is plain.
+    pub client_tls: Option<String>,
+    pub origin_tls: Option<String>,
     pub age_ms: u64,
     pub idle_ms: u64,
     pub bytes_out: u64,
@@ -275,6 +278,8 @@ impl From<ConnRow> for Connection {
             domain: row.domain.to_string(),
             client: row.client,
             origin: row.origin,
+            client_tls: row.tls[0].map(str::to_owned),
+            origin_tls: row.tls[1].map(str::to_owned),
             age_ms: row.age_ms,
             idle_ms: row.idle_ms,
             bytes_out: row.figures.bytes_out,

@@ -228,6 +228,7 @@ pub mod fake {
             domain: "a.test".into(),
             client: addr,
             origin: addr,
+            tls: [None, None],
             age_ms: 0,
             idle_ms: 0,
             figures: Default::default(),

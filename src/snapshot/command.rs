@@ -73,6 +73,8 @@ pub struct ConnRow {
     pub domain: Arc<str>,
     pub client: SocketAddr,
     pub origin: SocketAddr,
+    /// Version and cipher suite of the client's leg and of the origin's; `None` where it is plain.
+    pub tls: [Option<&'static str>; 2],
     pub age_ms: u64,
     /// Since the last byte either way.
     pub idle_ms: u64,

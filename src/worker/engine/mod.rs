@@ -287,11 +287,12 @@ impl State {
         let now = self.now;
         let tunnel = Tunnel::new(&upgraded.domain.websocket, upgraded.reserved_bits, tag, now);
         let mut undigested = [Vec::new(), Vec::new()];
+        let mut unsent = [Vec::new(), Vec::new()];
         let mut secured = [None, None];
         for (i, leg) in upgraded.secured.into_iter().enumerate() {
             let Some(leg) = leg else { continue };
             secured[i] = Some(Box::new(SecuredLeg::new(*leg.session, now.tick)));
-            undigested[i] = leg.undigested;
+            (undigested[i], unsent[i]) = (leg.undigested, leg.unsent);
         }
         let interval = upgraded.domain.log.interval.filter(|_| upgraded.domain.log.enabled);
         let key = self.table.insert(|generation| Entry {
@@ -308,7 +309,10 @@ impl State {
             client: upgraded.client_addr,
         });
         let id = self.open(key);
-        Leg::BOTH.into_iter().for_each(|leg| self.list_warm(key, leg));
+        for (leg, records) in Leg::BOTH.into_iter().zip(unsent) {
+            self.list_warm(key, leg);
+            self.queue_unsent(key, leg, &records);
+        }
         self.feed_early(key, Leg::Client, &upgraded.early_from_client, Self::deliver_plaintext);
         self.feed_early(key, Leg::Origin, &upgraded.early_from_origin, Self::deliver_plaintext);
         for (leg, bytes) in Leg::BOTH.into_iter().zip(undigested) {

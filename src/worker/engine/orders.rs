@@ -166,6 +166,7 @@ impl State {
             domain: entry.domain.name.clone(),
             client: entry.client,
             origin: entry.endpoint.addr,
+            tls: entry.secured.each_ref().map(|leg| leg.as_ref().map(|s| s.session.describe())),
             age_ms: age(entry.tunnel.opened()),
             idle_ms: age(entry.tunnel.last_received()),
             figures: entry.tunnel.figures(),

@@ -437,6 +437,15 @@ impl State {
         }
     }
 
+    /// Records that were sealed before the tunnel came here.
+    pub(super) fn queue_unsent(&mut self, key: u32, leg: Leg, records: &[u8]) {
+        for part in records.chunks(self.ring.pool().room(Size::Small)) {
+            let Some(buffer) = self.take_buffer(Size::Small) else { return self.fail(key, leg) };
+            self.ring.pool().bytes_mut(&buffer)[..part.len()].copy_from_slice(part);
+            self.queue(key, leg, Piece { buffer, range: 0..part.len(), framing: part.len() });
+        }
+    }
+
     pub(super) fn queue_alert(&mut self, key: u32, leg: Leg, alert: Alert) {
         self.queue_record(key, leg, |session, out| session.seal_alert(alert, out));
     }
