@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use super::Origin;
+use super::{Authority, Origin, Pair};
 
 #[derive(Debug, Clone)]
 pub struct DomainFile {
@@ -36,6 +36,22 @@ impl DomainFile {
 
     pub fn websocket(self, line: &str) -> DomainFile {
         self.set("websocket", line)
+    }
+
+    /// Served with this pair.
+    pub fn tls(self, pair: &Pair) -> DomainFile {
+        let certificate = format!("certificate = \"{}\"", pair.certificate().display());
+        let key = format!("key = \"{}\"", pair.key().display());
+        self.set("tls", &certificate).set("tls", &key)
+    }
+
+    /// An origin that is spoken to over TLS and verified by this authority.
+    pub fn tls_origin(self, origin: &Origin, authority: &Authority) -> DomainFile {
+        let verify = format!("verify = \"{}\"", authority.file().display());
+        let port = origin.addr.port();
+        self.websocket("origin_scheme = \"https\"")
+            .set("origin_tls", &verify)
+            .origin(origin.addr, &format!("https_port = {port}"))
     }
 
     /// One more `[[origin]]`; `more` holds further lines of it.

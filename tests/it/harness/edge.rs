@@ -11,13 +11,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{DEADLINE, DomainFile, Metrics, Wire, eventually};
+use super::{DEADLINE, DomainFile, Metrics, Pair, TlsClient, Wire, eventually};
 
 pub const HAWSER: &str = env!("CARGO_BIN_EXE_hawser");
 
 #[derive(Debug, Clone)]
 pub struct EdgeBuilder {
     listen: Vec<String>,
+    listen_tls: Vec<String>,
+    /// Lines of `[tls]`.
+    tls_lines: Vec<String>,
     workers: String,
     server: Vec<String>,
     /// Whole further tables of `hawser.toml`.
@@ -45,6 +48,25 @@ impl EdgeBuilder {
         self
     }
 
+    /// With a TLS listener beside the plain one.
+    pub fn tls(mut self) -> EdgeBuilder {
+        self.listen_tls = vec!["127.0.0.1:0".into()];
+        self
+    }
+
+    /// A pair for clients who ask for no name, or for an unknown one.
+    pub fn default_pair(self, pair: &Pair) -> EdgeBuilder {
+        let (certificate, key) = (pair.certificate(), pair.key());
+        self.tls_table(&format!("default_certificate = \"{}\"", certificate.display()))
+            .tls_table(&format!("default_key = \"{}\"", key.display()))
+    }
+
+    /// A line of `[tls]`.
+    pub fn tls_table(mut self, line: &str) -> EdgeBuilder {
+        self.tls_lines.push(line.into());
+        self
+    }
+
     /// A line of `[server]`.
     pub fn server(mut self, line: &str) -> EdgeBuilder {
         self.server.push(line.into());
@@ -69,12 +91,20 @@ impl EdgeBuilder {
 
     /// `hawser.toml` for a state directory.
     pub fn config(&self, dir: &Path) -> String {
-        let listen: Vec<_> = self.listen.iter().map(|a| format!("\"{a}\"")).collect();
+        let list = |addresses: &[String]| {
+            let quoted: Vec<_> = addresses.iter().map(|a| format!("\"{a}\"")).collect();
+            quoted.join(", ")
+        };
+        let tls = match self.tls_lines.as_slice() {
+            [] => String::new(),
+            lines => format!("[tls]\n{}\n", lines.join("\n")),
+        };
         format!(
-            "version = 1\n[server]\nlisten = [{}]\nworkers = {}\nstate_dir = \"{}\"\n{}\n\
+            "version = 1\n[server]\nlisten = [{}]\nlisten_tls = [{}]\nworkers = {}\nstate_dir = \"{}\"\n{}\n\
              [log]\naccess = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-             [drain]\nwindow = \"{}\"\n{}",
-            listen.join(", "),
+             [drain]\nwindow = \"{}\"\n{tls}{}",
+            list(&self.listen),
+            list(&self.listen_tls),
             self.workers,
             dir.display(),
             self.server.join("\n"),
@@ -146,7 +176,16 @@ impl EdgeBuilder {
             std::thread::sleep(Duration::from_millis(2));
         }
         let pid = child.id();
-        let mut edge = Edge { child, pid, dir, listen: vec![], admin: None, stderr, notify };
+        let mut edge = Edge {
+            child,
+            pid,
+            dir,
+            listen: vec![],
+            listen_tls: vec![],
+            admin: None,
+            stderr,
+            notify,
+        };
         edge.learn_addresses();
         Ok(edge)
     }
@@ -161,6 +200,7 @@ pub struct Edge {
     pub pid: u32,
     dir: tempfile::TempDir,
     pub listen: Vec<SocketAddr>,
+    pub listen_tls: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     stderr: Stderr,
     notify: Notify,
@@ -170,6 +210,8 @@ impl Edge {
     pub fn builder() -> EdgeBuilder {
         EdgeBuilder {
             listen: vec!["127.0.0.1:0".into()],
+            listen_tls: vec![],
+            tls_lines: vec![],
             workers: "1".into(),
             server: vec![],
             tables: String::new(),
@@ -185,12 +227,14 @@ impl Edge {
 
     fn learn_addresses(&mut self) {
         let status = self.control("GET", "/v1/status", None);
-        let listen = status["listen"].as_array().unwrap_or_else(|| panic!("listen in {status}"));
         let parse = |v: &Value| v.as_str().and_then(|s| s.parse().ok());
-        self.listen = listen
-            .iter()
-            .map(|v| parse(v).unwrap_or_else(|| panic!("an address in {status}")))
-            .collect();
+        let list = |key: &str| -> Vec<SocketAddr> {
+            let values = status[key].as_array().map(Vec::as_slice).unwrap_or_default();
+            let address = |v| parse(v).unwrap_or_else(|| panic!("an address in {status}"));
+            values.iter().map(address).collect()
+        };
+        self.listen = list("listen");
+        self.listen_tls = list("listen_tls");
         self.admin = parse(&status["admin"]);
     }
 
@@ -208,6 +252,15 @@ impl Edge {
 
     pub fn connect(&self) -> Wire {
         Wire::connect(self.addr())
+    }
+
+    pub fn tls_addr(&self) -> SocketAddr {
+        *self.listen_tls.first().expect("a TLS listener")
+    }
+
+    /// A TLS connection with this name as SNI.
+    pub fn connect_tls(&self, client: &TlsClient, name: &str) -> Wire {
+        client.connect(self.tls_addr(), name)
     }
 
     // --- as an operator
@@ -304,6 +357,23 @@ impl Edge {
     }
 
     // --- its process
+
+    /// Its memory now, in KiB.
+    pub fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most it ever had, in KiB.
+    pub fn peak_resident(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.pid);
+        let text = std::fs::read_to_string(path).expect("a living process");
+        let line = text.lines().find(|line| line.starts_with(field)).expect("a known field");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("KiB")
+    }
 
     pub fn signal(&self, name: &str) {
         signal(self.pid, name);

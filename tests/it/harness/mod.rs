@@ -2,12 +2,16 @@
 //! bytes, and the test's own view of heads and frames. Nothing here uses the product's own code, so
 //! that a mistake cannot hide on both sides.
 
+pub mod crooked;
 pub mod domain;
 pub mod edge;
 pub mod frame;
 pub mod head;
 pub mod metrics;
 pub mod origin;
+pub mod pki;
+pub mod tls;
+pub mod tls_peer;
 pub mod tunnel;
 pub mod wire;
 
@@ -19,6 +23,9 @@ pub use frame::{Frame, Op};
 pub use head::Head;
 pub use metrics::Metrics;
 pub use origin::Origin;
+pub use pki::{Authority, Pair, Wish};
+pub use tls::Pieces;
+pub use tls_peer::{TlsClient, tls_server, tls_server_for};
 pub use tunnel::{KEY, Tunnel, accept_value, switching, upgrade_request};
 pub use wire::{End, Wire};
 

@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use rustls::ServerConfig;
+
+use super::tls_peer::accept_tls;
 use super::{DEADLINE, Frame, Op, Wire, switching};
 
 pub struct Origin {
@@ -23,6 +26,14 @@ struct Counts {
     spoken: AtomicUsize,
     silent: AtomicUsize,
     closed: AtomicBool,
+    /// How TLS handshakes failed, as rustls says it.
+    failures: Mutex<Vec<String>>,
+}
+
+impl Counts {
+    fn fail(&self, error: &std::io::Error) {
+        self.failures.lock().expect("unpoisoned").push(error.to_string());
+    }
 }
 
 impl Origin {
@@ -35,13 +46,29 @@ impl Origin {
         let listener = TcpListener::bind(addr).unwrap_or_else(|e| panic!("{addr}: {e}"));
         let (send, connections) = channel();
         // The test may be over while a connection still comes in.
-        Origin::start(listener, connections, move |wire| drop(send.send(wire)))
+        Origin::start(listener, None, connections, move |wire| drop(send.send(wire)))
+    }
+
+    /// The same over TLS; a connection counts once its handshake is done.
+    pub fn bind_tls(config: ServerConfig) -> Origin {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let (send, connections) = channel();
+        let serve = move |wire| drop(send.send(wire));
+        Origin::start(listener, Some(config.into()), connections, serve)
+    }
+
+    pub fn serving_tls(
+        config: ServerConfig,
+        serve: impl Fn(Wire) + Send + Sync + 'static,
+    ) -> Origin {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Origin::start(listener, Some(config.into()), channel().1, serve)
     }
 
     /// Serves each connection with `serve`, on a thread of its own.
     pub fn serving(serve: impl Fn(Wire) + Send + Sync + 'static) -> Origin {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        Origin::start(listener, channel().1, serve)
+        Origin::start(listener, None, channel().1, serve)
     }
 
     /// Answers every request with 200 and `text`, keep-alive.
@@ -63,7 +90,7 @@ impl Origin {
 
     /// The same on a listener that is there.
     pub fn listening(listener: TcpListener, text: &'static str) -> Origin {
-        Origin::start(listener, channel().1, move |mut wire| {
+        Origin::start(listener, None, channel().1, move |mut wire| {
             let Ok(head) = wire.try_head() else { return };
             wire.body(&head);
             let length = text.len();
@@ -81,6 +108,7 @@ impl Origin {
 
     fn start(
         listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
         connections: Receiver<Wire>,
         serve: impl Fn(Wire) + Send + Sync + 'static,
     ) -> Origin {
@@ -94,10 +122,17 @@ impl Origin {
                 }
                 shared.accepted.fetch_add(1, Ordering::SeqCst);
                 let (shared, serve) = (Arc::clone(&shared), Arc::clone(&serve));
+                let tls = tls.clone();
                 thread::spawn(move || {
                     if matches!(stream.peek(&mut [0]), Ok(1)) {
                         shared.spoken.fetch_add(1, Ordering::SeqCst);
-                        serve(Wire::new(stream));
+                        match &tls {
+                            None => serve(Wire::new(stream)),
+                            Some(config) => match accept_tls(stream, config) {
+                                Ok(wire) => serve(wire),
+                                Err(e) => shared.fail(&e),
+                            },
+                        }
                     } else {
                         shared.silent.fetch_add(1, Ordering::SeqCst);
                     }
@@ -126,6 +161,11 @@ impl Origin {
     /// Connections so far on which at least one byte came.
     pub fn spoken(&self) -> usize {
         self.counts.spoken.load(Ordering::SeqCst)
+    }
+
+    /// How TLS handshakes with the edge failed so far.
+    pub fn failures(&self) -> Vec<String> {
+        self.counts.failures.lock().expect("unpoisoned").clone()
     }
 
     /// Waits until every connection made so far has either said something or ended. Only for an

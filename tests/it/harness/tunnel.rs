@@ -70,6 +70,24 @@ impl Tunnel {
         assert_eq!(self.client.frame(), down);
     }
 
+    /// The same where frames of another kind may come first.
+    pub fn check_with(&mut self, wanted: impl Fn(&Frame) -> bool) {
+        let next = |wire: &mut Wire| {
+            loop {
+                let frame = wire.frame();
+                if wanted(&frame) {
+                    return frame;
+                }
+            }
+        };
+        let up = Frame::text("up").masked();
+        self.client.send_frame(&up);
+        assert_eq!(next(&mut self.origin), up);
+        let down = Frame::text("down");
+        self.origin.send_frame(&down);
+        assert_eq!(next(&mut self.client), down);
+    }
+
     /// The edge closes both sides with these codes, each between frames, and then ends them.
     pub fn closed_by_edge(mut self, to_client: u16, to_origin: u16) {
         closes(&mut self.client, to_client);

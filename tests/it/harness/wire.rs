@@ -1,22 +1,72 @@
-//! One TCP connection seen from outside: says exact bytes, sees exact bytes, and every wait ends.
+//! One connection seen from outside, plain or TLS: says exact bytes, sees exact bytes, and every wait
+//! ends.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use rustls::AlertDescription;
+
+use super::tls::{self, Agreed, TlsStream};
 use super::{DEADLINE, Frame, Head, show};
 
 pub struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     /// Received and not yet taken by the test.
     ahead: Vec<u8>,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(TlsStream),
 }
 
 /// How the peer ended its direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
+    /// In order: FIN, or over TLS close_notify.
     Fin,
     Reset,
+    /// TLS: FIN without close_notify.
+    Truncated,
+    /// TLS: a fatal alert.
+    Alert(AlertDescription),
+    /// TLS: the peer broke it, in the eyes of rustls.
+    Nonsense,
+}
+
+fn end(error: &io::Error) -> End {
+    match error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
+        None => End::Reset,
+        Some(rustls::Error::AlertReceived(alert)) => End::Alert(*alert),
+        Some(e) if tls::is_truncated(e) => End::Truncated,
+        Some(_) => End::Nonsense,
+    }
+}
+
+impl Read for &Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &self.stream {
+            Stream::Plain(stream) => (&*stream).read(buffer),
+            Stream::Tls(stream) => (&*stream).read(buffer),
+        }
+    }
+}
+
+impl Write for &Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.stream {
+            Stream::Plain(stream) => (&*stream).write(bytes),
+            Stream::Tls(stream) => (&*stream).write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &self.stream {
+            Stream::Plain(stream) => (&*stream).flush(),
+            Stream::Tls(stream) => (&*stream).flush(),
+        }
+    }
 }
 
 impl Wire {
@@ -24,7 +74,11 @@ impl Wire {
         stream.set_nodelay(true).expect("nodelay");
         stream.set_read_timeout(Some(DEADLINE)).expect("read timeout");
         stream.set_write_timeout(Some(DEADLINE)).expect("write timeout");
-        Wire { stream, ahead: Vec::new() }
+        Wire { stream: Stream::Plain(stream), ahead: Vec::new() }
+    }
+
+    pub fn secured(stream: TlsStream) -> Wire {
+        Wire { stream: Stream::Tls(stream), ahead: Vec::new() }
     }
 
     pub fn connect(addr: SocketAddr) -> Wire {
@@ -43,48 +97,105 @@ impl Wire {
     }
 
     pub fn local(&self) -> SocketAddr {
-        self.stream.local_addr().expect("a bound socket")
+        self.socket().local_addr().expect("a bound socket")
     }
 
     pub fn peer(&self) -> SocketAddr {
-        self.stream.peer_addr().expect("a connected socket")
+        self.socket().peer_addr().expect("a connected socket")
     }
 
     /// The same connection for another thread; bytes already taken ahead stay here.
     pub fn also(&self) -> Wire {
-        Wire { stream: self.stream.try_clone().expect("a second handle"), ahead: Vec::new() }
+        match &self.stream {
+            Stream::Plain(stream) => Wire::new(stream.try_clone().expect("a second handle")),
+            Stream::Tls(stream) => Wire::secured(stream.clone()),
+        }
     }
 
     pub fn socket(&self) -> &TcpStream {
-        &self.stream
+        match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.tcp(),
+        }
+    }
+
+    /// The TLS side of it.
+    pub fn tls(&self) -> &TlsStream {
+        match &self.stream {
+            Stream::Plain(_) => panic!("not a TLS connection"),
+            Stream::Tls(stream) => stream,
+        }
+    }
+
+    pub fn agreed(&self) -> Agreed {
+        self.tls().agreed()
     }
 
     // --- saying
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
-        if let Err(e) = self.stream.write_all(bytes) {
+        if let Err(e) = (&*self).write_all(bytes) {
             panic!("sending {}: {e}; the peer had said {}", show(bytes), show(&self.ahead));
         }
     }
 
     /// For bytes that the peer may answer by closing before it has read them all.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        self.stream.write_all(bytes.as_ref()).is_ok()
+        (&*self).write_all(bytes.as_ref()).is_ok()
     }
 
     pub fn send_frame(&mut self, frame: &Frame) {
         self.send(frame.bytes());
     }
 
-    /// FIN after everything sent so far.
+    /// Bytes for the socket itself, under whatever TLS there is.
+    pub fn send_raw(&mut self, bytes: impl AsRef<[u8]>) {
+        let mut socket = self.socket();
+        if let Err(e) = socket.write_all(bytes.as_ref()) {
+            panic!("sending {}: {e}", show(bytes.as_ref()));
+        }
+    }
+
+    /// The same where the peer may be gone already.
+    pub fn try_send_raw(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.socket().write_all(bytes.as_ref()).is_ok()
+    }
+
+    /// The end after everything sent so far: FIN, over TLS behind close_notify.
     pub fn finish(&self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        if let Stream::Tls(stream) = &self.stream {
+            stream.close_notify();
+        }
+        let _ = self.socket().shutdown(Shutdown::Write);
+    }
+
+    /// Sends `bytes` again and again until nothing moves for half a second; how many went. It must
+    /// stall before `bound`.
+    pub fn push_until_it_stalls(&self, bytes: &[u8], bound: usize) -> usize {
+        let wait = |time| self.socket().set_write_timeout(Some(time)).expect("a time-out");
+        wait(Duration::from_millis(500));
+        let mut pushed = 0;
+        'full: loop {
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                match (&mut &*self).write(rest) {
+                    Ok(n) => {
+                        pushed += n;
+                        rest = &rest[n..];
+                    }
+                    Err(_) => break 'full,
+                }
+                assert!(pushed < bound, "{pushed} bytes went nowhere");
+            }
+        }
+        wait(DEADLINE);
+        pushed
     }
 
     /// RST.
     pub fn reset(self) {
-        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
+        socket2::SockRef::from(self.socket()).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
     }
 
     // --- seeing
@@ -93,7 +204,7 @@ impl Wire {
     fn more(&mut self) -> Result<(), End> {
         let mut buffer = [0; 65_536];
         loop {
-            match self.stream.read(&mut buffer) {
+            match (&*self).read(&mut buffer) {
                 Ok(0) => return Err(End::Fin),
                 Ok(n) => {
                     self.ahead.extend(&buffer[..n]);
@@ -103,9 +214,21 @@ impl Wire {
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     panic!("nothing within {DEADLINE:?}; so far: {}", show(&self.ahead))
                 }
-                Err(_) => return Err(End::Reset),
+                Err(e) => return Err(end(&e)),
             }
         }
+    }
+
+    /// What reading ends with, where nothing but an error is to come.
+    pub fn read_error(mut self) -> io::Error {
+        match self.read_once() {
+            Ok(n) => panic!("{n} bytes or an end instead of an error"),
+            Err(e) => e,
+        }
+    }
+
+    fn read_once(&mut self) -> io::Result<usize> {
+        (&*self).read(&mut [0; 4096])
     }
 
     /// Waits until `whole` finds something in what was received, and takes that many bytes.

@@ -1,30 +1,6 @@
 //! Back-pressure: a slow reader stops its own peer and nobody else, and nothing is ever lost.
 
-use std::io::Write as _;
-use std::time::Duration;
-
-use crate::harness::{DEADLINE, DomainFile, Edge, Frame, Op, Origin, Tunnel, Wire, eventually};
-
-/// Pushes frames until nothing moves for half a second; how many bytes went.
-fn push_until_it_stalls(wire: &Wire, frame: &[u8], bound: usize) -> usize {
-    wire.socket().set_write_timeout(Some(Duration::from_millis(500))).expect("a time-out");
-    let mut pushed = 0;
-    'full: loop {
-        let mut rest = frame;
-        while !rest.is_empty() {
-            match (&mut wire.socket()).write(rest) {
-                Ok(n) => {
-                    pushed += n;
-                    rest = &rest[n..];
-                }
-                Err(_) => break 'full,
-            }
-            assert!(pushed < bound, "{pushed} bytes went nowhere");
-        }
-    }
-    wire.socket().set_write_timeout(Some(DEADLINE)).expect("a time-out");
-    pushed
-}
+use crate::harness::{DomainFile, Edge, Frame, Op, Origin, Tunnel, Wire, eventually};
 
 #[test]
 fn a_slow_reader_stops_its_peer_and_nobody_else() {
@@ -34,7 +10,7 @@ fn a_slow_reader_stops_its_peer_and_nobody_else() {
     let mut slow = Tunnel::over(slow, &origin, "a.test", "", "");
     let mut quick = Tunnel::open(&edge, &origin, "a.test");
     let frame = Frame::binary((0..50_000u32).map(|i| i as u8).collect::<Vec<_>>()).bytes();
-    let pushed = push_until_it_stalls(&slow.origin, &frame, 48 << 20);
+    let pushed = slow.origin.push_until_it_stalls(&frame, 48 << 20);
     // Meanwhile the others of the same core go on, both ways and with more than a trickle.
     for _ in 0..20 {
         quick.check();
@@ -66,7 +42,7 @@ fn a_slow_origin_stops_its_client() {
     let edge = Edge::with(DomainFile::to("a.test", &origin));
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     let frame = Frame::binary(vec![7; 50_000]).masked().bytes();
-    let pushed = push_until_it_stalls(&tunnel.client, &frame, 48 << 20);
+    let pushed = tunnel.client.push_until_it_stalls(&frame, 48 << 20);
     let mut rest = tunnel.client.also();
     let tail = frame[pushed % frame.len()..].to_vec();
     let cut = !pushed.is_multiple_of(frame.len());
@@ -90,7 +66,7 @@ fn slow_readers_do_not_starve_the_core() {
             let tunnel = Tunnel::over(client, &origin, "a.test", "", "");
             let wire = tunnel.origin.also();
             let frame = frame.clone();
-            let push = std::thread::spawn(move || push_until_it_stalls(&wire, &frame, 48 << 20));
+            let push = std::thread::spawn(move || wire.push_until_it_stalls(&frame, 48 << 20));
             (tunnel, push)
         })
         .collect();
@@ -118,7 +94,7 @@ fn a_huge_message_streams_through_with_constant_memory() {
     let edge = Edge::with(DomainFile::to("a.test", &origin));
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     tunnel.check();
-    let before = resident(edge.pid);
+    let before = edge.resident();
     let mut server = tunnel.origin.also();
     let push = std::thread::spawn(move || {
         server.send(Frame::header(Op::BINARY, None, BYTES as u64));
@@ -134,22 +110,8 @@ fn a_huge_message_streams_through_with_constant_memory() {
     }
     push.join().expect("pushed");
     tunnel.check();
-    let after = peak(edge.pid);
+    let after = edge.peak_resident();
     assert!(after < before + (24 << 10), "grew from {before} to {after} KiB");
-}
-
-fn resident(pid: u32) -> u64 {
-    status(pid, "VmRSS:")
-}
-
-fn peak(pid: u32) -> u64 {
-    status(pid, "VmHWM:")
-}
-
-fn status(pid: u32, name: &str) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a living process");
-    let line = text.lines().find(|line| line.starts_with(name)).expect("a known field");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("KiB")
 }
 
 /// ws GHSA-96hv-2xvq-fx4p: a message of very many fragments of one byte.
@@ -159,7 +121,7 @@ fn a_flood_of_fragments_costs_no_memory() {
     let edge = Edge::with(DomainFile::to("a.test", &origin));
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     tunnel.check();
-    let before = resident(edge.pid);
+    let before = edge.resident();
     let fragments = 200_000;
     let fragment = |op| Frame::new(op, "x").unfinished().masked().bytes();
     let (first, next) = (fragment(Op::TEXT), fragment(Op::CONTINUE));
@@ -174,7 +136,7 @@ fn a_flood_of_fragments_costs_no_memory() {
         tunnel.origin.expect(next.repeat(1000));
     }
     push.join().expect("pushed");
-    let after = peak(edge.pid);
+    let after = edge.peak_resident();
     assert!(after < before + (24 << 10), "grew from {before} to {after} KiB");
 }
 
