@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::harness::name_server::{Answer, name_server};
 use crate::harness::tunnel::{closes, closes_with};
 use crate::harness::{
     DomainFile, Edge, EdgeBuilder, Frame, Op, Origin, Tunnel, Wire, eventually, upgrade_request,
@@ -370,50 +371,12 @@ fn names_are_resolved_to_every_address() {
     assert_eq!(client.frame(), Frame::text("x"));
 }
 
-/// What a name server of the test's own says about every name.
-#[derive(Clone, PartialEq)]
-enum Answer {
-    Address([u8; 4]),
-    Failure,
-}
-
-/// Serves `answer` with a TTL of one second; AAAA has none.
-fn name_server(answer: Arc<Mutex<Answer>>) -> std::net::SocketAddr {
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
-    let addr = socket.local_addr().expect("bound");
-    std::thread::spawn(move || {
-        let mut buffer = [0; 512];
-        while let Ok((n, from)) = socket.recv_from(&mut buffer) {
-            let query = &buffer[..n];
-            // RFC 1035 4.1: header, then the name as labels up to an empty one, type and class.
-            let name_end = 12 + query[12..].iter().position(|&b| b == 0).expect("a name") + 1;
-            let question = &query[12..name_end + 4];
-            let is_a = query[name_end + 1] == 1;
-            let (code, address) = match (answer.lock().expect("unpoisoned").clone(), is_a) {
-                (Answer::Failure, _) => (2, None),
-                (Answer::Address(ip), true) => (0, Some(ip)),
-                (Answer::Address(_), false) => (0, None),
-            };
-            let count = u8::from(address.is_some());
-            let mut reply = query[..2].to_vec();
-            reply.extend([0x81, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0]);
-            reply.extend(question);
-            if let Some(ip) = address {
-                reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4]);
-                reply.extend(ip);
-            }
-            let _ = socket.send_to(&reply, from);
-        }
-    });
-    addr
-}
-
 #[test]
 fn a_name_is_asked_again_and_its_last_good_answer_is_kept() {
     let first = Origin::answering_once("first");
     let second = TcpListener::bind(("127.0.0.2", first.addr.port())).expect("the same port");
     let second = Origin::listening(second, "second");
-    let answer = Arc::new(Mutex::new(Answer::Address([127, 0, 0, 1])));
+    let answer = Answer::shared([127, 0, 0, 1]);
     let servers = format!("[dns]\nservers = [\"{}\"]", name_server(Arc::clone(&answer)));
     let domain = DomainFile::new("a.test").origin_named("origin.example", first.addr.port(), "");
     let edge = edge(domain).table(&servers).start();

@@ -8,6 +8,7 @@ pub mod edge;
 pub mod frame;
 pub mod head;
 pub mod metrics;
+pub mod name_server;
 pub mod origin;
 pub mod pki;
 pub mod tls;
