@@ -20,7 +20,7 @@ use tracing::{error, info};
 
 use super::config::LogDestination;
 use crate::limits::LOG_TEXT_BYTES_MAX;
-use crate::stats::event::{Closed, Event, Figures, Opened, Progress, Request};
+use crate::stats::event::{Closed, Event, FailedHandshake, Figures, Opened, Progress, Request};
 
 /// Pause between two looks at the rings: short after a busy look, long when nobody logs. A ring of
 /// `LOG_RING_EVENTS` takes 80,000 events per second and core at the longest pause.
@@ -250,6 +250,7 @@ enum Line<'a> {
     Interval(IntervalLine<'a>),
     Close(CloseLine<'a>),
     Request(RequestLine<'a>),
+    Handshake(HandshakeLine<'a>),
 }
 
 #[derive(Serialize)]
@@ -261,6 +262,11 @@ struct OpenLine<'a> {
     domain: &'a str,
     client: String,
     origin: String,
+    /// Version and cipher suite of a leg that is encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_tls: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_tls: Option<&'static str>,
     target: Text<'a>,
     request_id: Text<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -320,6 +326,10 @@ struct RequestLine<'a> {
     client: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_tls: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_tls: Option<&'static str>,
     method: Text<'a>,
     target: Text<'a>,
     request_id: Text<'a>,
@@ -337,6 +347,16 @@ struct RequestLine<'a> {
     duration_us: u64,
 }
 
+/// A TLS handshake that failed; the client is the one to blame for most.
+#[derive(Serialize)]
+struct HandshakeLine<'a> {
+    time: Time,
+    client: String,
+    failure: &'static str,
+    detail: Text<'a>,
+    duration_us: u64,
+}
+
 impl Line<'_> {
     fn of(event: &Event) -> Line<'_> {
         match event {
@@ -344,6 +364,7 @@ impl Line<'_> {
             Event::Interval(progress) => Line::Interval(IntervalLine::of(progress)),
             Event::Close(closed) => Line::Close(CloseLine::of(closed)),
             Event::Request(request) => Line::Request(RequestLine::of(request)),
+            Event::Handshake(failed) => Line::Handshake(HandshakeLine::of(failed)),
         }
     }
 }
@@ -356,6 +377,8 @@ impl OpenLine<'_> {
             domain: &e.domain,
             client: e.client.to_string(),
             origin: e.origin.to_string(),
+            client_tls: e.client_tls,
+            origin_tls: e.origin_tls,
             target: Text(&e.target),
             request_id: Text(&e.request_id),
             subprotocol: e.subprotocol.as_deref().map(Text),
@@ -415,6 +438,8 @@ impl RequestLine<'_> {
             domain: e.domain.as_deref(),
             client: e.client.to_string(),
             origin: e.origin.map(|origin| origin.to_string()),
+            client_tls: e.client_tls,
+            origin_tls: e.origin_tls,
             method: Text(&e.method),
             target: Text(&e.target),
             request_id: Text(&e.request_id),
@@ -425,6 +450,18 @@ impl RequestLine<'_> {
             detail: refusal.map(|(_, detail)| Text(detail)).filter(|text| !text.0.is_empty()),
             bytes_out: e.bytes_out,
             bytes_in: e.bytes_in,
+            duration_us: e.duration_us,
+        }
+    }
+}
+
+impl HandshakeLine<'_> {
+    fn of(e: &FailedHandshake) -> HandshakeLine<'_> {
+        HandshakeLine {
+            time: Time(e.at_us),
+            client: e.client.to_string(),
+            failure: e.failure.name(),
+            detail: Text(&e.detail),
             duration_us: e.duration_us,
         }
     }
@@ -481,7 +518,7 @@ fn acts(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::{Cause, ConnId, Outcome, Refusal, Side};
+    use crate::stats::{Cause, ConnId, Outcome, Refusal, Side, TlsFailure};
     use std::net::SocketAddr;
 
     const AT_US: u64 = 1_795_343_296_000_123;
@@ -502,6 +539,8 @@ mod tests {
             domain: None,
             client: "2001:db8::7".parse().unwrap(),
             origin: None,
+            client_tls: None,
+            origin_tls: None,
             method: "GET".into(),
             target: target.into(),
             request_id: "r1".into(),
@@ -524,6 +563,8 @@ mod tests {
             domain: "a.test".into(),
             client: addr("192.0.2.1:5000"),
             origin: addr("[2001:db8::1]:80"),
+            client_tls: Some("TLSv1.3 AES_128_GCM"),
+            origin_tls: None,
             target: "/ws".into(),
             request_id: "r0".into(),
             subprotocol: Some("chat".into()),
@@ -540,12 +581,15 @@ mod tests {
             figures,
             outcome: Outcome { side: Side::Edge, cause: Cause::Drain, close_code: 1001 },
         }));
-        insta::assert_snapshot!(format!(
-            "{}{}{}",
-            line(&opened),
-            line(&closed),
-            line(&request("/x"))
-        ));
+        let failed = Event::Handshake(Box::new(FailedHandshake {
+            at_us: AT_US,
+            client: "192.0.2.1".parse().unwrap(),
+            failure: TlsFailure::UnknownName,
+            detail: "no pair for \"x.test\"".into(),
+            duration_us: 900,
+        }));
+        let lines = [&opened, &closed, &request("/x"), &failed].map(line);
+        insta::assert_snapshot!(lines.concat());
     }
 
     #[test]

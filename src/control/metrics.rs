@@ -19,7 +19,9 @@ use super::publish::Reloads;
 use crate::snapshot::{Domain, Snapshot, SnapshotCell};
 use crate::stats::counters::CodeCounters;
 use crate::stats::histogram::BOUNDS_US;
-use crate::stats::{Cause, CoreCounters, Counter, DomainCounters, Histogram, Refusal, Stats};
+use crate::stats::{
+    Cause, CoreCounters, Counter, DomainCounters, Histogram, Refusal, Stats, TlsFailure,
+};
 
 /// What [`text`] sends as Content-Type.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -78,6 +80,21 @@ const REFUSED: Metric = counter(
     "hawser_refused",
     "Requests or connections that the edge refused before their domain was known, by reason.",
 );
+
+// TLS of the node, in handshakes.
+const TLS_HANDSHAKES: Metric = counter(
+    "hawser_tls_handshakes",
+    "TLS handshakes with clients: with certificates (result=full), from a ticket (result=resumed) \
+     or without success (result=failed).",
+);
+const TLS_FAILURES: Metric =
+    counter("hawser_tls_handshake_failures", "TLS handshakes with clients that failed, by reason.");
+const TLS_HANDSHAKE_TIME: Metric = histogram(
+    "hawser_tls_handshake",
+    "From the first byte of a client's hello to the end of its handshake.",
+);
+const ORIGIN_TLS_HANDSHAKES: Metric =
+    counter("hawser_origin_tls_handshakes", "TLS handshakes with origins, by result as above.");
 
 // One value per core.
 const ACCEPTED: Metric =
@@ -201,6 +218,7 @@ impl Collector for Sources {
         let mut page = Page(&mut encoder);
         let snapshot = self.cell.current();
         self.node(&mut page, &snapshot)?;
+        self.tls(&mut page)?;
         self.per_core(&mut page)?;
         self.per_domain(&mut page, &snapshot)?;
         endpoints(&mut page, &snapshot)?;
@@ -233,6 +251,41 @@ impl Sources {
                 family.counter(&[("reason", reason.name())], sum)?;
             }
             Ok(())
+        })
+    }
+
+    fn tls(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        type Field = fn(&CoreCounters) -> u64;
+        let sum = |field: Field| self.stats.cores().iter().map(|core| field(&core.core)).sum();
+        let by_result = |family: &mut Family<'_>, fields: [Field; 3]| {
+            for (result, field) in ["full", "resumed", "failed"].into_iter().zip(fields) {
+                family.counter(&[("result", result)], sum(field))?;
+            }
+            Ok(())
+        };
+        page.family(&TLS_HANDSHAKES, |family| {
+            let failed: Field = |c| c.tls_failed.iter().map(Counter::value).sum();
+            by_result(family, [|c| c.tls_full.value(), |c| c.tls_resumed.value(), failed])
+        })?;
+        page.family(&TLS_FAILURES, |family| {
+            for reason in TlsFailure::ALL {
+                let cores = self.stats.cores().iter();
+                let sum = cores.map(|core| core.core.tls_failed[*reason as usize].value()).sum();
+                family.counter(&[("reason", reason.name())], sum)?;
+            }
+            Ok(())
+        })?;
+        page.family(&TLS_HANDSHAKE_TIME, |family| {
+            let cores = self.stats.cores().iter();
+            let sum = Sum::of(cores.map(|core| &core.core.tls_handshake_us));
+            sum.encode(&mut family.0)
+        })?;
+        page.family(&ORIGIN_TLS_HANDSHAKES, |family| {
+            let full: Field = |c| c.origin_tls_full.value();
+            by_result(
+                family,
+                [full, |c| c.origin_tls_resumed.value(), |c| c.origin_tls_failed.value()],
+            )
         })
     }
 
@@ -436,11 +489,7 @@ impl Family<'_> {
     }
 
     fn histogram(&mut self, labels: &impl EncodeLabelSet, sum: &Sum) -> fmt::Result {
-        let bounds = BOUNDS_US.iter().map(|&us| us as f64 / 1e6).chain([f64::INFINITY]);
-        let buckets: Vec<(f64, u64)> = bounds.zip(sum.counts).collect();
-        let count = sum.counts.iter().sum();
-        let seconds = sum.us as f64 / 1e6;
-        self.0.encode_family(labels)?.encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)
+        sum.encode(&mut self.0.encode_family(labels)?)
     }
 }
 
@@ -461,6 +510,13 @@ impl Sum {
             sum.us += histogram.sum_us();
         }
         sum
+    }
+
+    fn encode(&self, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+        let bounds = BOUNDS_US.iter().map(|&us| us as f64 / 1e6).chain([f64::INFINITY]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(self.counts).collect();
+        let count = self.counts.iter().sum();
+        encoder.encode_histogram::<NoLabelSet>(self.us as f64 / 1e6, count, &buckets, None)
     }
 }
 
@@ -507,6 +563,10 @@ mod tests {
             a.closed[Cause::Drain as usize].add(2);
             a.handshake_us.record_us(2_000);
             core.core.busy_ns.add(1_500_000_000);
+            core.core.tls_resumed.add(1);
+            core.core.tls_failed[TlsFailure::NoName as usize].add(3);
+            core.core.tls_handshake_us.record_us(2_000);
+            core.core.origin_tls_full.add(1);
         }
         let metrics = Metrics::new(Sources {
             cell: SnapshotCell::new(snapshot),
@@ -538,6 +598,11 @@ mod tests {
             "hawser_handshake_seconds_count{domain=\"a.test\"} 2",
             "hawser_handshake_seconds_bucket{le=\"0.004096\",domain=\"a.test\"} 2",
             "hawser_core_busy_seconds_total{core=\"1\"} 1.5",
+            "hawser_tls_handshakes_total{result=\"resumed\"} 2",
+            "hawser_tls_handshakes_total{result=\"failed\"} 6",
+            "hawser_tls_handshake_failures_total{reason=\"no_name\"} 6",
+            "hawser_tls_handshake_seconds_count 2",
+            "hawser_origin_tls_handshakes_total{result=\"full\"} 2",
             "hawser_endpoint_up{endpoint=\"192.0.2.1:80\"} 1",
             "hawser_snapshot_info{generation=\"1\",hash=\"0123\"} 1",
         ] {

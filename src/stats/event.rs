@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::key::ConnId;
-use super::outcome::{Outcome, Refusal};
+use super::outcome::{Outcome, Refusal, TlsFailure};
 
 /// One line of the access log. Times are microseconds since the Unix epoch.
 #[derive(Debug)]
@@ -17,6 +17,9 @@ pub enum Event {
     Close(Box<Closed>),
     /// A plain request was answered, by an origin or by the edge.
     Request(Box<Request>),
+    /// A client began a TLS handshake that failed. Not for connections that said nothing, nor for
+    /// those over the rate of handshakes: both are only counted.
+    Handshake(Box<FailedHandshake>),
 }
 
 #[derive(Debug)]
@@ -26,6 +29,9 @@ pub struct Opened {
     pub domain: Arc<str>,
     pub client: SocketAddr,
     pub origin: SocketAddr,
+    /// Version and cipher suite of either leg; `None`: in the clear.
+    pub client_tls: Option<&'static str>,
+    pub origin_tls: Option<&'static str>,
     pub target: Box<str>,
     pub request_id: Box<str>,
     pub subprotocol: Option<Box<str>>,
@@ -73,6 +79,9 @@ pub struct Request {
     pub domain: Option<Arc<str>>,
     pub client: IpAddr,
     pub origin: Option<SocketAddr>,
+    /// Version and cipher suite of either side; `None`: in the clear.
+    pub client_tls: Option<&'static str>,
+    pub origin_tls: Option<&'static str>,
     pub method: Box<str>,
     pub target: Box<str>,
     pub request_id: Box<str>,
@@ -82,5 +91,15 @@ pub struct Request {
     pub upgrade: bool,
     pub bytes_out: u64,
     pub bytes_in: u64,
+    pub duration_us: u64,
+}
+
+#[derive(Debug)]
+pub struct FailedHandshake {
+    pub at_us: u64,
+    pub client: IpAddr,
+    pub failure: TlsFailure,
+    /// What happened, for people.
+    pub detail: Box<str>,
     pub duration_us: u64,
 }

@@ -9,6 +9,7 @@ use crate::limits::{ACCEPT_BURST_MAX, ACCEPT_PAUSE};
 use crate::net::listener::{Accepted, Listener};
 use crate::net::runtime::{sleep, spawn};
 use crate::net::stream::Stream;
+use crate::snapshot::Transport;
 
 /// Serves `listener` until the core drains.
 pub async fn accept(core: Rc<Core>, listener: Rc<Listener>) {
@@ -68,7 +69,7 @@ fn take_burst(core: &Rc<Core>, listener: &Listener) -> Burst {
             return Burst::NoRoom;
         }
         match listener.accept_now() {
-            Ok(Accepted::Connection(stream)) => start(core, stream),
+            Ok(Accepted::Connection(stream)) => start(core, stream, listener.transport()),
             Ok(Accepted::Empty) => break,
             // An unknown error of accept is met like a shortage: with a rest, then another try.
             Ok(Accepted::Exhausted) | Err(_) => return Burst::Exhausted,
@@ -77,12 +78,12 @@ fn take_burst(core: &Rc<Core>, listener: &Listener) -> Burst {
     Burst::Taken
 }
 
-fn start(core: &Rc<Core>, stream: Stream) {
+fn start(core: &Rc<Core>, stream: Stream, transport: Transport) {
     core.own().core.accepted.add(1);
     let setup = core.begin_setup();
     let (serving, counting) = (Rc::clone(core), Rc::clone(core));
     let task = async move {
-        connection::serve(serving, stream).await;
+        connection::serve(serving, stream, transport).await;
         drop(setup);
     };
     spawn(task, move || counting.own().core.panics.add(1));
@@ -92,6 +93,6 @@ fn start(core: &Rc<Core>, stream: Stream) {
 /// beyond the limit of set-ups: the backlog bounds it.
 fn take_the_rest(core: &Rc<Core>, listener: &Listener) {
     while let Ok(Accepted::Connection(stream)) = listener.accept_now() {
-        start(core, stream);
+        start(core, stream, listener.transport());
     }
 }

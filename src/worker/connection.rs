@@ -1,5 +1,5 @@
 //! One client connection: its PROXY header, the heads of its requests one after another, its end.
-//! Not here: what is done with a request.
+//! Not here: TLS with it ([`super::tls`]), and what is done with a request.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,11 +12,13 @@ use super::core::Core;
 use super::http;
 use super::latch::{First, first};
 use super::record::Refused;
+use super::tls;
 use crate::limits::{
     HEAD_READ_BYTES, LINGER_BYTES_MAX, LINGER_WAIT, PROXY_V2_BYTES_MAX, REQUESTS_PER_CONNECTION_MAX,
 };
 use crate::net::runtime::now;
 use crate::net::stream::{Patience, Queue, Stream};
+use crate::net::tls::AcceptedTls;
 use crate::proto::h1::rewrite::Peer;
 use crate::proto::h1::{HeadError, HeadErrorKind, HeadScanner, Persistence, Scheme};
 use crate::proto::proxy_protocol::{Accepted, Decoded, Header, decode};
@@ -32,7 +34,9 @@ pub struct Client {
     pub addr: SocketAddr,
     /// What that header says it connected to.
     reached: Option<SocketAddr>,
-    accepted: Instant,
+    tls: Option<Box<AcceptedTls>>,
+    /// When it could first send a request: at accept, or at the end of the TLS handshake.
+    ready: Instant,
     served: u32,
 }
 
@@ -55,16 +59,23 @@ enum Next {
 }
 
 /// Serves one connection to its end.
-pub async fn serve(core: Rc<Core>, stream: Stream) {
-    let addr = stream.peer_addr();
-    let (buf, accepted) = (BytesMut::new(), now());
-    let mut client = Client { stream, buf, addr, reached: None, accepted, served: 0 };
+pub async fn serve(core: Rc<Core>, stream: Stream, transport: Transport) {
+    let mut client = Client::new(stream);
     if let Err(refused) = Box::pin(client.take_proxy_header(&core.snapshot().http)).await {
         // The bytes that came are of nobody who may speak HTTP here: there is no answer.
         return core.count_refused(refused.refusal);
     }
+    let mut after = match transport {
+        Transport::Plain => After::KeepAlive(client),
+        Transport::Tls => Box::pin(tls::secure(&core, client)).await,
+    };
     loop {
-        let after = match client.next(&core).await {
+        let mut client = match after {
+            After::KeepAlive(client) => client,
+            After::Close(client) => return Box::pin(client.linger(&core)).await,
+            After::Done => return,
+        };
+        after = match client.next(&core).await {
             Next::Head(len, started) => {
                 client.served += 1;
                 // In a box of its own, so that an idle connection keeps only this loop's few bytes.
@@ -73,23 +84,28 @@ pub async fn serve(core: Rc<Core>, stream: Stream) {
             Next::Refused(refused, started) => {
                 Box::pin(http::refuse_head(&core, client, refused, started)).await
             }
-            Next::Over => return,
-        };
-        client = match after {
-            After::KeepAlive(client) => client,
-            After::Close(client) => return Box::pin(client.linger(&core)).await,
-            After::Done => return,
+            Next::Over => return client.leave(),
         };
     }
 }
 
 impl Client {
-    pub fn transport(&self) -> Transport {
-        Transport::Plain
+    fn new(stream: Stream) -> Client {
+        let (addr, buf, ready) = (stream.peer_addr(), BytesMut::new(), now());
+        Client { stream, buf, addr, reached: None, tls: None, ready, served: 0 }
+    }
+
+    /// The handshake is over: requests may come.
+    pub fn secured(&mut self, accepted: AcceptedTls) {
+        (self.tls, self.ready) = (Some(Box::new(accepted)), now());
+    }
+
+    pub fn tls(&self) -> Option<&AcceptedTls> {
+        self.tls.as_deref()
     }
 
     pub fn scheme(&self) -> Scheme {
-        match self.transport() {
+        match self.stream.transport() {
             Transport::Plain => Scheme::Http,
             Transport::Tls => Scheme::Https,
         }
@@ -128,7 +144,7 @@ impl Client {
         if !is_trusted(http, self.addr) {
             return Err(refused("a PROXY header is required, and this peer may not send one"));
         }
-        let patience = Patience::Until(self.accepted + http.head_timeout);
+        let patience = Patience::Until(self.ready + http.head_timeout);
         loop {
             match decode(&self.buf, accepted).map_err(|error| refused(error.0))? {
                 Decoded::Complete { header, len } => {
@@ -155,13 +171,13 @@ impl Client {
         let (head_timeout, keepalive_timeout) =
             (http.http.head_timeout, http.http.keepalive_timeout);
         drop(http);
-        // Of the first request the time to send a head counts from accept, of later ones from their
-        // first byte.
-        let mut started = (self.served == 0).then_some(self.accepted);
+        // Of the first request the time to send a head counts from when it could be sent, of later
+        // ones from their first byte.
+        let mut started = (self.served == 0).then_some(self.ready);
         if self.buf.is_empty() {
             self.buf = BytesMut::new();
             let patience = match started {
-                Some(accepted) => Patience::Until(accepted + head_timeout),
+                Some(ready) => Patience::Until(ready + head_timeout),
                 None => Patience::Stall(keepalive_timeout),
             };
             if !self.bytes_came(core, patience).await {
@@ -200,6 +216,15 @@ impl Client {
         match first(self.stream.readable(patience), unwanted).await {
             First::Left(readable) => readable.is_ok(),
             First::Right(_) => false,
+        }
+    }
+
+    /// Ends an idle connection. Without close_notify the end might be anybody's doing (RFC 8446
+    /// 6.1).
+    fn leave(self) {
+        if self.tls.is_some() {
+            // Failure means that the peer is gone already.
+            let _ = self.stream.shutdown_write();
         }
     }
 
@@ -246,7 +271,7 @@ fn is_trusted(http: &Http, addr: SocketAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn size_of_future<A, B, F: Future>(_: fn(A, B) -> F) -> usize {
+    fn size_of_future<A, B, C, F: Future>(_: fn(A, B, C) -> F) -> usize {
         size_of::<F>()
     }
 

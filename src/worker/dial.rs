@@ -15,6 +15,7 @@ use crate::limits::{CLIENT_WATCH, HEAD_READ_BYTES, HEALTH_INTERVAL};
 use crate::net::connect::{ConnectError, Fault, connect};
 use crate::net::runtime::now;
 use crate::net::stream::{Patience, Queue, Stream};
+use crate::net::tls::{ConnectTlsError, ConnectedTls};
 use crate::proto::h1::{HeadError, HeadScanner};
 use crate::snapshot::domain::DomainHttp;
 use crate::snapshot::{Endpoint, OriginTls};
@@ -62,7 +63,19 @@ pub struct Candidates<'a> {
     preamble: Vec<u8>,
     /// Over all attempts together: many dead addresses must not keep a client for minutes.
     deadline: Instant,
-    failure: Option<ConnectError>,
+    failure: Option<DialError>,
+}
+
+/// Why an address was no use.
+enum DialError {
+    Connect(ConnectError),
+    Tls(ConnectTlsError),
+}
+
+impl From<ConnectError> for DialError {
+    fn from(error: ConnectError) -> DialError {
+        DialError::Connect(error)
+    }
 }
 
 impl<'a> Candidates<'a> {
@@ -88,7 +101,7 @@ impl<'a> Candidates<'a> {
             }
             match self.connect_to(endpoint, core).await {
                 Ok(connection) => return Ok(connection),
-                Err(error @ ConnectError::Descriptors(_)) => {
+                Err(error @ DialError::Connect(ConnectError::Descriptors(_))) => {
                     core.shed();
                     self.failure = Some(error);
                     break;
@@ -118,7 +131,7 @@ impl<'a> Candidates<'a> {
         &self,
         endpoint: &'a Endpoint,
         core: &Core,
-    ) -> Result<OriginConnection<'a>, ConnectError> {
+    ) -> Result<OriginConnection<'a>, DialError> {
         let addr = endpoint.addr;
         let stream = connect(addr, core.next_source(addr), self.left()?).await?;
         if !self.preamble.is_empty() {
@@ -128,7 +141,25 @@ impl<'a> Candidates<'a> {
                 _ => ConnectError::Refused(e),
             })?;
         }
+        if let Some(tls) = self.tls {
+            self.secure(&stream, tls, core).await?;
+        }
         Ok(OriginConnection::new(stream, endpoint, Age::Fresh, self.tls.cloned()))
+    }
+
+    async fn secure(&self, stream: &Stream, tls: &OriginTls, core: &Core) -> Result<(), DialError> {
+        let patience = Patience::Until(now() + self.left()?);
+        let counters = &core.own().core;
+        // In a box of its own, so that an exchange does not keep its room for as long as it lasts.
+        match Box::pin(stream.connect_tls(tls, stream.peer_addr(), patience)).await {
+            Ok(ConnectedTls { resumed: true }) => counters.origin_tls_resumed.add(1),
+            Ok(ConnectedTls { resumed: false }) => counters.origin_tls_full.add(1),
+            Err(error) => {
+                counters.origin_tls_failed.add(1);
+                return Err(DialError::Tls(error));
+            }
+        }
+        Ok(())
     }
 
     /// For the next step of an attempt.
@@ -140,9 +171,16 @@ impl<'a> Candidates<'a> {
     }
 
     fn refusal(&self) -> Refused {
-        let Some(error) = &self.failure else {
-            return Refused::new(Refusal::NoHealthyOrigin, "no origin of this domain is up")
-                .retry_after(HEALTH_INTERVAL);
+        let error = match &self.failure {
+            None => {
+                return Refused::new(Refusal::NoHealthyOrigin, "no origin of this domain is up")
+                    .retry_after(HEALTH_INTERVAL);
+            }
+            Some(DialError::Tls(error)) => {
+                let detail = format!("no TLS connection with any origin: {error}");
+                return Refused::new(Refusal::OriginTls, detail);
+            }
+            Some(DialError::Connect(error)) => error,
         };
         match (error.fault(), error) {
             (Fault::Ours, _) => Refused::new(

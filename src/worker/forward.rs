@@ -43,7 +43,7 @@ pub async fn forward(x: &Exchange<'_>, mut client: Client) -> Served {
         Err(refused) => return Served::Refuse(client, refused),
     };
     loop {
-        x.record.origin.set(Some(origin.endpoint.addr));
+        x.record.goes_to(&origin);
         match attempt(x, &mut client, &mut origin).await {
             Outcome::Delivered(delivered) => {
                 if delivered.origin == AfterAnswer::Reusable && want == Want::Any {

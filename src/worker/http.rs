@@ -11,6 +11,7 @@ use super::connection::{After, Client, refused_head};
 use super::core::Core;
 use super::dial::Route;
 use super::record::{Kind, Record, Refused, Subject};
+use super::tls::is_directed;
 use super::{forward, upgrade};
 use crate::limits::DEFAULT_BODY_TIMEOUT;
 use crate::net::runtime::now;
@@ -49,7 +50,7 @@ pub enum Served {
 /// Serves the request whose head is the first `len` bytes of the client's buffer.
 pub async fn exchange(core: &Core, mut client: Client, len: usize, started: Instant) -> After {
     let head = client.buf.split_to(len).freeze();
-    let record = Record::new(started, client.addr.ip(), len);
+    let record = Record::new(started, &client, len);
     let snapshot = core.snapshot();
     let request = match parse_request(&head, client.scheme()) {
         Ok(request) => request,
@@ -99,7 +100,7 @@ pub async fn exchange(core: &Core, mut client: Client, len: usize, started: Inst
 
 /// Answers a head that was not even complete.
 pub async fn refuse_head(core: &Core, client: Client, refused: Refused, started: Instant) -> After {
-    let record = Record::new(started, client.addr.ip(), client.buf.len());
+    let record = Record::new(started, &client, client.buf.len());
     refuse_unknown(core, client, refused, record).await
 }
 
@@ -215,6 +216,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn check(&self, client: &Client) -> Result<(), Refused> {
+        is_directed(client.tls(), self.domain)?;
         if !is_allowed(&self.domain.access, client) {
             let detail = "this address may not use this domain";
             return Err(Refused::new(Refusal::Address, detail));
@@ -230,7 +232,7 @@ impl<'a> Exchange<'a> {
         let transport = match self.domain.websocket.origin_scheme {
             OriginScheme::Http => Transport::Plain,
             OriginScheme::Https => Transport::Tls,
-            OriginScheme::Follow => client.transport(),
+            OriginScheme::Follow => client.stream.transport(),
         };
         let tls = match (transport, &self.domain.origin_tls) {
             (Transport::Plain, _) => None,
@@ -268,7 +270,7 @@ impl<'a> Exchange<'a> {
             node: &self.http.node,
             request_id: self.request_id,
             host: self.domain.http.host.as_deref(),
-            certificate: None,
+            certificate: client.tls().and_then(|tls| tls.subject.as_deref()),
             websocket,
         }
     }

@@ -1,8 +1,8 @@
 //! One per core: joins `net`, `proto` and `tunnel`. Never imports `control`.
 //!
-//! A connection's way through here: [`accept`] takes it, [`connection`] reads its heads, [`http`]
-//! decides, [`forward`] serves plain HTTP, [`upgrade`] leads to the [`engine`], where it stays as
-//! plain data. [`start`] puts a core together.
+//! A connection's way through here: [`accept`] takes it, [`mod@tls`] sees to its handshake,
+//! [`connection`] reads its heads, [`http`] decides, [`forward`] serves plain HTTP, [`upgrade`]
+//! leads to the [`engine`], where it stays as plain data. [`start`] puts a core together.
 
 pub mod accept;
 pub mod balance;
@@ -23,6 +23,7 @@ pub mod start;
 pub mod table;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 pub mod upgrade;
 pub mod wheel;
 

@@ -79,6 +79,7 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.entry(key(addr, tls.as_deref())).or_default();
         if connections.len() < POOL_IDLE_PER_ENDPOINT {
+            stream.rest();
             connections.push(Idle { stream, tls, since: now });
         }
     }

@@ -7,7 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::connection::Client;
 use super::core::Core;
+use super::dial::OriginConnection;
 use super::log::wall_us;
 use crate::limits::LOG_TEXT_BYTES_MAX;
 use crate::net::runtime::now;
@@ -48,7 +50,10 @@ pub struct Record {
     pub kind: Cell<Kind>,
     pub bytes_in: Cell<u64>,
     pub bytes_out: Cell<u64>,
-    pub origin: Cell<Option<SocketAddr>>,
+    origin: Cell<Option<SocketAddr>>,
+    /// Version and cipher suite of either side.
+    client_tls: Option<&'static str>,
+    origin_tls: Cell<Option<&'static str>>,
     pub status: Cell<u16>,
     pub refused: RefCell<Option<Refused>>,
 }
@@ -62,10 +67,12 @@ pub struct Subject<'a> {
 }
 
 impl Record {
-    pub fn new(started: Instant, client: IpAddr, head_bytes: usize) -> Record {
+    pub fn new(started: Instant, client: &Client, head_bytes: usize) -> Record {
         Record {
             started,
-            client,
+            client: client.addr.ip(),
+            client_tls: client.stream.tls_description(),
+            origin_tls: Cell::new(None),
             kind: Cell::new(Kind::Plain),
             bytes_in: Cell::new(head_bytes as u64),
             bytes_out: Cell::new(0),
@@ -73,6 +80,12 @@ impl Record {
             status: Cell::new(0),
             refused: RefCell::new(None),
         }
+    }
+
+    /// The request goes to this one; a later call replaces an earlier one.
+    pub fn goes_to(&self, origin: &OriginConnection<'_>) {
+        self.origin.set(Some(origin.endpoint.addr));
+        self.origin_tls.set(origin.stream.tls_description());
     }
 
     pub fn duration_us(&self) -> u64 {
@@ -102,6 +115,8 @@ impl Record {
             domain: subject.domain.map(|domain| Arc::clone(&domain.name)),
             client: self.client,
             origin: self.origin.get(),
+            client_tls: self.client_tls,
+            origin_tls: self.origin_tls.get(),
             method: subject.request.map_or("", |request| request.method).into(),
             target: subject.request.map_or("", |request| shown(request.target.as_str())).into(),
             request_id: subject.request_id.into(),
@@ -127,6 +142,8 @@ impl Record {
             domain: Arc::clone(&domain.name),
             client: tunnel.client,
             origin: tunnel.origin,
+            client_tls: self.client_tls,
+            origin_tls: self.origin_tls.get(),
             target: shown(request.target.as_str()).into(),
             request_id: subject.request_id.into(),
             subprotocol: tunnel.subprotocol,

@@ -9,7 +9,7 @@ mod upgrades;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -141,7 +141,7 @@ impl Drop for Edge {
 
 // === Peers ===
 
-struct Client(BufReader<TcpStream>);
+struct Client<S = TcpStream>(BufReader<S>);
 
 #[derive(Debug, PartialEq, Eq)]
 struct Answer {
@@ -161,8 +161,10 @@ impl Client {
         stream.set_write_timeout(Some(WAIT)).unwrap();
         Client(BufReader::new(stream))
     }
+}
 
-    fn send(&mut self, text: &str) -> &mut Client {
+impl<S: Read + Write> Client<S> {
+    fn send(&mut self, text: &str) -> &mut Client<S> {
         self.0.get_mut().write_all(text.as_bytes()).unwrap();
         self
     }
@@ -253,28 +255,29 @@ fn origin(serve: impl Fn(Client) + Send + Sync + 'static) -> SocketAddr {
 /// An origin that hands each request head to the test and answers it with a fixed text.
 fn scripted(answer: &'static str) -> (SocketAddr, Receiver<String>) {
     let (heads, seen) = channel();
-    let addr = origin(move |mut peer| {
-        loop {
-            let mut head = String::new();
-            while !head.ends_with("\r\n\r\n") {
-                if peer.0.read_line(&mut head).unwrap_or(0) == 0 {
-                    return;
-                }
-            }
-            if let Some(n) = field(&head, "content-length") {
-                let body = peer.exactly(n.parse().unwrap());
-                head.push_str(&body);
-            } else if field(&head, "transfer-encoding").is_some() {
-                let body = peer.chunked();
-                head.push_str(&body);
-            }
-            if heads.send(head).is_err() {
+    (origin(move |peer| follow(peer, answer, &heads)), seen)
+}
+
+fn follow<S: Read + Write>(mut peer: Client<S>, answer: &str, heads: &Sender<String>) {
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if peer.0.read_line(&mut head).unwrap_or(0) == 0 {
                 return;
             }
-            peer.send(answer);
         }
-    });
-    (addr, seen)
+        if let Some(n) = field(&head, "content-length") {
+            let body = peer.exactly(n.parse().unwrap());
+            head.push_str(&body);
+        } else if field(&head, "transfer-encoding").is_some() {
+            let body = peer.chunked();
+            head.push_str(&body);
+        }
+        if heads.send(head).is_err() {
+            return;
+        }
+        peer.send(answer);
+    }
 }
 
 fn get(target: &str) -> String {

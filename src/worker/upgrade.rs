@@ -38,7 +38,7 @@ pub async fn upgrade(x: &Exchange<'_>, client: Client) -> Served {
             Ok(origin) => origin,
             Err(refused) => return Served::Refuse(client, silent.unwrap_or(refused)),
         };
-        x.record.origin.set(Some(origin.endpoint.addr));
+        x.record.goes_to(&origin);
         let (head, to) = match handshake(x, &client, &mut origin).await {
             Ok(answered) => answered,
             // It accepted and closed without a word: as good as a refused connection, so the next

@@ -2,10 +2,10 @@
 
 use super::*;
 
-const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: live.example.com\r\n\
+pub(super) const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: live.example.com\r\n\
     Upgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\n\
+pub(super) const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\n\
     Upgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
