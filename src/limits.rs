@@ -201,6 +201,20 @@ pub const ORIGINS_PER_DOMAIN_MAX: usize = 64;
 pub const ADDRESSES_PER_ORIGIN_MAX: usize = 16;
 /// Source addresses towards origins. 64 of them are four million ports to each origin address.
 pub const SOURCE_ADDRESSES_MAX: usize = 64;
+/// Certificates of one domain; a client gets one of them by the signatures that it knows. RSA, two
+/// curves of ECDSA and Ed25519 are all that there is.
+pub const PAIRS_PER_DOMAIN_MAX: usize = 4;
+/// Bytes of one file with certificates, keys or an OCSP response. The roots of a whole system are
+/// 250 KiB. Beyond it: refused.
+pub const PEM_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Sessions kept for resumption towards the origins of one domain, eight for each name; the name
+/// that came first is forgotten first.
+pub const ORIGIN_SESSIONS_MAX: usize = 32;
+/// Time before the end of a certificate from which on it is warned of, each day: a month is what
+/// issuers and people need.
+pub const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 86_400);
+/// How often it is looked at.
+pub const EXPIRY_WATCH: Duration = Duration::from_secs(86_400);
 /// Entries of an Origin allow list or an address list of one domain.
 pub const ACCESS_ENTRIES_MAX: usize = 1024;
 

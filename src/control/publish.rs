@@ -252,9 +252,12 @@ fn restart_needed(running: &ServerConfig, new: &ServerConfig) -> Vec<Box<str>> {
     let ServerConfig {
         listen,
         listen_by: _,
+        listen_tls,
         workers,
         state_dir,
         http: _,
+        tls: _,
+        acme: _,
         admin,
         drain_window: _,
         access_log,
@@ -263,6 +266,7 @@ fn restart_needed(running: &ServerConfig, new: &ServerConfig) -> Vec<Box<str>> {
     } = running;
     let differs = [
         ("server.listen", *listen != new.listen),
+        ("server.listen_tls", *listen_tls != new.listen_tls),
         ("server.workers", *workers != new.workers),
         ("server.state_dir", *state_dir != new.state_dir),
         ("admin.listen", *admin != new.admin),

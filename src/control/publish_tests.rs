@@ -1,12 +1,15 @@
 //! Reloads against fake cores and names.
 
 use super::*;
+use crate::control::config::tls::{
+    Acme, AcmeChallenge, Certificate, DomainTls, Files, MinVersion, OriginTls, ServerTls, Verify,
+};
 use crate::control::config::{ChosenBy, Health, LogDestination, Workers};
 use crate::control::cores::fake;
 use crate::control::dns::Answer;
 use crate::snapshot::Balance;
 use crate::snapshot::domain::{Access, AccessLog, DomainHttp, SendProxy, WebSocket};
-use crate::snapshot::{HeartbeatMode, Http, OriginRule, OriginScheme};
+use crate::snapshot::{HeartbeatMode, Http, OriginRule, OriginScheme, Tls};
 use crate::stats::admission::Allowance;
 
 struct NoNames;
@@ -42,6 +45,15 @@ pub fn config(domains: &[(&str, &[&str])]) -> Loaded {
         host: None,
         send_proxy: SendProxy::Off,
     };
+    let tls = DomainTls {
+        certificate: Certificate::Uploaded,
+        key: Vec::new(),
+        ocsp: Vec::new(),
+        client_auth: ClientAuth::Off,
+        client_ca: None,
+    };
+    let origin_tls =
+        OriginTls { verify: Verify::Webpki, server_name: None, pair: Files::default() };
     let origin = |address: &&str| OriginConfig {
         address: match address.parse() {
             Ok(ip) => OriginAddress::Ip(ip),
@@ -56,6 +68,8 @@ pub fn config(domains: &[(&str, &[&str])]) -> Loaded {
         name: (*name).into(),
         file: Default::default(),
         websocket: websocket.clone(),
+        tls: tls.clone(),
+        origin_tls: origin_tls.clone(),
         http: http.clone(),
         origins: origins.iter().map(origin).collect(),
         balance: Balance::default(),
@@ -66,9 +80,21 @@ pub fn config(domains: &[(&str, &[&str])]) -> Loaded {
     let server = ServerConfig {
         listen: vec!["127.0.0.1:80".parse().unwrap()],
         listen_by: ChosenBy::Operator,
+        listen_tls: Vec::new(),
         workers: Workers::Auto,
         state_dir: "/var/lib/hawser".into(),
         http: Http::default(),
+        tls: ServerTls {
+            default: Files::default(),
+            handshakes: Tls::default(),
+            min_version: MinVersion::Tls12,
+        },
+        acme: Acme {
+            directory: "https://acme.test/".into(),
+            contact: Vec::new(),
+            root: None,
+            challenge: AcmeChallenge::Http01,
+        },
         admin: None,
         drain_window: second * 30,
         access_log: LogDestination::Off,

@@ -1,6 +1,8 @@
 //! From a document to typed values. Walks everything and collects every problem: an operator wants
 //! to see all of them at once, not one per attempt.
 
+mod tls;
+
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -15,7 +17,7 @@ use super::problem::Problem;
 use super::{ChosenBy, DomainConfig, Health, OriginConfig, ServerConfig};
 use crate::limits;
 use crate::snapshot::domain::{Access, AccessLog, DomainHttp, WebSocket};
-use crate::snapshot::{self, Balance, HashKey, ProxyProtocol};
+use crate::snapshot::{self, Balance, HashKey, OriginScheme, ProxyProtocol};
 use crate::stats::admission::Allowance;
 
 /// Checks a `hawser.toml`.
@@ -100,7 +102,6 @@ fn server_config(walk: &Walk<'_>) -> ServerConfig {
     let (server, admin) =
         (walk.section(&keys::server::SECTION), walk.section(&keys::admin::SECTION));
     let timeouts = walk.section(&keys::timeouts::SECTION);
-    server.read(&keys::server::LISTEN_TLS);
     let http = snapshot::Http {
         trusted_proxies: server.read(&keys::server::TRUSTED_PROXIES).into(),
         proxy_protocol: server.read(&keys::server::PROXY_PROTOCOL),
@@ -113,9 +114,12 @@ fn server_config(walk: &Walk<'_>) -> ServerConfig {
     let config = ServerConfig {
         listen: server.read(&keys::server::LISTEN),
         listen_by: if written { ChosenBy::Operator } else { ChosenBy::Default },
+        listen_tls: server.read(&keys::server::LISTEN_TLS),
         workers: server.read(&keys::server::WORKERS),
         state_dir: server.read(&keys::server::STATE_DIR_KEY),
         http,
+        tls: tls::server(&walk.section(&keys::tls::SECTION)),
+        acme: tls::acme(&walk.section(&keys::acme::SECTION)),
         admin: admin.read(&keys::admin::LISTEN),
         drain_window: walk.section(&keys::drain::SECTION).read(&keys::drain::WINDOW),
         access_log: walk.section(&keys::log::SECTION).read(&keys::log::ACCESS),
@@ -129,14 +133,31 @@ fn server_config(walk: &Walk<'_>) -> ServerConfig {
             "\"off\", or trusted_proxies with the addresses that send the header",
         );
     }
-    if let Some(taken) = config.admin.and_then(|a| config.listen.iter().find(|l| overlap(a, **l))) {
-        admin.refuse(
-            keys::admin::LISTEN.name,
-            &format!("overlaps with {taken} of server.listen"),
-            "a port of its own, or \"off\"",
+    apart(&config, &server, &admin);
+    config
+}
+
+/// No listener stands in another's place.
+fn apart(config: &ServerConfig, server: &Table<'_>, admin: &Table<'_>) {
+    let taken = |by: &[SocketAddr], addr| by.iter().find(|l| overlap(addr, **l)).copied();
+    let both = config.listen_tls.iter().find_map(|addr| taken(&config.listen, *addr));
+    if let Some(plain) = both {
+        server.refuse(
+            keys::server::LISTEN_TLS.name,
+            &format!("overlaps with {plain} of server.listen"),
+            "addresses of its own: a listener speaks either plain or TLS",
         );
     }
-    config
+    let lists = [("server.listen", &config.listen), ("server.listen_tls", &config.listen_tls)];
+    for (name, list) in lists {
+        if let Some(taken) = config.admin.and_then(|addr| taken(list, addr)) {
+            admin.refuse(
+                keys::admin::LISTEN.name,
+                &format!("overlaps with {taken} of {name}"),
+                "a port of its own, or \"off\"",
+            );
+        }
+    }
 }
 
 fn health(table: &Table<'_>) -> Health {
@@ -170,12 +191,17 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
 
 fn domain_config(walk: &Walk<'_>) -> DomainConfig {
     let top = walk.section(&keys::domain::SECTION);
-    DomainConfig {
+    let websocket = websocket(&walk.section(&keys::websocket::SECTION));
+    let client = walk.section(&keys::domain_tls::SECTION);
+    let origin = walk.section(&keys::origin_tls::SECTION);
+    let config = DomainConfig {
         name: top.read(&keys::domain::NAME),
         file: walk.text.path.clone(),
-        websocket: websocket(&walk.section(&keys::websocket::SECTION)),
+        tls: tls::domain(&client),
+        origin_tls: tls::origin(&origin),
         http: http(&walk.section(&keys::http::SECTION)),
-        origins: origins(walk),
+        origins: origins(walk, websocket.origin_scheme),
+        websocket,
         balance: balance(&walk.section(&keys::balance::SECTION)),
         close_on_origin_down: top.read(&keys::domain::CLOSE_ON_ORIGIN_DOWN),
         access: {
@@ -190,7 +216,9 @@ fn domain_config(walk: &Walk<'_>) -> DomainConfig {
                 interval: table.read(&keys::access_log::INTERVAL),
             }
         },
-    }
+    };
+    tls::of_domain(&config, &client, &origin);
+    config
 }
 
 fn websocket(table: &Table<'_>) -> WebSocket {
@@ -244,7 +272,7 @@ fn balance(table: &Table<'_>) -> Balance {
     }
 }
 
-fn origins(walk: &Walk<'_>) -> Vec<OriginConfig> {
+fn origins(walk: &Walk<'_>, scheme: OriginScheme) -> Vec<OriginConfig> {
     let tables = walk.repeated(&keys::origin::SECTION);
     let mut origins: Vec<OriginConfig> = Vec::new();
     for table in tables {
@@ -256,12 +284,18 @@ fn origins(walk: &Walk<'_>) -> Vec<OriginConfig> {
             priority: table.read(&keys::origin::PRIORITY),
             weight: table.read(&keys::origin::WEIGHT),
         };
-        let same = |o: &OriginConfig| o.address == origin.address && o.port == origin.port;
+        // With `follow` too: plain clients are the ones that surely come.
+        let port = |o: &OriginConfig| match scheme {
+            OriginScheme::Http | OriginScheme::Follow => o.port,
+            OriginScheme::Https => o.https_port,
+        };
+        let same = |o: &OriginConfig| o.address == origin.address && port(o) == port(&origin);
         let sound = walk.problems.borrow().len() == problems;
         if sound && origins.iter().any(same) {
+            let port = port(&origin);
             table.refuse(
                 keys::origin::ADDRESS_KEY.name,
-                &format!("port {} of this address is an origin already", origin.port),
+                &format!("port {port} of this address is an origin already"),
                 "each address and port once; use weight for a larger share",
             );
         }

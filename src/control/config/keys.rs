@@ -9,14 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::shape::{Choice, Flag, Many, OrFalse, Seconds, Shape, Size, Time, Whole, time, whole};
+use super::tls::{
+    AcmeChallenge, CONTACTS, Certificate, CertificateShape, DIRECTORY, FILE, FILES, MinVersion,
+    SERVER_NAME, VERIFY, Verify,
+};
 use super::words::{
-    ADDRESS, ADMIN, AllowedOrigins, DOMAIN_NAME, HASH_KEY, HOST, LOG, NODE, NoTls, ORIGIN_SCHEME,
-    Priority, RANGE, SOCKET, SOURCE, STATE_DIR, WorkersShape,
+    ADDRESS, ADMIN, AllowedOrigins, DOMAIN_NAME, HASH_KEY, HOST, LOG, NODE, Priority, RANGE,
+    SOCKET, SOURCE, STATE_DIR, WorkersShape,
 };
 use super::{LogDestination, OriginAddress, Workers};
 use crate::limits;
 use crate::snapshot::domain::SendProxy;
-use crate::snapshot::{Cidr, HashKey, HeartbeatMode, OriginRule, OriginScheme, ProxyProtocol};
+use crate::snapshot::{
+    Cidr, ClientAuth, HashKey, HeartbeatMode, OriginRule, OriginScheme, ProxyProtocol,
+};
 
 /// One key.
 pub struct Key<T: 'static> {
@@ -106,6 +112,8 @@ macro_rules! section {
 pub static SERVER_FILE: &[&Section] = &[
     &top::SECTION,
     &server::SECTION,
+    &tls::SECTION,
+    &acme::SECTION,
     &admin::SECTION,
     &drain::SECTION,
     &timeouts::SECTION,
@@ -118,6 +126,8 @@ pub static SERVER_FILE: &[&Section] = &[
 pub static DOMAIN_FILE: &[&Section] = &[
     &domain::SECTION,
     &websocket::SECTION,
+    &domain_tls::SECTION,
+    &origin_tls::SECTION,
     &http::SECTION,
     &balance::SECTION,
     &access::SECTION,
@@ -158,15 +168,16 @@ section! {
         SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80)),
         SocketAddr::from((Ipv6Addr::UNSPECIFIED, 80)),
     ];
-    /// Addresses for https and wss. TLS listeners are not in this version: only an empty list is
-    /// accepted.
-    LISTEN_TLS "listen_tls": Vec<SocketAddr> = NoTls, default Vec::new;
+    /// Addresses for https and wss, at the same cost. Clients get the certificate of the domain that
+    /// they ask for (`[tls]` of its file), else the default one of `[tls]` below.
+    LISTEN_TLS "listen_tls": Vec<SocketAddr> = Many { shape: &SOCKET, min: 0, max: 64 }, default
+        Vec::new;
     /// Worker threads, each with a ring and listeners of its own. `"auto"` is one per core that the
     /// process may run on, the fastest choice; more than that makes them share cores. Every worker
     /// has a ring, a pool of buffers, counters and a table of its own.
     WORKERS "workers": Workers = WorkersShape, default || Workers::Auto;
-    /// Directory of the domain files (`domains/`) and of the control socket (`control.sock`).
-    /// The user who runs hawser must be able to write to it.
+    /// Directory of the domain files (`domains/`), of uploaded and issued certificates and of the
+    /// control socket (`control.sock`). The user who runs hawser must be able to write to it.
     STATE_DIR_KEY "state_dir": PathBuf = STATE_DIR, default || PathBuf::from("/var/lib/hawser");
     /// PROXY protocol header that every incoming connection must begin with: none, version 1,
     /// version 2 or either. Taken only from `trusted_proxies`; connections of others are closed.
@@ -187,6 +198,56 @@ section! {
     SOURCE_ADDRESSES "source_addresses": Vec<IpAddr> = SOURCES, default Vec::new;
     /// Name of this node in the Via and Forwarded headers. Taken over by reload.
     NODE_KEY "node": Arc<str> = NODE, default || "hawser".into();
+}
+
+section! {
+    /// TLS with clients, for all domains. Taken over by reload, for new connections.
+    tls = "tls", repeated: false;
+
+    /// PEM files with the certificate chains, leaf first, for clients that ask for no name or for
+    /// one that no domain has; several for several kinds of key. `[]`: their handshake is refused,
+    /// with `unrecognized_name` or `missing_extension`.
+    DEFAULT_CERTIFICATE "default_certificate": Vec<PathBuf> = FILES, default Vec::new;
+    /// PEM files with the private keys of `default_certificate`, in its order. `[]`: they stand in
+    /// the certificates' files.
+    DEFAULT_KEY "default_key": Vec<PathBuf> = FILES, default Vec::new;
+    /// From accept (or the end of the PROXY header) to the end of the handshake; then the connection
+    /// is closed. A slow client holds a set-up place of its core for this long.
+    HANDSHAKE_TIMEOUT "handshake_timeout": Duration = time(SECOND, 60 * SECOND), default
+        || limits::DEFAULT_TLS_HANDSHAKE_TIMEOUT;
+    /// TLS handshakes begun per second on this node, with a burst of one second's worth. Those beyond
+    /// it wait, and are closed when `handshake_timeout` comes first. Keeps cores for the tunnels that
+    /// are open while very many clients come back at once.
+    HANDSHAKES_PER_SECOND "handshakes_per_second": Option<u32> = OFF_OR_RATE, default
+        || limits::DEFAULT_TLS_HANDSHAKES_PER_SECOND;
+    /// Lowest version that clients may use.
+    MIN_VERSION "min_version": MinVersion = Choice(&[
+        ("1.2", MinVersion::Tls12),
+        ("1.3", MinVersion::Tls13),
+    ]), default || MinVersion::Tls12;
+}
+
+section! {
+    /// The server that issues certificates for domains with `certificate = "acme"`, by RFC 8555.
+    /// Taken over by reload.
+    acme = "acme", repeated: false;
+
+    /// URL of the directory. Certificates are ordered from it under its terms of service: to name a
+    /// domain's certificate `"acme"` is to agree to them.
+    DIRECTORY_KEY "directory": Box<str> = DIRECTORY, default
+        || "https://acme-v02.api.letsencrypt.org/directory".into();
+    /// Where the issuer may reach the operator. `[]`: nowhere.
+    CONTACT "contact": Vec<Box<str>> = CONTACTS, default Vec::new;
+    /// PEM file with roots for the directory's own https, for a private issuer; `false` are the
+    /// public ones.
+    ROOT "root": Option<PathBuf> = OrFalse { shape: &FILE, means: "the public roots" },
+        default || None;
+    /// How the issuer is shown that a name is ours. `"http-01"`: it asks a plain listener on port
+    /// 80 of the name. `"tls-alpn-01"`: it asks a TLS listener on port 443.
+    CHALLENGE "challenge": AcmeChallenge = Choice(&[
+        ("http-01", AcmeChallenge::Http01),
+        ("tls-alpn-01", AcmeChallenge::TlsAlpn01),
+    ]), default || AcmeChallenge::Http01;
 }
 
 section! {
@@ -289,10 +350,14 @@ section! {
         ("active", HeartbeatMode::Active),
         ("passive", HeartbeatMode::Passive),
     ]), default || HeartbeatMode::Active;
-    /// Protocol towards the origin: `"http"`, or `"follow"` for the one that the client came with.
-    /// `"https"` comes with TLS.
-    ORIGIN_SCHEME_KEY "origin_scheme": OriginScheme = ORIGIN_SCHEME, default
-        || OriginScheme::Follow;
+    /// Protocol towards the origin, for WebSocket and plain requests: `"http"`, `"https"`, or
+    /// `"follow"` for the one that the client came with. `port` of an origin is for http,
+    /// `https_port` for https; how it is verified stands in `[origin_tls]`.
+    ORIGIN_SCHEME_KEY "origin_scheme": OriginScheme = Choice(&[
+        ("http", OriginScheme::Http),
+        ("https", OriginScheme::Https),
+        ("follow", OriginScheme::Follow),
+    ]), default || OriginScheme::Follow;
     /// Which Origin headers may open a WebSocket: `"any"`, `"same-host"` (host and port must equal
     /// those of the request) or a list such as `["https://app.example.com"]`. Others get 403, and
     /// so do requests without one, unless it is `"any"`. Browsers always send it; it keeps other
@@ -329,6 +394,57 @@ section! {
 
 static LIFETIME: Time = time(SECOND, 365 * DAY);
 static LOG_INTERVAL: Time = time(SECOND, DAY);
+
+section! {
+    /// TLS with the domain's clients, on the addresses of `server.listen_tls`.
+    domain_tls = "tls", repeated: false;
+
+    /// Where the certificate comes from. `"uploaded"`: what `hawser cert set` put into
+    /// `STATE_DIR/certs/NAME/`; where there is nothing, the domain has no TLS. `"acme"`: issued and
+    /// renewed by the server of `[acme]` in hawser.toml. Else PEM files with chains, leaf first;
+    /// several for several kinds of key, of which a client gets ECDSA if it can. Files are read
+    /// again at every reload.
+    CERTIFICATE "certificate": Certificate = CertificateShape, default || Certificate::Uploaded;
+    /// PEM files with the private keys, in the order of `certificate`. `[]`: they stand in the
+    /// certificates' files.
+    KEY "key": Vec<PathBuf> = FILES, default Vec::new;
+    /// DER files with OCSP responses that are stapled, in the order of `certificate`. They are not
+    /// fetched or renewed: whatever does so calls `hawser reload`.
+    OCSP "ocsp": Vec<PathBuf> = FILES, default Vec::new;
+    /// Whether clients are asked for a certificate. `"optional"`: one that is sent must verify.
+    /// `"required"`: there is no handshake without one. The subject of a verified one goes to the
+    /// origin as X-Client-Cert-Subject; nobody else can send that header.
+    CLIENT_AUTH "client_auth": ClientAuth = Choice(&[
+        ("off", ClientAuth::Off),
+        ("optional", ClientAuth::Optional),
+        ("required", ClientAuth::Required),
+    ]), default || ClientAuth::Off;
+    /// PEM file with the roots of clients' certificates. Their names are sent in every full
+    /// handshake.
+    CLIENT_CA "client_ca": Option<PathBuf> = OrFalse { shape: &FILE, means: "none" },
+        default || None;
+}
+
+section! {
+    /// TLS with the domain's origins, where `websocket.origin_scheme` comes to it.
+    origin_tls = "origin_tls", repeated: false;
+
+    /// What an origin's certificate must lead to: `"webpki"`, the public roots that this version was
+    /// built with; a PEM file of roots; or `"off"`, nothing at all, so that anybody on the way can
+    /// read and change everything.
+    VERIFY_KEY "verify": Verify = VERIFY, default || Verify::Webpki;
+    /// Name that is asked for (SNI) and that an origin's certificate must carry. `false`: the host of
+    /// `http.host`, else the domain's name; a wildcard domain has none.
+    SERVER_NAME_KEY "server_name": Option<Box<str>> =
+        OrFalse { shape: &SERVER_NAME, means: "http.host, else the domain's name" },
+        default || None;
+    /// PEM file with the certificate chain that origins are shown when they ask; `false` is none.
+    CERTIFICATE "certificate": Option<PathBuf> = OrFalse { shape: &FILE, means: "none" },
+        default || None;
+    /// PEM file with its private key; `false`: it stands in the certificate's file.
+    KEY "key": Option<PathBuf> =
+        OrFalse { shape: &FILE, means: "in the certificate's file" }, default || None;
+}
 
 section! {
     /// How origins are spoken to, for plain requests and for handshakes.
@@ -416,7 +532,7 @@ section! {
         || OriginAddress::Ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     /// Port for http.
     PORT "port": u16 = whole(1, 65_535, ""), default || 80;
-    /// Port for https; not used before TLS.
+    /// Port for https.
     HTTPS_PORT "https_port": u16 = whole(1, 65_535, ""), default || 443;
     /// `20` primary, `30` backup: used only when no primary is up.
     PRIORITY "priority": u16 = Priority, default || 20;

@@ -15,6 +15,7 @@ pub mod problem;
 pub mod render;
 mod shape;
 pub mod store;
+pub mod tls;
 mod words;
 
 #[cfg(test)]
@@ -45,16 +46,20 @@ pub struct Loaded {
     pub hash: Box<str>,
 }
 
-/// `hawser.toml`. All but `http` needs a restart.
+/// `hawser.toml`. All but `http`, `tls` and `acme` needs a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
     /// Plain-text listeners. Never empty, no address twice.
     pub listen: Vec<SocketAddr>,
     pub listen_by: ChosenBy,
+    /// TLS listeners. May be empty.
+    pub listen_tls: Vec<SocketAddr>,
     pub workers: Workers,
     pub state_dir: PathBuf,
     /// Taken over by reload.
     pub http: snapshot::Http,
+    pub tls: tls::ServerTls,
+    pub acme: tls::Acme,
     /// `None`: no admin listener.
     pub admin: Option<SocketAddr>,
     pub drain_window: Duration,
@@ -106,6 +111,8 @@ pub struct DomainConfig {
     /// The file it came from; empty when it did not come from one.
     pub file: PathBuf,
     pub websocket: WebSocket,
+    pub tls: tls::DomainTls,
+    pub origin_tls: tls::OriginTls,
     pub http: DomainHttp,
     /// By priority, then as written. Never empty.
     pub origins: Vec<OriginConfig>,
@@ -114,6 +121,16 @@ pub struct DomainConfig {
     pub close_on_origin_down: Option<u32>,
     pub access: Access,
     pub log: AccessLog,
+}
+
+impl DomainConfig {
+    /// The name by which origins are asked for and verified over TLS; a wildcard domain may have
+    /// none.
+    pub fn origin_name(&self) -> Option<&str> {
+        let own = (!self.name.starts_with("*.")).then_some(&*self.name);
+        let host = self.http.host.as_deref().map(tls::host_of);
+        self.origin_tls.server_name.as_deref().or(host).or(own)
+    }
 }
 
 /// One `[[origin]]`.

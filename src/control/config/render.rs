@@ -6,6 +6,7 @@ use std::path::Path;
 use sha1::{Digest, Sha1};
 
 use super::keys::{self, BalanceMode, Key, Section};
+use super::tls::OriginTls;
 use super::{DomainConfig, Loaded, OriginConfig, ServerConfig};
 use crate::snapshot::{Balance, HashKey};
 
@@ -52,13 +53,24 @@ pub fn server(config: &ServerConfig) -> String {
     out.key(&keys::top::VERSION, &1);
     out.section(&keys::server::SECTION);
     out.key(&keys::server::LISTEN, &config.listen);
-    out.key(&keys::server::LISTEN_TLS, &Vec::new());
+    out.key(&keys::server::LISTEN_TLS, &config.listen_tls);
     out.key(&keys::server::WORKERS, &config.workers);
     out.key(&keys::server::STATE_DIR_KEY, &config.state_dir);
     out.key(&keys::server::PROXY_PROTOCOL, &config.http.proxy_protocol);
     out.key(&keys::server::TRUSTED_PROXIES, &config.http.trusted_proxies.to_vec());
     out.key(&keys::server::SOURCE_ADDRESSES, &config.http.source_addresses.to_vec());
     out.key(&keys::server::NODE_KEY, &config.http.node);
+    out.section(&keys::tls::SECTION);
+    out.key(&keys::tls::DEFAULT_CERTIFICATE, &config.tls.default.certificate);
+    out.key(&keys::tls::DEFAULT_KEY, &config.tls.default.key);
+    out.key(&keys::tls::HANDSHAKE_TIMEOUT, &config.tls.handshakes.handshake_timeout);
+    out.key(&keys::tls::HANDSHAKES_PER_SECOND, &config.tls.handshakes.handshakes_per_second);
+    out.key(&keys::tls::MIN_VERSION, &config.tls.min_version);
+    out.section(&keys::acme::SECTION);
+    out.key(&keys::acme::DIRECTORY_KEY, &config.acme.directory);
+    out.key(&keys::acme::CONTACT, &config.acme.contact);
+    out.key(&keys::acme::ROOT, &config.acme.root);
+    out.key(&keys::acme::CHALLENGE, &config.acme.challenge);
     out.section(&keys::admin::SECTION);
     out.key(&keys::admin::LISTEN, &config.admin);
     out.section(&keys::drain::SECTION);
@@ -83,6 +95,7 @@ pub fn domain(config: &DomainConfig, form: Form) -> String {
     out.key(&keys::domain::NAME, &config.name);
     out.key(&keys::domain::CLOSE_ON_ORIGIN_DOWN, &config.close_on_origin_down);
     websocket(&mut out, config);
+    tls(&mut out, config);
     http(&mut out, config);
     out.section(&keys::balance::SECTION);
     let (mode, key) = match &config.balance {
@@ -125,6 +138,21 @@ fn websocket(out: &mut Out, config: &DomainConfig) {
     out.key(&key::HANDSHAKES_PER_SECOND, &config.allowance.handshakes_per_second);
     out.key(&key::MAX_LIFETIME, &config.max_lifetime);
     out.key(&key::STALLED_WRITE, &config.stalled_write);
+}
+
+fn tls(out: &mut Out, config: &DomainConfig) {
+    out.section(&keys::domain_tls::SECTION);
+    out.key(&keys::domain_tls::CERTIFICATE, &config.tls.certificate);
+    out.key(&keys::domain_tls::KEY, &config.tls.key);
+    out.key(&keys::domain_tls::OCSP, &config.tls.ocsp);
+    out.key(&keys::domain_tls::CLIENT_AUTH, &config.tls.client_auth);
+    out.key(&keys::domain_tls::CLIENT_CA, &config.tls.client_ca);
+    out.section(&keys::origin_tls::SECTION);
+    let OriginTls { verify, server_name, pair } = &config.origin_tls;
+    out.key(&keys::origin_tls::VERIFY_KEY, verify);
+    out.key(&keys::origin_tls::SERVER_NAME_KEY, server_name);
+    out.key(&keys::origin_tls::CERTIFICATE, &pair.certificate.first().cloned());
+    out.key(&keys::origin_tls::KEY, &pair.key.first().cloned());
 }
 
 fn http(out: &mut Out, config: &DomainConfig) {

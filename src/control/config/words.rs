@@ -13,7 +13,7 @@ use super::shape::{Many, Parsed, Shape, Whole, Wrong, quoted, whole};
 use super::{LogDestination, OriginAddress, Workers};
 use crate::limits;
 use crate::proto::h1::target::canonical_name;
-use crate::snapshot::{Cidr, HashKey, OriginRule, OriginScheme};
+use crate::snapshot::{Cidr, HashKey, OriginRule};
 use crate::stats::ConnId;
 
 type Because = Option<String>;
@@ -233,24 +233,6 @@ pub static HASH_KEY: Parsed<HashKey> = Parsed {
     },
 };
 
-pub static ORIGIN_SCHEME: Parsed<OriginScheme> = Parsed {
-    accepts: "\"http\" or \"follow\"",
-    read: |text| match text {
-        "http" => Ok(OriginScheme::Http),
-        "follow" => Ok(OriginScheme::Follow),
-        "https" => Err(Some("TLS to origins is not in this version".to_owned())),
-        _ => Err(None),
-    },
-    write: |scheme| {
-        let word = match scheme {
-            OriginScheme::Http => "http",
-            OriginScheme::Https => "https",
-            OriginScheme::Follow => "follow",
-        };
-        word.to_owned()
-    },
-};
-
 // === Keys that take more than one kind of value ===
 
 /// `"auto"` or a number.
@@ -280,30 +262,6 @@ impl Shape<Workers> for WorkersShape {
             Workers::Auto => quoted("auto"),
             Workers::Count(n) => n.to_string(),
         }
-    }
-}
-
-/// Only an empty list, until TLS is there: a listener that is silently not opened would be worse.
-pub struct NoTls;
-
-impl Shape<Vec<SocketAddr>> for NoTls {
-    fn accepts(&self) -> String {
-        "an empty list".to_owned()
-    }
-
-    fn read(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<SocketAddr>, Vec<Wrong>> {
-        match value.get_ref().as_array() {
-            Some(list) if list.is_empty() => Ok(Vec::new()),
-            Some(_) => {
-                let why = "TLS listeners are not in this version".to_owned();
-                Err(Wrong::because(value, Some(why), self.accepts()))
-            }
-            None => Err(Wrong::new(value, self.accepts())),
-        }
-    }
-
-    fn write(&self, _: &Vec<SocketAddr>) -> String {
-        "[]".to_owned()
     }
 }
 

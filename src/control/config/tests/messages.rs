@@ -22,7 +22,7 @@ fn every_problem_is_told_at_once() {
 lisen = 3
 [server]
 listen = ["0.0.0.0:80", "10.0.0.1", "localhost:80", "0.0.0.0:80"]
-listen_tls = ["0.0.0.0:443"]
+listen_tls = ["0.0.0.0:443", "443"]
 workrs = 4
 state_dir = "state"
 window = 3
@@ -54,7 +54,7 @@ heartbeat = 3
 [websocket]
 heartbeat = "60s"
 heartbeat_mode = "activ"
-origin_scheme = "https"
+origin_scheme = "wss"
 allowed_origins = ["https://a.example/", "a.example", "https://*.a.example", "https://ok.example"]
 max_frame = "1MB"
 messages_per_second = true

@@ -1,10 +1,12 @@
 //! The check as operators meet it, by theme.
 
+mod any_tls;
 mod documents;
 mod files;
 mod messages;
 mod ranges;
 mod round_trip;
+mod tls;
 
 use super::{Problems, Text, from_texts};
 

@@ -17,7 +17,7 @@ fn with(server: bool, section: &Section, key: &str, value: &str) -> Result<(), P
     let name = if key == "name" { "" } else { "name = \"a.example.com\"\n" };
     let other = if section.repeated && key != "address" { "address = \"10.0.0.9\"\n" } else { "" };
     let origin = if section.repeated { "" } else { "[[origin]]\naddress = \"10.0.0.1\"\n" };
-    let mode = if key == "key" { "mode = \"hash\"\n" } else { "" };
+    let mode = if (section.name, key) == ("balance", "key") { "mode = \"hash\"\n" } else { "" };
     let domain = format!("{name}{table}{mode}{other}{origin}");
     from_texts(&Text::default(), &[text("a.example.com.toml", &domain)]).map(drop)
 }
@@ -94,7 +94,7 @@ fn server_values() {
         ("", "version", &["1"], &["0", "2", "\"1\"", "1.0"]),
         ("server", "workers", &["\"auto\"", "1", "4096", "0x10"], &["0", "4097", "-1", "\"4\""]),
         ("server", "listen", &["[\"127.0.0.1:0\"]", "[\"[::1]:80\"]"], &["[]", v6, "[80]"]),
-        ("server", "listen_tls", &["[]"], &["[\"0.0.0.0:443\"]", "\"\""]),
+        ("server", "listen_tls", &["[]", "[\"0.0.0.0:443\"]"], &["[\"0.0.0.0:80\"]", "\"\""]),
         ("server", "state_dir", &[&long], &[&longer, "\"\"", "\"x\"", "1"]),
         ("server", "node", &["\"edge-1.fra_2\""], &["\"\"", "\"a b\"", "\"a/b\""]),
         ("server", "trusted_proxies", &["[\"10.0.0.0/8\", \"::1\"]"], &["[\"10.0.0.0/8\", 1]"]),
@@ -146,7 +146,7 @@ fn websocket_values() {
     let cases: &[Case<'_>] = &[
         ("websocket", "enabled", &["true", "false"], &["1", "\"true\""]),
         ("websocket", "heartbeat", &["1", "300"], &["0", "301", "-1", "60.0", "\"60s\"", "false"]),
-        ("websocket", "origin_scheme", &["\"http\"", "\"follow\""], &["\"https\"", "\"\""]),
+        ("websocket", "origin_scheme", &["\"http\"", "\"https\"", "\"follow\""], &["\"\"", "1"]),
         (
             "websocket",
             "allowed_origins",
@@ -208,6 +208,53 @@ fn values_of_the_other_tables() {
         ("origin", "https_port", &["1", "65535"], &["0", "65536"]),
         ("origin", "priority", &["20", "30"], &["0", "10", "25", "40"]),
         ("origin", "weight", &["1", "100"], &["0", "101"]),
+    ];
+    judge(false, cases);
+}
+
+#[test]
+fn values_of_the_tls_tables() {
+    let pem = "\"/a.pem\"";
+    let five = "[\"/1\", \"/2\", \"/3\", \"/4\", \"/5\"]";
+    let cases: &[Case<'_>] = &[
+        ("tls", "default_certificate", &["[]", pem, "[\"/a\", \"/b\"]"], &["\"a\"", five, "1"]),
+        ("tls", "handshake_timeout", &["\"1s\"", "\"60s\""], &["\"999ms\"", "\"61s\"", "10"]),
+        ("tls", "handshakes_per_second", RATES, NO_RATES),
+        ("tls", "min_version", &["\"1.2\"", "\"1.3\""], &["\"1.1\"", "1.2", "\"TLSv1.2\""]),
+        (
+            "acme",
+            "directory",
+            &["\"https://a.example/dir\"", "\"https://127.0.0.1:14000/dir\""],
+            &["\"http://a.example\"", "\"a.example\"", "\"https://\"", "\"https://a b\""],
+        ),
+        (
+            "acme",
+            "contact",
+            &["[]", "\"mailto:a@b.example\"", "[\"mailto:a@b\", \"mailto:c@d\"]"],
+            &["\"a@b.example\"", "\"mailto:a\"", "\"mailto:@b\"", "\"mailto:a@b,c@d\"", "false"],
+        ),
+        ("acme", "root", &["false", pem], &["\"a.pem\"", "true"]),
+        ("acme", "challenge", &["\"http-01\"", "\"tls-alpn-01\""], &["\"dns-01\"", "\"\""]),
+    ];
+    judge(true, cases);
+    let cases: &[Case<'_>] = &[
+        (
+            "tls",
+            "certificate",
+            &["\"uploaded\"", "\"acme\"", pem, "[\"/a\", \"/b\"]"],
+            &["\"none\"", "\"\"", "[]", "[\"acme\"]", "false", five],
+        ),
+        ("tls", "key", &["[]"], &[pem, "\"k.pem\"", "false"]),
+        ("tls", "client_auth", &["\"off\""], &["\"required\"", "true"]),
+        ("origin_tls", "verify", &["\"webpki\"", "\"off\"", pem], &["\"on\"", "false"]),
+        (
+            "origin_tls",
+            "server_name",
+            &["false", "\"a.example\"", "\"10.0.0.1\"", "\"[::1]\""],
+            &["\"a:443\"", "\"A\"", "\"\"", "true"],
+        ),
+        ("origin_tls", "certificate", &["false", pem], &["\"a\"", "[]"]),
+        ("origin_tls", "key", &["false"], &[pem, "\"a\""]),
     ];
     judge(false, cases);
 }

@@ -11,7 +11,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::super::*;
-use super::*;
+use super::{any_tls, *};
 use crate::snapshot::domain::SendProxy;
 use crate::snapshot::{Cidr, HashKey, HeartbeatMode, OriginRule, OriginScheme, ProxyProtocol};
 use crate::stats::admission::Allowance;
@@ -109,11 +109,11 @@ fn origins_are_ordered_by_priority() {
 
 // === Any configuration ===
 
-fn ms(min: u64, max: u64) -> impl Strategy<Value = Duration> {
+pub fn ms(min: u64, max: u64) -> impl Strategy<Value = Duration> {
     (min..=max).prop_map(Duration::from_millis)
 }
 
-fn name() -> impl Strategy<Value = String> {
+pub fn name() -> impl Strategy<Value = String> {
     "[a-z0-9_]{1,12}(-[a-z0-9]{1,5})?(\\.[a-z0-9]{1,8}){0,3}"
 }
 
@@ -174,8 +174,8 @@ fn server() -> impl Strategy<Value = ServerConfig> {
         (1..=4096u32).prop_map(|n| Workers::Count(NonZeroU32::new(n).unwrap())),
     ];
     let listen = btree_set(any::<(IpAddr, u16)>(), 1..5).prop_map(|set| {
-        // Port 1 is the admin listener's below.
-        let port = |port: u16| if port == 1 { 2 } else { port };
+        // Port 1 is the admin listener's below, 3 that of TLS.
+        let port = |port: u16| if port < 4 { 4 } else { port };
         let all = set.into_iter().map(|(ip, p)| SocketAddr::new(ip, port(p)));
         all.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
     });
@@ -186,16 +186,22 @@ fn server() -> impl Strategy<Value = ServerConfig> {
     let state_dir = "/[ -~]{0,60}".prop_map(PathBuf::from);
     let servers = btree_set(any::<(IpAddr, u16)>(), 0..4)
         .prop_map(|set| set.into_iter().map(SocketAddr::from).collect::<Vec<_>>());
-    let rest = (log, health, servers);
+    // Ports of their own here too: the two lists must not overlap.
+    let tls = (btree_set(any::<IpAddr>(), 0..3), any_tls::server(), any_tls::acme());
+    let rest = (log, health, servers, tls);
     (listen, workers, state_dir, http, admin, ms(0, 3_600_000), rest).prop_map(
         |(listen, workers, state_dir, http, admin, drain_window, rest)| {
-            let (access_log, health, name_servers) = rest;
+            let (access_log, health, name_servers, (listen_tls, tls, acme)) = rest;
+            let listen_tls = listen_tls.into_iter().map(|ip| SocketAddr::new(ip, 3)).collect();
             ServerConfig {
                 listen,
                 listen_by: ChosenBy::Operator,
+                listen_tls,
                 workers,
                 state_dir,
                 http,
+                tls,
+                acme,
                 admin,
                 drain_window,
                 access_log,
@@ -224,11 +230,11 @@ fn websocket() -> impl Strategy<Value = WebSocket> {
         },
     );
     let life = option::of(ms(1_000, 86_400_000));
-    let flags = any::<(bool, bool, bool, bool)>();
+    let flags = any::<(bool, bool, usize, bool)>();
     let parts = (flags, 1..=300u64, rule, size(), size(), rate(), life, ms(1_000, 3_600_000));
     (parts, allowance).prop_map(|(parts, allowance)| {
         let (
-            (enabled, active, follow, strict_frames),
+            (enabled, active, scheme, strict_frames),
             beat,
             rule,
             frame,
@@ -242,7 +248,7 @@ fn websocket() -> impl Strategy<Value = WebSocket> {
             enabled,
             heartbeat: Duration::from_secs(beat),
             heartbeat_mode: if active { Mode::Active } else { Mode::Passive },
-            origin_scheme: if follow { Scheme::Follow } else { Scheme::Http },
+            origin_scheme: [Scheme::Http, Scheme::Https, Scheme::Follow][scheme % 3],
             origin_rule: rule,
             strict_frames,
             max_frame: frame,
@@ -275,13 +281,13 @@ fn origins() -> impl Strategy<Value = Vec<OriginConfig>> {
         any::<IpAddr>().prop_map(OriginAddress::Ip),
         "[a-z]{1,8}(\\.[a-z]{1,8}){0,2}".prop_map(|name| OriginAddress::Name(name.into())),
     ];
-    let origin = (address, 1..=65_534u16, any::<bool>(), 1..=100u16);
+    let origin = (address, 4..=65_528u16, any::<bool>(), 1..=100u16);
     vec(origin, 1..5).prop_map(|list| {
         let one = |(index, (address, https_port, backup, weight))| OriginConfig {
             address,
-            // Different ports make them different origins.
+            // Different ports make them different origins, whatever the scheme.
             port: 1_000 + index as u16,
-            https_port,
+            https_port: https_port / 4 * 4 + index as u16,
             priority: if backup { 30 } else { 20 },
             weight,
         };
@@ -306,12 +312,16 @@ fn domain() -> impl Strategy<Value = DomainConfig> {
     let log = (any::<bool>(), option::of(ms(1_000, 86_400_000)))
         .prop_map(|(enabled, interval)| AccessLog { enabled, interval });
     let close = option::of(1..=1_000_000u32);
-    (name, websocket(), http(), origins(), balance, close, access, log).prop_map(
-        |(name, websocket, http, origins, balance, close_on_origin_down, access, log)| {
+    let tls = (any_tls::domain(), any_tls::origin());
+    (name, websocket(), (http(), tls), origins(), balance, close, access, log).prop_map(
+        |(name, websocket, (http, tls), origins, balance, close_on_origin_down, access, log)| {
+            let (tls, origin_tls) = tls;
             DomainConfig {
                 file: format!("{name}.toml").into(),
                 name,
                 websocket,
+                tls,
+                origin_tls,
                 http,
                 origins,
                 balance,
