@@ -150,8 +150,7 @@ impl<'a> Candidates<'a> {
     async fn secure(&self, stream: &Stream, tls: &OriginTls, core: &Core) -> Result<(), DialError> {
         let patience = Patience::Until(now() + self.left()?);
         let counters = &core.own().core;
-        // In a box of its own, so that an exchange does not keep its room for as long as it lasts.
-        match Box::pin(stream.connect_tls(tls, stream.peer_addr(), patience)).await {
+        match stream.connect_tls(tls, stream.peer_addr(), patience).await {
             Ok(ConnectedTls { resumed: true }) => counters.origin_tls_resumed.add(1),
             Ok(ConnectedTls { resumed: false }) => counters.origin_tls_full.add(1),
             Err(error) => {

@@ -23,13 +23,14 @@ use crate::proto::h1::rewrite::{
 use crate::proto::h1::{AnswerTo, BodyLength, Persistence, RequestHead, Upgrade, parse_request};
 use crate::proto::proxy_protocol::{write_v1, write_v2};
 use crate::snapshot::domain::{Access, Domain, SendProxy};
-use crate::snapshot::{Balance, Endpoint, HashKey, Http, OriginScheme, Transport};
+use crate::snapshot::{Balance, Endpoint, HashKey, Hosts, Http, OriginScheme, Transport};
 use crate::stats::Refusal;
 
 /// One request with all that decides about it.
 pub struct Exchange<'a> {
     pub core: &'a Core,
     pub http: &'a Http,
+    pub hosts: &'a Hosts,
     pub domain: &'a Arc<Domain>,
     pub request: &'a RequestHead<'a>,
     pub request_id: &'a str,
@@ -69,6 +70,7 @@ pub async fn exchange(core: &Core, mut client: Client, len: usize, started: Inst
             let exchange = Exchange {
                 core,
                 http: &snapshot.http,
+                hosts: &snapshot.hosts,
                 domain,
                 request: &request,
                 request_id: &request_id,
@@ -216,7 +218,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn check(&self, client: &Client) -> Result<(), Refused> {
-        is_directed(client.tls(), self.domain)?;
+        is_directed(client.tls(), self.domain, self.hosts)?;
         if !is_allowed(&self.domain.access, client) {
             let detail = "this address may not use this domain";
             return Err(Refused::new(Refusal::Address, detail));

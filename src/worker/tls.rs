@@ -11,7 +11,7 @@ use super::record::Refused;
 use crate::net::runtime::{now, sleep};
 use crate::net::stream::{Patience, Queue};
 use crate::net::tls::{AcceptFailure, AcceptTlsError, AcceptedTls};
-use crate::snapshot::{ClientAuth, Domain};
+use crate::snapshot::{ClientAuth, Domain, Hosts};
 use crate::stats::event::{Event, FailedHandshake};
 use crate::stats::{Refusal, TlsFailure};
 
@@ -120,7 +120,13 @@ fn failure(reason: AcceptFailure) -> TlsFailure {
 
 /// RFC 9110 7.4: whether requests for `domain` have come to the right place. What a handshake was
 /// for decides which client certificates were asked for, and one name must not open another's door.
-pub fn is_directed(tls: Option<&AcceptedTls>, domain: &Domain) -> Result<(), Refused> {
+///
+/// The default pair stands for every domain that has none of its own and needs none.
+pub fn is_directed(
+    tls: Option<&AcceptedTls>,
+    domain: &Domain,
+    hosts: &Hosts,
+) -> Result<(), Refused> {
     let misdirected = |detail| Err(Refused::new(Refusal::Misdirected, detail));
     // Also after a reload that began to ask for certificates.
     if domain.client_auth == ClientAuth::Required && tls.is_none_or(|tls| tls.subject.is_none()) {
@@ -129,8 +135,9 @@ pub fn is_directed(tls: Option<&AcceptedTls>, domain: &Domain) -> Result<(), Ref
     let Some(tls) = tls else { return Ok(()) };
     let right = match (&tls.server.domain, &tls.asked_for) {
         (Some(name), _) => *name == domain.name,
-        (None, Some(_)) => false,
-        (None, None) => domain.client_auth == ClientAuth::Off,
+        (None, _) if domain.client_auth != ClientAuth::Off => false,
+        (None, Some(name)) => hosts.find(name).is_some_and(|named| named.name == domain.name),
+        (None, None) => true,
     };
     match right {
         true => Ok(()),
