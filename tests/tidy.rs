@@ -53,7 +53,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["src/cli"]),
     ("arc_swap", &["src/snapshot"]),
-    ("aws_lc_rs", &["src/net/records.rs", "src/control"]),
+    ("aws_lc_rs", &["src/net/records.rs", "src/net/records", "src/control"]),
     ("axum", &["src/control", "src/cli"]),
     ("base64", &["src/proto/h1", "src/control"]),
     ("bytes", &["src/net/buffers.rs", "src/net/stream.rs", "src/worker", "src/control", "src/cli"]),
@@ -83,7 +83,16 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rcgen", &["src/control", "src/cli"]),
     ("rtrb", &["src/stats", "src/worker", "src/control", "src/cli"]),
     ("rustc_hash", &["src/stats", "src/snapshot", "src/worker"]),
-    ("rustls", &["src/net/tls.rs", "src/net/records.rs", "src/snapshot/certs.rs", "src/control"]),
+    (
+        "rustls",
+        &[
+            "src/net/tls.rs",
+            "src/net/records.rs",
+            "src/net/records",
+            "src/snapshot/certs.rs",
+            "src/control",
+        ],
+    ),
     ("sd_notify", &["src/control", "src/cli"]),
     ("serde", &["src/control", "src/cli"]),
     ("serde_json", &["src/control", "src/cli"]),
@@ -102,7 +111,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["src/control", "src/cli"]),
     ("webpki_roots", &["src/control"]),
     ("x509_parser", &["src/net/tls.rs", "src/control"]),
-    ("zeroize", &["src/net/records.rs", "src/control"]),
+    ("zeroize", &["src/net/records.rs", "src/net/records", "src/control"]),
 ];
 
 /// Folders and files in which `unsafe` may stand.
