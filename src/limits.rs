@@ -258,6 +258,26 @@ pub const DNS_TTL_MIN: Duration = Duration::from_secs(5);
 /// Longest time that an answer is kept, whatever its TTL says.
 pub const DNS_TTL_MAX: Duration = Duration::from_secs(3600);
 
+// === ACME ===
+
+/// Orders under way at once: a node with thousands of domains must not meet a CA like an attack.
+pub const ACME_ORDERS_MAX: usize = 4;
+/// One request to the CA. Beyond it: the order has failed.
+pub const ACME_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of one answer of the CA; a chain of certificates is a few KiB. Beyond it: the order has
+/// failed.
+pub const ACME_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// One order from the first request to the certificate. Beyond it: failed.
+pub const ACME_ORDER_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// Pause after the first failed order of a domain; then twice as long each time, up to the second
+/// number. Public CAs allow about five failures per name and hour.
+pub const ACME_PAUSE_MIN: Duration = Duration::from_secs(60);
+pub const ACME_PAUSE_MAX: Duration = Duration::from_secs(6 * 3600);
+/// The longest pause that a CA may ask for with Retry-After.
+pub const ACME_RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Bytes of what the CA says about a failure that are kept and logged.
+pub const ACME_WORDS_BYTES_MAX: usize = 1024;
+
 // === What is kept and shown ===
 
 /// Access-log events of one core that wait for the writer. Beyond it: dropped and counted.
