@@ -611,8 +611,8 @@ fn add_run(bytes: &mut [u8], plain: Range<usize>, runs: &mut Vec<Range<usize>>) 
     }
 }
 
-/// What was taken out between two pieces leaves a gap; small ones are moved up, for each piece would
-/// need a record and a buffer of its own, and a peer decides how many Pongs there are.
+/// What was taken out between two pieces leaves a gap; small ones are moved up, for each piece
+/// would need a record and a buffer of its own, and a peer decides how many Pongs there are.
 fn plan_forward(bytes: &mut [u8], range: Range<usize>, out: &mut Vec<Action>) {
     if let Some(Action::Forward(last)) = out.last_mut()
         && range.len() <= RECORD_COMPACT_MAX

@@ -1,6 +1,8 @@
 //! The engine between real sockets on loopback: bytes arrive whatever their number and split, slow
 //! readers hold little, ends are clean.
 
+mod secured;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -53,6 +55,15 @@ impl Core {
         early_from_client: Vec<u8>,
         early_from_origin: Vec<u8>,
     ) -> (TcpStream, TcpStream) {
+        self.tunnel_over(domain, [early_from_client, early_from_origin], [None, None])
+    }
+
+    fn tunnel_over(
+        &self,
+        domain: &Arc<Domain>,
+        [early_from_client, early_from_origin]: [Vec<u8>; 2],
+        secured: [Option<crate::net::tls::Secured>; 2],
+    ) -> (TcpStream, TcpStream) {
         let (client, near_client) = pair();
         let (origin, near_origin) = pair();
         let endpoint = Endpoint { addr: origin.local_addr().unwrap(), state: Arc::default() };
@@ -67,7 +78,7 @@ impl Core {
             endpoint,
             early_from_client,
             early_from_origin,
-            secured: [None, None],
+            secured,
             domain: Arc::clone(domain),
             admitted,
             reserved_bits: 0,
