@@ -216,7 +216,9 @@ async fn tick(core: Rc<Core>, listeners: Vec<Weak<Listener>>) {
         sleep(TICK).await;
         let counters = &core.own().core;
         let accepted = counters.accepted.value();
-        if accepted != accepted_before && core.setups() == 0 {
+        let freed = accepted != accepted_before || core.engine.has_cooled();
+        if freed && core.setups() == 0 {
+            core.engine.clear_cooled();
             runtime::give_back_memory();
             accepted_before = accepted;
         }

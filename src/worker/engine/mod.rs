@@ -150,6 +150,15 @@ impl Engine {
         self.0.state.borrow().table.has_room()
     }
 
+    /// Whether sessions gave up AEAD contexts since [`Engine::clear_cooled`].
+    pub fn has_cooled(&self) -> bool {
+        self.0.state.borrow().secure.cooled
+    }
+
+    pub fn clear_cooled(&self) {
+        self.0.state.borrow_mut().secure.cooled = false;
+    }
+
     pub fn tunnels(&self) -> usize {
         self.0.state.borrow().table.len()
     }

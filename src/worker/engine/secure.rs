@@ -34,6 +34,8 @@ const COOLING_ROUND: usize = 10;
 pub(super) struct Secure {
     /// Sessions whose AEAD contexts are in memory: key, generation, leg.
     warm: VecDeque<(u32, u32, Leg)>,
+    /// AEAD contexts were given back: the allocators may have memory that the kernel could have.
+    pub(super) cooled: bool,
     // Kept between deliveries so that one allocates nothing.
     runs: Vec<Range<usize>>,
     planned: Vec<Action>,
@@ -260,6 +262,10 @@ impl State {
 
     /// Hands the runs of plaintext in `buffer` to the tunnel and does what it says.
     fn pass_runs(&mut self, key: u32, leg: Leg, buffer: Buffer) {
+        if self.table.entry(key).is_none_or(|entry| entry.life != Life::Open) {
+            self.secure.runs.clear();
+            return self.ring.pool().recycle(buffer);
+        }
         let mut runs = std::mem::take(&mut self.secure.runs);
         let mut planned = std::mem::take(&mut self.secure.planned);
         let mut steps = std::mem::take(&mut self.secure.steps);
@@ -549,6 +555,7 @@ impl State {
             } else {
                 secured.listed = false;
                 secured.session.cool();
+                self.secure.cooled = true;
             }
         }
     }
