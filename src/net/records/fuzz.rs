@@ -25,12 +25,13 @@ pub fn pair(description: &str) -> [Session; 2] {
 /// touched, data comes out as it went in, and what is kept is bounded.
 pub fn record(data: &[u8]) {
     let Some((&choice, items)) = data.split_first() else { return };
-    let suite = choice % SUITES.len() as u8;
-    let side = if choice & 0x80 == 0 { Side::Server } else { Side::Client };
-    let peer = if choice & 0x80 == 0 { Side::Client } else { Side::Server };
+    let suite = (choice & 0x7f) % SUITES.len() as u8;
+    let (side, peer) = match choice & 0x80 {
+        0 => (Side::Server, Side::Client),
+        _ => (Side::Client, Side::Server),
+    };
     let mut link = Link { receiver: session(side, suite), sender: session(peer, suite) };
-    let mut items = Items(items);
-    while let Some(item) = items.next() {
+    for item in Items(items) {
         let mut bytes = link.made(&item);
         if item.flip && !bytes.is_empty() {
             let at = usize::from(item.extra) * 8191 % bytes.len();
@@ -195,5 +196,29 @@ impl Link {
             // What it counts of them is not what is tested.
             (self.sender.lates, self.sender.empties) = (0, 0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn corpus_of_record() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/record");
+        let mut count = 0;
+        for input in std::fs::read_dir(&folder).expect("the corpus is committed") {
+            let input = std::fs::read(input.unwrap().path()).unwrap();
+            record(&input);
+            for suite in 0..SUITES.len() as u8 {
+                for side in [0, 0x80] {
+                    record(&[&[side | suite], input.get(1..).unwrap_or_default()].concat());
+                }
+            }
+            count += 1;
+        }
+        assert!(count >= 10, "{count} inputs in {}", folder.display());
     }
 }
