@@ -15,7 +15,7 @@ use crate::limits::{CLIENT_WATCH, HEAD_READ_BYTES, HEALTH_INTERVAL};
 use crate::net::connect::{ConnectError, Fault, connect};
 use crate::net::runtime::now;
 use crate::net::stream::{Patience, Queue, Stream};
-use crate::net::tls::{ConnectTlsError, ConnectedTls};
+use crate::net::tls::{ConnectFailure, ConnectTlsError, ConnectedTls};
 use crate::proto::h1::{HeadError, HeadScanner};
 use crate::snapshot::domain::DomainHttp;
 use crate::snapshot::{Endpoint, OriginTls};
@@ -176,8 +176,14 @@ impl<'a> Candidates<'a> {
                     .retry_after(HEALTH_INTERVAL);
             }
             Some(DialError::Tls(error)) => {
-                let detail = format!("no TLS connection with any origin: {error}");
-                return Refused::new(Refusal::OriginTls, detail);
+                let refusal = match error.reason {
+                    ConnectFailure::Internal => Refusal::Internal,
+                    _ => Refusal::OriginTls,
+                };
+                return Refused::new(
+                    refusal,
+                    format!("no TLS connection with any origin: {error}"),
+                );
             }
             Some(DialError::Connect(error)) => error,
         };
