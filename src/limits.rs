@@ -122,6 +122,9 @@ pub const RECORD_EXPANSION_MAX: usize = 256;
 pub const CLIENT_FLIGHT_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of an origin's flight, its certificate chain above all. Beyond it: 502.
 pub const ORIGIN_FLIGHT_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of a client certificate's subject as text. Beyond it: not passed on, as if there were
+/// none.
+pub const CERTIFICATE_SUBJECT_BYTES_MAX: usize = 1024;
 /// Records without content in a row (RFC 8446 5.1 allows them as a defence against traffic
 /// analysis). Beyond it: unexpected_message.
 pub const EMPTY_RECORDS_MAX: u8 = 32;

@@ -56,7 +56,17 @@ const HOMES: &[(&str, &[&str])] = &[
     ("aws_lc_rs", &["src/net/records.rs", "src/net/records", "src/control"]),
     ("axum", &["src/control", "src/cli"]),
     ("base64", &["src/proto/h1", "src/control"]),
-    ("bytes", &["src/net/buffers.rs", "src/net/stream.rs", "src/worker", "src/control", "src/cli"]),
+    (
+        "bytes",
+        &[
+            "src/net/buffers.rs",
+            "src/net/stream.rs",
+            "src/net/tls",
+            "src/worker",
+            "src/control",
+            "src/cli",
+        ],
+    ),
     ("clap", &["src/cli"]),
     ("clap_complete", &["src/cli"]),
     ("clap_mangen", &["src/cli"]),
@@ -87,6 +97,7 @@ const HOMES: &[(&str, &[&str])] = &[
         "rustls",
         &[
             "src/net/tls.rs",
+            "src/net/tls",
             "src/net/records.rs",
             "src/net/records",
             "src/snapshot/certs.rs",
@@ -110,7 +121,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tracing", &["src/control", "src/cli"]),
     ("tracing_subscriber", &["src/control", "src/cli"]),
     ("webpki_roots", &["src/control"]),
-    ("x509_parser", &["src/net/tls.rs", "src/control"]),
+    ("x509_parser", &["src/net/tls", "src/control"]),
     ("zeroize", &["src/net/records.rs", "src/net/records", "src/control"]),
 ];
 

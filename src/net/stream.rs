@@ -2,23 +2,23 @@
 //!
 //! monoio loses bytes when a pending read is dropped, so no buffer is ever handed to the kernel
 //! here: a wait that is dropped loses nothing, an idle connection holds no buffer, and one task may
-//! read and write at once through `&self`. Not here: tunnels, which the engine drives on its own
-//! ring, and what the bytes mean.
+//! read and write at once through `&self`. Behind a TLS handshake the same calls move plaintext.
+//! Not here: tunnels, which the engine drives on its own ring, TLS itself (`net::tls`), and what
+//! the bytes mean.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use monoio::net::UnixStream as Pollable;
 use socket2::SockRef;
 
 use super::tls::{
-    AcceptFailure, AcceptTlsError, AcceptedTls, ConnectFailure, ConnectTlsError, ConnectedTls,
-    Secured,
+    self, AcceptTlsError, AcceptedTls, ConnectTlsError, ConnectedTls, Layer, Secured,
 };
 use super::{runtime, sockopt};
 use crate::limits::CALLS_WITHOUT_WAIT_MAX;
@@ -31,6 +31,16 @@ pub enum Patience {
     Until(Instant),
     /// For every single wait, so any progress starts it anew.
     Stall(Duration),
+}
+
+impl Patience {
+    /// The same for several waits of which only all together are progress.
+    fn as_a_whole(self) -> Patience {
+        match self {
+            Patience::Stall(duration) => Patience::Until(runtime::now() + duration),
+            until @ Patience::Until(_) => until,
+        }
+    }
 }
 
 /// What stands in a socket's receive queue.
@@ -63,6 +73,8 @@ pub struct Stream {
     credit: Cell<u32>,
     /// A wait is pending, or was dropped while it was.
     waits: Waits,
+    /// Set by a handshake. Borrowed only between waits.
+    tls: OnceCell<Box<RefCell<Layer>>>,
 }
 
 impl Stream {
@@ -70,7 +82,7 @@ impl Stream {
     pub(super) fn adopt(fd: OwnedFd, peer: SocketAddr) -> io::Result<Stream> {
         let io = Pollable::from_std(fd.into())?;
         let credit = Cell::new(CALLS_WITHOUT_WAIT_MAX);
-        Ok(Stream { io, peer, credit, waits: Waits::default() })
+        Ok(Stream { io, peer, credit, waits: Waits::default(), tls: OnceCell::new() })
     }
 
     pub fn peer_addr(&self) -> SocketAddr {
@@ -84,6 +96,21 @@ impl Stream {
 
     /// Waits until a read would not block: bytes, FIN or an error. Dropping it loses nothing.
     pub async fn readable(&self, patience: Patience) -> io::Result<()> {
+        let Some(tls) = self.tls.get() else {
+            return self.socket_readable(patience).await;
+        };
+        // Bytes of a record that is not whole are no progress.
+        let patience = patience.as_a_whole();
+        loop {
+            if tls.borrow_mut().is_readable(&self.socket()) {
+                return Ok(());
+            }
+            self.rest();
+            self.socket_readable(patience).await?;
+        }
+    }
+
+    async fn socket_readable(&self, patience: Patience) -> io::Result<()> {
         self.waits.begin();
         let wait = self.io.readable(true);
         let result = within(patience, wait).await;
@@ -105,37 +132,56 @@ impl Stream {
         result
     }
 
-    /// Appends what is there, at most `max` bytes, waiting for the first of them. 0 means FIN.
+    /// Appends what is there, at most `max` bytes, waiting for the first of them. 0 means that no
+    /// more will come: FIN, and under TLS a close_notify.
+    ///
+    /// # Errors
+    /// Under TLS also a FIN without close_notify, as `UnexpectedEof`: the end may be anybody's. And
+    /// `InvalidData` where the peer broke TLS; the alert is sent.
     pub async fn read(
         &self,
         into: &mut BytesMut,
         max: usize,
         patience: Patience,
     ) -> io::Result<usize> {
+        let patience = if self.tls.get().is_some() { patience.as_a_whole() } else { patience };
         loop {
             if self.take_credit()
                 && let Some(n) = self.read_now(into, max)?
             {
                 return Ok(n);
             }
-            self.readable(patience).await?;
+            self.socket_readable(patience).await?;
             self.credit.set(CALLS_WITHOUT_WAIT_MAX);
         }
     }
 
     /// The same without waiting; `None` when nothing is there.
     pub fn read_now(&self, into: &mut BytesMut, max: usize) -> io::Result<Option<usize>> {
+        if let Some(tls) = self.tls.get() {
+            return tls.borrow_mut().read_now(&self.socket(), into, max);
+        }
         into.reserve(max);
-        let spare = into.spare_capacity_mut();
-        let room = spare.len().min(max);
-        match self.socket().recv(&mut spare[..room]) {
-            Ok(n) => {
-                // SAFETY: recv initialised the first `n` <= `room` bytes of the spare capacity.
-                unsafe { into.set_len(into.len() + n) };
-                Ok(Some(n))
+        receive_now(&self.socket(), into, max)
+    }
+
+    /// Ciphertext of a handshake. Nothing is held while nothing is there.
+    pub(super) async fn receive(
+        &self,
+        into: &mut Vec<u8>,
+        max: usize,
+        patience: Patience,
+    ) -> io::Result<usize> {
+        loop {
+            if self.take_credit() {
+                into.reserve(max);
+                match receive_now(&self.socket(), into, max)? {
+                    Some(n) => return Ok(n),
+                    None => into.shrink_to_fit(),
+                }
             }
-            Err(e) if would_block(&e) => Ok(None),
-            Err(e) => Err(e),
+            self.socket_readable(patience).await?;
+            self.credit.set(CALLS_WITHOUT_WAIT_MAX);
         }
     }
 
@@ -148,31 +194,46 @@ impl Stream {
     }
 
     /// Writes several pieces as one, as far as there is room, waiting for the first of it. What was
-    /// written is cut off their front.
+    /// written is cut off their front; under TLS also what a dropped call had sealed, which the
+    /// next one sends first.
     pub async fn write<const N: usize>(
         &self,
         parts: &mut [&[u8]; N],
         patience: Patience,
     ) -> io::Result<usize> {
+        let mut sealed = 0;
         loop {
-            if self.take_credit() {
-                let slices = parts.map(IoSlice::new);
-                match self.socket().send_vectored_with_flags(&slices, libc::MSG_NOSIGNAL) {
-                    Ok(n) => {
-                        advance(parts, n);
-                        return Ok(n);
-                    }
-                    Err(e) if would_block(&e) => {}
-                    Err(e) => return Err(e),
-                }
+            if self.take_credit()
+                && let Some(n) = self.write_now(parts, &mut sealed)?
+            {
+                return Ok(n);
             }
             self.writable(patience).await?;
             self.credit.set(CALLS_WITHOUT_WAIT_MAX);
         }
     }
 
-    /// Looks at the receive queue without taking anything from it.
+    fn write_now<const N: usize>(
+        &self,
+        parts: &mut [&[u8]; N],
+        sealed: &mut usize,
+    ) -> io::Result<Option<usize>> {
+        if let Some(tls) = self.tls.get() {
+            return tls.borrow_mut().write_now(&self.socket(), parts, sealed);
+        }
+        let sent = send_now(&self.socket(), parts)?;
+        if let Some(n) = sent {
+            advance(parts, n);
+        }
+        Ok(sent)
+    }
+
+    /// Looks at the receive queue. Nothing is taken from it but, under TLS, what is none of a
+    /// reader's: tickets, key updates, the end.
     pub fn peek(&self) -> Queue {
+        if let Some(tls) = self.tls.get() {
+            return tls.borrow_mut().peek(&self.socket());
+        }
         match self.socket().peek(&mut [MaybeUninit::uninit()]) {
             Ok(0) => Queue::Ended,
             Ok(_) => Queue::Bytes,
@@ -181,8 +242,11 @@ impl Stream {
         }
     }
 
-    /// Sends FIN; reading goes on.
+    /// Sends FIN, under TLS behind a close_notify; reading goes on.
     pub fn shutdown_write(&self) -> io::Result<()> {
+        if let Some(tls) = self.tls.get() {
+            tls.borrow_mut().end(&self.socket());
+        }
         self.socket().shutdown(Shutdown::Write)
     }
 
@@ -193,15 +257,20 @@ impl Stream {
         let _ = self.socket().set_linger(Some(Duration::ZERO));
     }
 
-    /// The server's side of a TLS handshake. `received`: what was read already, taken over.
+    /// The server's side of a TLS handshake. `received`: what was read already, taken over; it
+    /// comes back when it is plain HTTP.
     pub async fn accept_tls(
         &self,
         received: &mut BytesMut,
         certificates: &Certificates,
         patience: Patience,
     ) -> Result<AcceptedTls, AcceptTlsError> {
-        let _ = (received, certificates, patience);
-        Err(AcceptTlsError { reason: AcceptFailure::Internal, detail: "".into() })
+        let mut input = std::mem::take(received).into();
+        let accepted = Box::pin(tls::accept(self, &mut input, certificates, patience)).await;
+        received.extend_from_slice(&input);
+        let (accepted, secured) = accepted?;
+        self.secure(secured);
+        Ok(accepted)
     }
 
     /// The client's side. Fails if anything stands in the receive queue before our hello.
@@ -211,29 +280,48 @@ impl Stream {
         addr: SocketAddr,
         patience: Patience,
     ) -> Result<ConnectedTls, ConnectTlsError> {
-        let _ = (tls, addr, patience);
-        Err(ConnectTlsError { reason: ConnectFailure::Internal, detail: "".into() })
+        let (connected, secured) = Box::pin(tls::connect(self, tls, addr, patience)).await?;
+        self.secure(secured);
+        Ok(connected)
+    }
+
+    fn secure(&self, secured: Secured) {
+        let set = self.tls.set(Box::new(RefCell::new(Layer::new(secured))));
+        assert!(set.is_ok(), "one TLS handshake on a connection");
     }
 
     pub fn transport(&self) -> Transport {
-        Transport::Plain
+        if self.tls.get().is_some() { Transport::Tls } else { Transport::Plain }
     }
 
     /// Version and cipher suite, for people.
     pub fn tls_description(&self) -> Option<&'static str> {
-        None
+        self.tls.get().map(|tls| tls.borrow().describe())
     }
 
-    /// Gives back what only a busy connection needs. It comes back by itself.
-    pub fn rest(&self) {}
+    /// Gives back what only a busy connection needs; it comes back by itself.
+    pub fn rest(&self) {
+        if let Some(tls) = self.tls.get() {
+            tls.borrow_mut().rest();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes_held(&self) -> usize {
+        self.tls.get().map_or(0, |tls| tls.borrow().bytes_held())
+    }
 
     /// Leaves the runtime, with no operation in flight on the descriptor, which is still
     /// non-blocking.
     ///
     /// # Errors
     /// No descriptor was left, or the peer has ended its half already (close_notify).
-    pub fn detach(self) -> io::Result<Detached> {
-        Ok(Detached { fd: self.into_fd()?, secured: None, unread: Vec::new() })
+    pub fn detach(mut self) -> io::Result<Detached> {
+        let Some(tls) = self.tls.take() else {
+            return Ok(Detached { fd: self.into_fd()?, secured: None, unread: Vec::new() });
+        };
+        let (secured, unread) = tls.into_inner().into_secured(&self.socket())?;
+        Ok(Detached { fd: self.into_fd()?, secured: Some(secured), unread })
     }
 
     fn into_fd(self) -> io::Result<OwnedFd> {
@@ -309,8 +397,42 @@ pub(super) async fn within(
     runtime::timeout(left, wait).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
+/// Appends what is there, at most `max` bytes for which there is room. 0 means FIN, `None` that
+/// nothing is there.
+pub(super) fn receive_now(
+    socket: &SockRef<'_>,
+    into: &mut impl BufMut,
+    max: usize,
+) -> io::Result<Option<usize>> {
+    // SAFETY: only recv writes there, and it does not de-initialise anything.
+    let spare = unsafe { into.chunk_mut().as_uninit_slice_mut() };
+    let room = spare.len().min(max);
+    match socket.recv(&mut spare[..room]) {
+        Ok(n) => {
+            // SAFETY: recv initialised the first `n` <= `room` bytes of the chunk.
+            unsafe { into.advance_mut(n) };
+            Ok(Some(n))
+        }
+        Err(e) if would_block(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Sends several pieces as one, as far as there is room; `None` when there is none.
+pub(super) fn send_now<const N: usize>(
+    socket: &SockRef<'_>,
+    parts: &[&[u8]; N],
+) -> io::Result<Option<usize>> {
+    let slices = parts.map(IoSlice::new);
+    match socket.send_vectored_with_flags(&slices, libc::MSG_NOSIGNAL) {
+        Ok(n) => Ok(Some(n)),
+        Err(e) if would_block(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 /// Cuts the `n` bytes that were written off the front.
-fn advance(parts: &mut [&[u8]], mut n: usize) {
+pub(super) fn advance(parts: &mut [&[u8]], mut n: usize) {
     for part in parts {
         let cut = n.min(part.len());
         *part = &part[cut..];

@@ -1,0 +1,309 @@
+//! What is said behind a handshake, through a stream.
+
+use std::io::{ErrorKind, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_util::future::join;
+use rustls::Connection;
+use rustls::version::{TLS12, TLS13};
+
+use super::peers::*;
+use crate::net::records::Opened;
+use crate::net::stream::{Patience, Queue, Stream};
+
+/// A client behind its handshake at the far end, the edge at the near one.
+fn served<F: Future, P: Send + 'static>(
+    version: Version,
+    peer: impl FnOnce(Peer) -> P + Send + 'static,
+    edge: impl FnOnce(Stream) -> F,
+) -> (F::Output, P) {
+    let certificates = only(server_config(&PKI.pair(NAME), &[version]));
+    let config = Arc::new(client_config(&[version]));
+    let peer = move |tcp: TcpStream| {
+        let mut client = Peer::client(tcp, &config);
+        client.handshake().unwrap();
+        peer(client)
+    };
+    meet(peer, async |stream| {
+        stream.accept_tls(&mut BytesMut::new(), &certificates, soon()).await.unwrap();
+        edge(stream).await
+    })
+}
+
+fn noise(len: usize) -> Vec<u8> {
+    (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+async fn read_to_end(stream: &Stream) -> std::io::Result<Vec<u8>> {
+    let mut read = BytesMut::new();
+    while stream.read(&mut read, 16 * 1024, soon()).await? > 0 {}
+    Ok(read.to_vec())
+}
+
+#[test]
+fn a_mebibyte_goes_both_ways_at_once() {
+    for version in VERSIONS {
+        let data = noise(1 << 20);
+        let expected = data.clone();
+        let peer = move |mut peer: Peer| {
+            // Its own threads for both directions would need two connections' worth of locks: in
+            // turns, with the edge doing both at once.
+            let mut read = Vec::new();
+            for piece in expected.chunks(40_000) {
+                peer.write(piece);
+                read.extend(peer.read(piece.len()));
+            }
+            peer.close();
+            assert!(peer.read_to_end().unwrap().is_empty());
+            (read, expected)
+        };
+        let (read, (heard, said)) = served(version, peer, async |stream| {
+            let writing = async {
+                stream.write_all(&data, soon()).await.unwrap();
+                stream.shutdown_write().unwrap();
+            };
+            join(read_to_end(&stream), writing).await.0.unwrap()
+        });
+        assert!(read == said, "{version:?}");
+        assert!(heard == data, "{version:?}");
+    }
+}
+
+#[test]
+fn only_close_notify_is_an_end() {
+    for version in VERSIONS {
+        for (orderly, expected) in [(true, Ok(b"data".to_vec())), (false, Err(()))] {
+            let peer = move |mut peer: Peer| {
+                peer.write(b"data");
+                match orderly {
+                    true => peer.close(),
+                    false => peer.tcp.shutdown(Shutdown::Write).unwrap(),
+                }
+                peer.read_to_end().unwrap()
+            };
+            let (read, heard) = served(version, peer, async |stream| {
+                let read = read_to_end(&stream).await;
+                // RFC 8446 6.1: the other direction goes on.
+                stream.write_all(b"answer", soon()).await.unwrap();
+                assert_eq!(stream.peek(), Queue::Ended);
+                stream.shutdown_write().unwrap();
+                let error = stream.write_all(b"more", soon()).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+                read.map_err(|error| assert_eq!(error.kind(), ErrorKind::UnexpectedEof))
+            });
+            assert_eq!((read, heard), (expected, b"answer".to_vec()), "{version:?}");
+        }
+    }
+}
+
+#[test]
+fn a_broken_record_is_answered_with_its_alert() {
+    for version in VERSIONS {
+        let peer = move |mut peer: Peer| {
+            let mut record = peer.sealed(b"data");
+            *record.last_mut().unwrap() ^= 1;
+            peer.tcp.write_all(&record).unwrap();
+            alert_of(&peer.read_to_end().unwrap_err())
+        };
+        let (kinds, alert) = served(version, peer, async |stream| {
+            let mut kinds = Vec::new();
+            for _ in 0..2 {
+                kinds.push(read_to_end(&stream).await.unwrap_err().kind());
+            }
+            assert_eq!(stream.peek(), Queue::Broken);
+            kinds.push(stream.write_all(b"x", soon()).await.unwrap_err().kind());
+            kinds
+        });
+        // RFC 8446 5.2.
+        assert_eq!(alert, Some(rustls::AlertDescription::BadRecordMac), "{version:?}");
+        assert_eq!(kinds, [ErrorKind::InvalidData; 3]);
+    }
+}
+
+#[test]
+fn a_dropped_write_loses_and_repeats_nothing() {
+    for version in VERSIONS {
+        let data = noise(8 << 20);
+        let (go_on, going_on) = channel();
+        let peer = move |mut peer: Peer| {
+            going_on.recv().unwrap();
+            peer.read_to_end().unwrap()
+        };
+        let (dropped, heard) = served(version, peer, async |stream| {
+            let mut parts = [&data[..100], &data[100..101], &data[101..]];
+            let mut dropped = 0;
+            let mut go_on = Some(go_on);
+            loop {
+                let all = parts.iter().all(|part| part.is_empty());
+                match stream.write(&mut parts, Patience::Stall(Duration::from_millis(1))).await {
+                    Ok(_) if all => break,
+                    Ok(_) => {}
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::TimedOut);
+                        dropped += 1;
+                        if dropped == 3 {
+                            go_on.take().unwrap().send(()).unwrap();
+                        }
+                    }
+                }
+            }
+            stream.shutdown_write().unwrap();
+            dropped
+        });
+        assert!(dropped >= 3);
+        assert!(heard == data, "{version:?}: {} bytes", heard.len());
+    }
+}
+
+#[test]
+fn keys_may_be_renewed_at_any_time() {
+    // RFC 8446 4.6.3: rustls asks for ours when it renews its own.
+    let peer = |mut peer: Peer| {
+        for i in 0..10u8 {
+            peer.tls.refresh_traffic_keys().unwrap();
+            peer.write(&[i; 100]);
+            assert_eq!(peer.read(200), [i; 200]);
+        }
+        peer.close();
+        peer.read_to_end().unwrap()
+    };
+    let (read, heard) = served(&TLS13, peer, async |stream| {
+        let mut all = Vec::new();
+        loop {
+            let mut read = BytesMut::new();
+            if stream.read(&mut read, 4096, soon()).await.unwrap() == 0 {
+                break;
+            }
+            all.extend_from_slice(&read);
+            stream.write(&mut [&read, &read], soon()).await.unwrap();
+        }
+        stream.write_all(b"bye", soon()).await.unwrap();
+        stream.shutdown_write().unwrap();
+        all
+    });
+    assert_eq!(read, (0..10u8).flat_map(|i| [i; 100]).collect::<Vec<_>>());
+    assert_eq!(heard, b"bye");
+}
+
+#[test]
+fn who_leaves_takes_everything_along() {
+    for version in VERSIONS {
+        let (tell, told) = channel();
+        let (go_on, going_on) = channel::<()>();
+        let peer = move |mut peer: Peer| {
+            let mut records = peer.sealed(b"abc");
+            let mut undigested = peer.sealed(b"defgh");
+            undigested.extend(peer.sealed(b"last"));
+            let rest = undigested.split_off(undigested.len() - 3);
+            records.extend_from_slice(&undigested);
+            peer.tcp.write_all(&records).unwrap();
+            tell.send(()).unwrap();
+            going_on.recv().unwrap();
+            peer.tcp.write_all(&rest).unwrap();
+            (undigested, rest, peer.read(5))
+        };
+        let (detached, (undigested, rest, heard)) = served(version, peer, async |stream| {
+            told.recv().unwrap();
+            let mut read = BytesMut::new();
+            stream.read(&mut read, 2, soon()).await.unwrap();
+            assert_eq!(read, "ab");
+            let mut detached = stream.detach().unwrap();
+            let secured = detached.secured.as_mut().unwrap();
+            let mut out = [0; 64];
+            let head = secured.session.headroom();
+            out[head..head + 5].copy_from_slice(b"hello");
+            let record = secured.session.seal(&mut out, head..head + 5).unwrap();
+            let mut tcp = TcpStream::from(detached.fd.try_clone().unwrap());
+            tcp.write_all(&out[record]).unwrap();
+            go_on.send(()).unwrap();
+            detached
+        });
+        let secured = detached.secured.unwrap();
+        assert_eq!((detached.unread.as_slice(), heard.as_slice()), (&b"c"[..], &b"hello"[..]));
+        assert_eq!(secured.undigested, undigested);
+        assert!(secured.unsent.is_empty());
+        let mut session = secured.session;
+        let mut input = [undigested, rest].concat();
+        let mut at = 0;
+        for expected in [&b"defgh"[..], b"last"] {
+            let Ok(Opened::Data { plain, record }) = session.open(&mut input[at..]) else {
+                panic!("no data at {at}");
+            };
+            assert_eq!(&input[at..][plain], expected);
+            at += record;
+        }
+        assert_eq!(at, input.len());
+    }
+}
+
+#[test]
+fn who_was_left_cannot_leave() {
+    let (tell, told) = channel();
+    let peer = move |mut peer: Peer| {
+        peer.close();
+        tell.send(()).unwrap();
+        peer.read_to_end()
+    };
+    let (error, _) = served(&TLS13, peer, async |stream| {
+        told.recv().unwrap();
+        assert_eq!(stream.peek(), Queue::Ended);
+        stream.detach().unwrap_err()
+    });
+    assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn a_read_takes_no_more_than_it_asks_for() {
+    let peer = |mut peer: Peer| {
+        peer.write(b"0123456789");
+        peer.close();
+        peer.read_to_end().unwrap()
+    };
+    let (pieces, heard) = served(&TLS12, peer, async |stream| {
+        assert_eq!(stream.tls_description().map(|text| &text[..7]), Some("TLSv1.2"));
+        let mut pieces = Vec::new();
+        loop {
+            let mut read = BytesMut::from(&b"+"[..]);
+            stream.readable(soon()).await.unwrap();
+            match stream.read_now(&mut read, 4).unwrap().unwrap() {
+                0 => break,
+                n => assert_eq!(n + 1, read.len()),
+            }
+            pieces.push(String::from_utf8(read.to_vec()).unwrap());
+        }
+        stream.shutdown_write().unwrap();
+        pieces
+    });
+    assert_eq!(pieces, ["+0123", "+4567", "+89"]);
+    assert!(heard.is_empty());
+}
+
+#[test]
+fn an_idle_connection_holds_nothing() {
+    let (go_on, going_on) = channel::<()>();
+    let peer = move |mut peer: Peer| {
+        for _ in 0..2 {
+            peer.write(&[0; 5000]);
+            peer.read(5000);
+        }
+        going_on.recv().unwrap();
+        assert!(matches!(peer.tls, Connection::Client(_)));
+    };
+    served(&TLS13, peer, async |stream| {
+        for _ in 0..2 {
+            let mut read = BytesMut::new();
+            while read.len() < 5000 {
+                stream.read(&mut read, 3000, soon()).await.unwrap();
+            }
+            stream.write_all(&read, soon()).await.unwrap();
+        }
+        let short = Patience::Stall(Duration::from_millis(5));
+        stream.readable(short).await.unwrap_err();
+        assert_eq!(stream.bytes_held(), 0);
+        go_on.send(()).unwrap();
+    });
+}
