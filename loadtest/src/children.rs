@@ -3,6 +3,7 @@
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -88,7 +89,7 @@ pub struct Client {
 }
 
 /// How a client process connects.
-pub struct Connects {
+pub struct Connects<'a> {
     pub target: SocketAddr,
     pub source: Ipv4Addr,
     pub path: &'static str,
@@ -96,10 +97,27 @@ pub struct Connects {
     /// Where it is the origin too.
     pub serve: Option<SocketAddr>,
     pub cpu: Option<usize>,
+    /// Whom to trust under TLS; in the clear without it.
+    pub authority: Option<&'a Path>,
+}
+
+impl Connects<'_> {
+    /// Echoes in the clear, from anywhere, on any core.
+    pub fn to(target: SocketAddr) -> Connects<'static> {
+        Connects {
+            target,
+            source: Ipv4Addr::LOCALHOST,
+            path: "/echo",
+            silent: false,
+            serve: None,
+            cpu: None,
+            authority: None,
+        }
+    }
 }
 
 impl Client {
-    pub fn start(how: &Connects) -> anyhow::Result<Client> {
+    pub fn start(how: &Connects<'_>) -> anyhow::Result<Client> {
         let mut command = command(how.cpu, DESCRIPTORS, &own_path()?);
         command.args(["client", "--target", &how.target.to_string(), "--path", how.path]);
         command.args(["--source", &how.source.to_string()]);
@@ -109,6 +127,26 @@ impl Client {
         if let Some(addr) = how.serve {
             command.args(["--serve", &addr.to_string()]);
         }
+        if let Some(path) = how.authority {
+            command.arg("--authority").arg(path);
+        }
+        Client::run(command)
+    }
+
+    /// A process that makes TLS connections and ends them; see `knocker`.
+    pub fn knocker(
+        target: SocketAddr,
+        serve: SocketAddr,
+        authority: &Path,
+        cpu: usize,
+    ) -> anyhow::Result<Client> {
+        let mut command = command(Some(cpu), DESCRIPTORS, &own_path()?);
+        command.args(["knocker", "--target", &target.to_string()]);
+        command.args(["--serve", &serve.to_string()]).arg("--authority").arg(authority);
+        Client::run(command)
+    }
+
+    fn run(mut command: Command) -> anyhow::Result<Client> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Process::start(command)?;
         let input = process.child.stdin.take().context("client has no input")?;

@@ -17,7 +17,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::mpsc::{self, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,10 @@ use serde_json::{Value, json};
 use slab::Slab;
 
 use crate::latency::Latency;
-use crate::link::{Drain, Got, Link};
+use crate::link::{Drain, Got, Link, READ_BYTES};
 use crate::origin::{self, Server};
+use crate::pattern;
+use crate::tls::Dialect;
 use crate::ws::{self, Piece, Reader};
 
 const WAKER: Token = Token(usize::MAX);
@@ -56,28 +58,23 @@ pub struct Options {
     /// Never read after the handshake.
     #[arg(long)]
     silent: bool,
+    /// Speak TLS 1.3 and accept certificates of this authority (PEM).
+    #[arg(long)]
+    authority: Option<PathBuf>,
 }
 
 pub fn run(options: Options) -> anyhow::Result<()> {
     let poll = Poll::new()?;
-    let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-    let (send, lines) = mpsc::sync_channel(16);
-    std::thread::spawn(move || {
-        for line in io::stdin().lock().lines().map_while(Result::ok) {
-            if send.send(line).is_err() || waker.wake().is_err() {
-                return;
-            }
-        }
-        // The loop finds the channel closed and ends.
-        drop(send);
-        let _ = waker.wake();
-    });
+    let lines = lines_of_input(Waker::new(poll.registry(), WAKER)?);
+    let authority = options.authority.as_deref();
+    let dialect = authority.map(|path| Dialect::new(path, &options.host)).transpose()?;
     let origin = match options.serve {
         Some(addr) => Some(Server::listen(addr, poll.registry())?),
         None => None,
     };
     Client {
         options,
+        dialect,
         poll,
         origin,
         conns: Slab::new(),
@@ -91,11 +88,44 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     .serve(&lines)
 }
 
+/// Lines of standard input, each announced by the waker; its end closes the channel.
+pub fn lines_of_input(waker: Waker) -> mpsc::Receiver<String> {
+    let (send, lines) = mpsc::sync_channel(16);
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            if send.send(line).is_err() || waker.wake().is_err() {
+                return;
+            }
+        }
+        drop(send);
+        let _ = waker.wake();
+    });
+    lines
+}
+
+/// A connection from any port of `source` that is being made.
+pub fn connecting(source: Ipv4Addr, target: SocketAddr) -> anyhow::Result<TcpStream> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+        .context("more connections need more descriptors: raise `ulimit -n`")?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    match socket.connect(&target.into()) {
+        Ok(()) => {}
+        // EINPROGRESS, which std has no name for.
+        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        Err(e) => anyhow::bail!("connect from {source}: {e}"),
+    }
+    Ok(TcpStream::from_std(socket.into()))
+}
+
 #[derive(Default)]
 struct Tally {
     opened: u64,
     failed: u64,
     echoed: u64,
+    /// Payload of the echoes as far as they have come.
+    echoed_bytes: u64,
     wrong_bytes: u64,
     pings: u64,
     protocol_errors: u64,
@@ -119,6 +149,7 @@ enum GoalKind {
 
 struct Client {
     options: Options,
+    dialect: Option<Dialect>,
     poll: Poll,
     origin: Option<Server>,
     conns: Slab<Conn>,
@@ -163,7 +194,7 @@ enum Closing {
 impl Client {
     fn serve(mut self, lines: &mpsc::Receiver<String>) -> anyhow::Result<()> {
         let mut events = Events::with_capacity(1024);
-        let mut buffer = vec![0; 64 * 1024];
+        let mut buffer = vec![0; READ_BYTES];
         loop {
             let wait = self.goal.as_ref().map(|_| Duration::from_millis(100));
             if let Err(e) = self.poll.poll(&mut events, wait)
@@ -265,6 +296,7 @@ impl Client {
             "failed": tally.failed,
             "last_failure": tally.last_failure,
             "echoed": tally.echoed,
+            "echoed_bytes": tally.echoed_bytes,
             "wrong_bytes": tally.wrong_bytes,
             "pings": tally.pings,
             "protocol_errors": tally.protocol_errors,
@@ -282,23 +314,16 @@ impl Client {
             && self.connecting < HANDSHAKES_MAX
             && self.tally.failed == 0
         {
-            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
-                .context("more connections need more descriptors: raise `ulimit -n`")?;
-            socket.set_nonblocking(true)?;
-            socket.set_tcp_nodelay(true)?;
-            socket.bind(&SocketAddr::from((self.options.source, 0)).into())?;
-            match socket.connect(&self.options.target.into()) {
-                Ok(()) => {}
-                // EINPROGRESS, which std has no name for.
-                Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => {}
-                Err(e) => anyhow::bail!("connect from {}: {e}", self.options.source),
-            }
-            let mut stream = TcpStream::from_std(socket.into());
+            let mut stream = connecting(self.options.source, self.options.target)?;
             let entry = self.conns.vacant_entry();
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut stream, Token(entry.key()), interest)?;
             let seed = self.tally.opened << 20 | entry.key() as u64;
-            entry.insert(Conn::new(stream, seed, &self.options));
+            let link = match &self.dialect {
+                None => Link::new(stream),
+                Some(dialect) => Link::secured(stream, dialect.layer()?)?,
+            };
+            entry.insert(Conn::new(link, seed, &self.options));
             self.connecting += 1;
         }
         Ok(())
@@ -359,8 +384,7 @@ impl Client {
 }
 
 impl Conn {
-    fn new(stream: TcpStream, seed: u64, options: &Options) -> Conn {
-        let mut link = Link::new(stream);
+    fn new(mut link: Link, seed: u64, options: &Options) -> Conn {
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n\r\n",
@@ -395,12 +419,12 @@ impl Conn {
             if matches!(self.state, State::Silent) {
                 return Ok(());
             }
-            let n = match self.link.read(buffer).map_err(|e| e.to_string())? {
+            let (count, drained) = match self.link.read(buffer).map_err(|e| e.to_string())? {
                 Got::Later => return Ok(()),
                 Got::End => return Err("closed by the other side".into()),
-                Got::Bytes(n) => n,
+                Got::Bytes { count, drained } => (count, drained),
             };
-            self.take(&mut buffer[..n], tally)?;
+            self.take(&mut buffer[..count], tally)?;
             if self.awaited > 0 && self.got == self.awaited {
                 latency.record(self.sent_at.elapsed());
                 tally.echoed += 1;
@@ -409,7 +433,7 @@ impl Conn {
                     self.say(len);
                 }
             }
-            if drain.is_done(n, buffer.len()) {
+            if drain.is_done(drained) {
                 return self.flush();
             }
         }
@@ -456,10 +480,9 @@ impl Conn {
             .feed(bytes, |piece| match piece {
                 Piece::Start { len, .. } => tally.wrong_bytes += u64::from(len != awaited as u64),
                 Piece::Data(bytes) => {
-                    for &byte in bytes.iter() {
-                        tally.wrong_bytes += u64::from(byte != pattern(expected, *got));
-                        *got += 1;
-                    }
+                    tally.wrong_bytes += pattern::wrong_bytes(expected, *got, bytes);
+                    tally.echoed_bytes += bytes.len() as u64;
+                    *got += bytes.len();
                 }
                 Piece::End { .. } => {}
                 Piece::Control { opcode: ws::PING, payload } => {
@@ -482,18 +505,12 @@ impl Conn {
     /// Sends the connection's next message.
     fn say(&mut self, len: usize) {
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let payload: Vec<u8> = (0..len).map(|i| pattern(self.seed, i)).collect();
-        let mask = self.mask();
-        ws::frame(self.link.out(), ws::BINARY, &payload, Some(mask));
+        let (seed, mask) = (self.seed, self.mask());
+        ws::masked_frame(self.link.out(), len, mask, |out| pattern::append(seed, len, out));
         (self.awaited, self.got, self.sent_at) = (len, 0, Instant::now());
     }
 
     fn mask(&self) -> [u8; 4] {
         ((self.seed >> 17) as u32 | 0x0101_0101).to_le_bytes()
     }
-}
-
-/// Byte `i` of the message that belongs to `seed`.
-fn pattern(seed: u64, i: usize) -> u8 {
-    (seed >> (8 * (i % 8))) as u8 ^ i as u8
 }

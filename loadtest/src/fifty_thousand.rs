@@ -96,6 +96,6 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
     }))
 }
 
-fn client(target: SocketAddr, source: Ipv4Addr) -> Connects {
-    Connects { target, source, path: "/echo", silent: false, serve: None, cpu: None }
+fn client(target: SocketAddr, source: Ipv4Addr) -> Connects<'static> {
+    Connects { source, ..Connects::to(target) }
 }

@@ -1,17 +1,18 @@
 //! `memory`: bytes of user memory for one more idle tunnel, both legs: the slope of the process's
 //! PSS from 1,000 to 9,000 tunnels, once as they were opened and once after messages went both
-//! ways.
+//! ways. In the clear, or with TLS between client and proxy.
 
 use std::net::Ipv4Addr;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::ensure;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use crate::certificate::Certificate;
 use crate::children::{Client, Connects, Origin};
 use crate::measure;
-use crate::proxy::{Kind, Proxy, Setup};
+use crate::proxy::{self, Kind, Proxy, Setup};
 
 const STEPS: [usize; 5] = [1_000, 3_000, 5_000, 7_000, 9_000];
 
@@ -19,50 +20,70 @@ const STEPS: [usize; 5] = [1_000, 3_000, 5_000, 7_000, 9_000];
 pub struct Options {
     #[arg(long, default_value_t = 1)]
     workers: usize,
-    /// The proxy to measure: hawser, nginx, haproxy or floor.
-    #[arg(long, default_value = "hawser", value_parser = Kind::named)]
-    proxy: Kind,
+    /// TLS 1.3 (AES-128-GCM) between client and proxy; the origin is plain.
+    #[arg(long)]
+    tls: bool,
+    /// The proxies to measure: hawser, nginx, haproxy, envoy or floor.
+    #[arg(long, visible_alias = "proxy", value_delimiter = ',', default_value = "hawser",
+          value_parser = Kind::named)]
+    proxies: Vec<Kind>,
+    /// Lengths of the messages that every tunnel carried, there and back.
+    #[arg(long, value_delimiter = ',', default_values_t = [64, 64, 64])]
+    messages: Vec<usize>,
+    /// Silence before memory is read, in seconds.
+    #[arg(long, default_value_t = 2)]
+    settle: u64,
 }
 
 pub fn run(options: &Options) -> anyhow::Result<Value> {
-    let fresh = slope(options, 0)?;
-    let used = slope(options, 3)?;
+    let certificate = options.tls.then(Certificate::make).transpose()?;
+    let mut result = Map::new();
+    for kind in &options.proxies {
+        let slopes = json!({
+            "before_traffic": slope(*kind, options, certificate.as_ref(), &[])?,
+            "after_traffic": slope(*kind, options, certificate.as_ref(), &options.messages)?,
+        });
+        result.insert(kind.name().to_owned(), slopes);
+    }
     Ok(json!({
         "scenario": "memory",
-        "proxy": options.proxy.name(),
+        "tls": options.tls,
         "workers": options.workers,
-        "before_traffic": fresh,
-        "after_traffic": used,
-        "goal": { "bytes_per_tunnel": 512 },
+        "messages": options.messages,
+        "settle_seconds": options.settle,
+        "proxies": result,
+        "goal": { "hawser_bytes_per_tunnel": if options.tls { 1536 } else { 512 } },
+        "versions": proxy::versions(&options.proxies),
     }))
 }
 
-fn slope(options: &Options, messages: usize) -> anyhow::Result<Value> {
+fn slope(
+    kind: Kind,
+    options: &Options,
+    certificate: Option<&Certificate>,
+    messages: &[usize],
+) -> anyhow::Result<Value> {
     let origin = Origin::start(Ipv4Addr::LOCALHOST, None)?;
     let origins = [origin.addr];
-    let setup = Setup { origins: &origins, workers: options.workers, ..Setup::default() };
-    let proxy = Proxy::start(options.proxy, &setup)?;
-    let mut client = Client::start(&Connects {
-        target: proxy.addr,
-        source: Ipv4Addr::LOCALHOST,
-        path: "/echo",
-        silent: false,
-        serve: None,
-        cpu: None,
-    })?;
+    let workers = options.workers;
+    let proxy =
+        Proxy::start(kind, &Setup { origins: &origins, workers, certificate, ..Setup::default() })?;
+    let authority = certificate.map(Certificate::authority);
+    let connects = Connects { authority: authority.as_deref(), ..Connects::to(proxy.addr) };
+    let mut client = Client::start(&connects)?;
     let mut points = Vec::new();
     for step in STEPS {
         client.open(step)?;
-        for _ in 0..messages {
-            let answer = client.ask("echo 64")?;
-            ensure!(answer["wrong_bytes"] == 0, "{answer}");
+        for bytes in messages {
+            let answer = client.ask(&format!("echo {bytes}"))?;
+            ensure!(answer["wrong_bytes"] == 0 && answer["open"] == step, "{kind}: {answer}");
         }
-        sleep(Duration::from_secs(2));
+        sleep(Duration::from_secs(options.settle));
         points.push((step, measure::pss_bytes(proxy.id())?));
     }
     let end = client.ask("close")?;
-    ensure!(end["ended"] == json!({ "1000": STEPS[4] }), "not all closed in order: {end}");
     let (first, last) = (points[0], points[points.len() - 1]);
+    ensure!(end["ended"] == json!({ "1000": last.0 }), "{kind}: not all closed in order: {end}");
     let bytes = (last.1 as f64 - first.1 as f64) / (last.0 - first.0) as f64;
     let pss: Value = points.iter().map(|(n, pss)| (n.to_string(), json!(pss))).collect();
     Ok(json!({ "bytes_per_tunnel": bytes.round(), "pss_bytes": pss }))

@@ -10,7 +10,7 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Registry, Token};
 use slab::Slab;
 
-use crate::link::{Drain, Got, Link};
+use crate::link::{Drain, Got, Link, READ_BYTES};
 use crate::ws::{self, Piece, Reader};
 
 /// Tells an origin's tokens from a client's on one poll.
@@ -44,7 +44,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let mut server = Server::listen(options.listen, poll.registry())?;
     println!("{}", server.listener.local_addr()?);
     let mut events = Events::with_capacity(1024);
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = vec![0; READ_BYTES];
     loop {
         if let Err(e) = poll.poll(&mut events, None)
             && e.kind() != io::ErrorKind::Interrupted
@@ -135,10 +135,10 @@ impl Peer {
             match self.link.read(buffer)? {
                 Got::Later => return Ok(()),
                 Got::End => return Err(Over),
-                Got::Bytes(n) => {
-                    self.take(&mut buffer[..n])?;
+                Got::Bytes { count, drained } => {
+                    self.take(&mut buffer[..count])?;
                     let echoes = matches!(self.state, State::Echo(_));
-                    if echoes && drain.is_done(n, buffer.len()) {
+                    if echoes && drain.is_done(drained) {
                         self.link.flush()?;
                         return Ok(());
                     }

@@ -3,32 +3,39 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
 
+use crate::certificate::{self, Certificate};
 use crate::children::{Process, command};
 
 const NGINX: &str = include_str!("../peers/nginx.conf.in");
 const HAPROXY: &str = include_str!("../peers/haproxy.cfg.in");
+const ENVOY: &str = include_str!("../peers/envoy.yaml.in");
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     Hawser,
     Nginx,
     Haproxy,
+    Envoy,
     /// A relay that only receives and sends.
     Floor,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Hawser, Kind::Nginx, Kind::Haproxy, Kind::Floor];
+    pub const IN_THE_CLEAR: [Kind; 4] = [Kind::Hawser, Kind::Nginx, Kind::Haproxy, Kind::Floor];
+    pub const UNDER_TLS: [Kind; 4] = [Kind::Hawser, Kind::Nginx, Kind::Haproxy, Kind::Envoy];
 
     /// The proxy of that name, for the command line.
     pub fn named(name: &str) -> Result<Kind, String> {
-        let known = Kind::ALL.into_iter().find(|kind| kind.name() == name);
-        known.ok_or_else(|| "not hawser, nginx, haproxy or floor".to_owned())
+        let all = Kind::UNDER_TLS.into_iter().chain([Kind::Floor]);
+        let known = all.into_iter().find(|kind| kind.name() == name);
+        known.ok_or_else(|| "not hawser, nginx, haproxy, envoy or floor".to_owned())
     }
 
     pub fn name(self) -> &'static str {
@@ -36,7 +43,23 @@ impl Kind {
             Kind::Hawser => "hawser",
             Kind::Nginx => "nginx",
             Kind::Haproxy => "haproxy",
+            Kind::Envoy => "envoy",
             Kind::Floor => "floor",
+        }
+    }
+
+    /// Ours stand beside this program; others are the distribution's, or what the environment
+    /// names by `NGINX`, `HAPROXY` or `ENVOY`.
+    fn program(self) -> anyhow::Result<PathBuf> {
+        match self {
+            Kind::Hawser => beside("hawser"),
+            Kind::Floor => beside("relay_floor"),
+            Kind::Nginx | Kind::Haproxy | Kind::Envoy => {
+                match std::env::var_os(self.name().to_uppercase()) {
+                    Some(path) => Ok(path.into()),
+                    None => found(self.name()),
+                }
+            }
         }
     }
 }
@@ -56,6 +79,10 @@ pub struct Setup<'a> {
     pub descriptors: u64,
     pub heartbeat_seconds: u32,
     pub drain_seconds: u32,
+    /// TLS towards clients, with this certificate.
+    pub certificate: Option<&'a Certificate>,
+    /// Buffers of peers that have to be told are made for messages of many kilobytes.
+    pub large_messages: bool,
 }
 
 impl Default for Setup<'_> {
@@ -68,6 +95,8 @@ impl Default for Setup<'_> {
             descriptors: crate::children::DESCRIPTORS,
             heartbeat_seconds: 60,
             drain_seconds: 10,
+            certificate: None,
+            large_messages: false,
         }
     }
 }
@@ -86,26 +115,30 @@ impl Proxy {
         let addr = setup.listen.map_or_else(free_address, Ok)?;
         let admin = free_address()?;
         let folder = tempfile::tempdir()?;
-        let (program, arguments) = match kind {
+        let arguments = match kind {
             Kind::Hawser => {
                 write_hawser(folder.path(), addr, admin, setup)?;
-                let config = folder.path().join("hawser.toml");
-                (beside("hawser")?, vec!["run".into(), "-c".into(), text(&config)])
+                vec!["run".into(), "-c".into(), text(&folder.path().join("hawser.toml"))]
             }
             Kind::Nginx => {
                 let config = fill(NGINX, folder.path(), addr, setup, "nginx.conf")?;
-                let prefix = text(folder.path());
-                (found("nginx")?, vec!["-c".into(), config, "-p".into(), prefix])
+                vec!["-c".into(), config, "-p".into(), text(folder.path())]
             }
             Kind::Haproxy => {
                 let config = fill(HAPROXY, folder.path(), addr, setup, "haproxy.cfg")?;
-                (found("haproxy")?, vec!["-db".into(), "-f".into(), config])
+                vec!["-db".into(), "-f".into(), config]
             }
-            Kind::Floor => {
-                (beside("relay_floor")?, vec![addr.to_string(), setup.origins[0].to_string()])
+            Kind::Envoy => {
+                let config = fill(ENVOY, folder.path(), addr, setup, "envoy.yaml")?;
+                let mut arguments = vec!["-c".to_owned(), config];
+                let others =
+                    ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"];
+                arguments.extend(others.map(str::to_owned));
+                arguments
             }
+            Kind::Floor => vec![addr.to_string(), setup.origins[0].to_string()],
         };
-        let mut command = command(setup.cpu, setup.descriptors, &text(&program));
+        let mut command = command(setup.cpu, setup.descriptors, &text(&kind.program()?));
         let log = fs::File::create(folder.path().join("output"))?;
         command.args(arguments).stdout(log.try_clone()?).stderr(log);
         let mut proxy = Proxy { process: Process::start(command)?, addr, admin, folder };
@@ -155,18 +188,27 @@ fn write_hawser(
     admin: SocketAddr,
     setup: &Setup,
 ) -> anyhow::Result<()> {
+    let listen = match setup.certificate {
+        None => format!("listen = [\"{addr}\"]"),
+        Some(_) => format!("listen = []\nlisten_tls = [\"{addr}\"]"),
+    };
     let server = format!(
-        "version = 1\n[server]\nlisten = [\"{addr}\"]\nworkers = {}\nstate_dir = \"{}\"\n\
+        "version = 1\n[server]\n{listen}\nworkers = {}\nstate_dir = \"{}\"\n\
          [admin]\nlisten = \"{admin}\"\n[drain]\nwindow = \"{}s\"\n[log]\naccess = \"off\"\n",
         setup.workers,
         folder.display(),
         setup.drain_seconds,
     );
     let mut domain = format!(
-        "name = \"load.test\"\n[websocket]\nheartbeat = {}\n\
+        "name = \"{}\"\n[websocket]\nheartbeat = {}\n\
          [balance]\nmode = \"least_connections\"\n",
+        certificate::NAME,
         setup.heartbeat_seconds
     );
+    if let Some(certificate) = setup.certificate {
+        let (chain, key) = (certificate.chain(), certificate.key());
+        domain += &format!("[tls]\ncertificate = {chain:?}\nkey = {key:?}\n");
+    }
     for origin in setup.origins {
         let (ip, port) = (origin.ip(), origin.port());
         domain.push_str(&format!("[[origin]]\naddress = \"{ip}\"\nport = {port}\n"));
@@ -183,13 +225,57 @@ fn fill(
     setup: &Setup,
     name: &str,
 ) -> anyhow::Result<String> {
-    let config = template
-        .replace("@DIR@", &text(folder))
-        .replace("@LISTEN@", &addr.to_string())
-        .replace("@ORIGIN@", &setup.origins[0].to_string());
+    let origin = setup.origins[0];
+    let mut config = String::new();
+    for line in template.lines() {
+        // Such lines hold under this condition only; others see comments.
+        let marks = [
+            ("#tls#", setup.certificate.is_some()),
+            ("#clear#", setup.certificate.is_none()),
+            ("#large#", setup.large_messages),
+        ];
+        let mark = marks.iter().find(|(mark, holds)| *holds && line.contains(mark));
+        config += &mark.map_or_else(|| line.to_owned(), |(mark, _)| line.replace(mark, ""));
+        config.push('\n');
+    }
+    let mut values = vec![
+        ("@DIR@", text(folder)),
+        ("@LISTEN@", addr.to_string()),
+        ("@LISTEN_IP@", addr.ip().to_string()),
+        ("@LISTEN_PORT@", addr.port().to_string()),
+        ("@ORIGIN@", origin.to_string()),
+        ("@ORIGIN_IP@", origin.ip().to_string()),
+        ("@ORIGIN_PORT@", origin.port().to_string()),
+    ];
+    if let Some(certificate) = setup.certificate {
+        values.extend([
+            ("@CHAIN@", text(&certificate.chain())),
+            ("@KEY@", text(&certificate.key())),
+            ("@BOTH@", text(&certificate.both())),
+        ]);
+    }
+    for (name, value) in values {
+        config = config.replace(name, &value);
+    }
     let path = folder.join(name);
     fs::write(&path, config)?;
     Ok(text(&path))
+}
+
+/// What the programs say of their versions.
+pub fn versions(kinds: &[Kind]) -> Value {
+    let version = |kind: Kind| -> Option<String> {
+        let flag = match kind {
+            Kind::Hawser | Kind::Envoy => "--version",
+            Kind::Nginx | Kind::Haproxy => "-v",
+            Kind::Floor => return None,
+        };
+        let output = Command::new(kind.program().ok()?).arg(flag).output().ok()?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        said.lines().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
+    };
+    kinds.iter().map(|kind| (kind.name().to_owned(), json!(version(*kind)))).collect()
 }
 
 /// An address that was free a moment ago.

@@ -26,14 +26,7 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
     let origin = Origin::start(Ipv4Addr::LOCALHOST, None)?;
     let origins = [origin.addr];
     let proxy = Proxy::start(Kind::Hawser, &Setup { origins: &origins, ..Setup::default() })?;
-    let connects = |path, silent| Connects {
-        target: proxy.addr,
-        source: Ipv4Addr::LOCALHOST,
-        path,
-        silent,
-        serve: None,
-        cpu: None,
-    };
+    let connects = |path, silent| Connects { path, silent, ..Connects::to(proxy.addr) };
     let mut healthy = Client::start(&connects("/echo", false))?;
     healthy.open(1)?;
     let calm = probe(&mut healthy, options.seconds)?;

@@ -54,11 +54,29 @@ pub fn frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8], mask: Option<[u8; 4]
     }
 }
 
+/// Appends a whole masked binary frame whose payload of `len` bytes is appended by `payload`.
+pub fn masked_frame(
+    out: &mut Vec<u8>,
+    len: usize,
+    mask: [u8; 4],
+    payload: impl FnOnce(&mut Vec<u8>),
+) {
+    header(out, true, BINARY, len as u64, Some(mask));
+    let from = out.len();
+    payload(out);
+    apply_mask(&mut out[from..], mask, 0);
+}
+
 /// Masks or unmasks bytes whose first one stands at `offset` of its frame's payload.
 pub fn apply_mask(bytes: &mut [u8], mask: [u8; 4], offset: u64) {
-    let turned: [u8; 4] = std::array::from_fn(|i| mask[(offset as usize + i) % 4]);
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        *byte ^= turned[i % 4];
+    let turned: [u8; 8] = std::array::from_fn(|i| mask[(offset as usize + i) % 4]);
+    let word = u64::from_ne_bytes(turned);
+    let (words, rest) = bytes.as_chunks_mut::<8>();
+    for bytes in words {
+        *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip(turned) {
+        *byte ^= mask;
     }
 }
 

@@ -1,0 +1,126 @@
+//! `handshakes`: what a TLS connection costs the proxy until it is ready, and with one request on
+//! it, with a full handshake (ECDSA P-256) and with a resumed one (ticket); Hawser beside others,
+//! on one core. TLS 1.3, X25519 and AES-128-GCM everywhere.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::ensure;
+use serde_json::{Map, Value, json};
+
+use crate::certificate::Certificate;
+use crate::children::Client;
+use crate::compare::{Rounds, rounded};
+use crate::measure;
+use crate::proxy::{self, Kind, Proxy, Setup, free_address};
+
+#[derive(clap::Args)]
+pub struct Options {
+    #[arg(long, default_value_t = 30)]
+    rounds: usize,
+    /// Measured time of each proxy in each round, in milliseconds.
+    #[arg(long, default_value_t = 400)]
+    millis: u64,
+    /// Connections under way at once.
+    #[arg(long, default_value_t = 32)]
+    connections: usize,
+    /// What connections do: full or resumed, then -close or -get.
+    #[arg(long, value_delimiter = ',',
+          default_values = ["full-close", "full-get", "resumed-close", "resumed-get"])]
+    variants: Vec<String>,
+    /// Whom to measure; ratios are those of the first to each other one.
+    #[arg(long, value_delimiter = ',', value_parser = Kind::named,
+          default_values_t = Kind::UNDER_TLS)]
+    proxies: Vec<Kind>,
+    /// Core of the proxy; origin and client share another.
+    #[arg(long, default_value_t = 0)]
+    cpu: usize,
+    #[arg(long, default_value_t = 1)]
+    load_cpu: usize,
+}
+
+pub fn run(options: &Options) -> anyhow::Result<Value> {
+    let certificate = Certificate::make()?;
+    let start = |kind: &Kind| Bench::start(*kind, options, &certificate);
+    let mut benches: Vec<Bench> = options.proxies.iter().map(start).collect::<Result<_, _>>()?;
+    let mut variants = Map::new();
+    for variant in &options.variants {
+        let rounds = Rounds::run(&options.proxies, options.rounds, |i| {
+            benches[i].us_per_handshake(variant, options)
+        })?;
+        let figures = rounds.figures();
+        let per_core_second: Value = figures
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, cost)| {
+                Some((name.clone(), json!(rounded(1e6 / cost["median"].as_f64()?).round())))
+            })
+            .collect();
+        let result = json!({
+            "us_per_connection": figures,
+            "median_per_core_second": per_core_second,
+            "ratio": rounds.ratios(),
+        });
+        variants.insert(variant.clone(), result);
+    }
+    Ok(json!({
+        "scenario": "handshakes",
+        "rounds": options.rounds,
+        "millis": options.millis,
+        "connections": options.connections,
+        "variants": variants,
+        "goal": { "hawser_to_best_other": 1.0 },
+        "versions": proxy::versions(&options.proxies),
+    }))
+}
+
+/// A proxy between its own knocking client and origin.
+struct Bench {
+    kind: Kind,
+    client: Client,
+    proxy: Proxy,
+}
+
+impl Bench {
+    fn start(kind: Kind, options: &Options, certificate: &Certificate) -> anyhow::Result<Bench> {
+        let (origin, listen) = (free_address()?, free_address()?);
+        let authority = certificate.authority();
+        let mut client = Client::knocker(listen, origin, &authority, options.load_cpu)?;
+        client.ask("status")?;
+        let setup = Setup {
+            listen: Some(listen),
+            origins: &[origin],
+            cpu: Some(options.cpu),
+            certificate: Some(certificate),
+            ..Setup::default()
+        };
+        Ok(Bench { kind, client, proxy: Proxy::start(kind, &setup)? })
+    }
+
+    fn us_per_handshake(&mut self, variant: &str, options: &Options) -> anyhow::Result<f64> {
+        let full = variant.starts_with("full");
+        if !full {
+            // More than can be used up in this round.
+            self.client.ask(&format!("stock {}", 20 * (options.millis + 200)))?;
+        }
+        self.client.ask(&format!("{variant} {}", options.connections))?;
+        sleep(Duration::from_millis(100));
+        let before = (self.client.ask("status")?, measure::cpu_ns(self.proxy.id())?);
+        sleep(Duration::from_millis(options.millis));
+        let after = (self.client.ask("status")?, measure::cpu_ns(self.proxy.id())?);
+        let end = self.client.ask("stop")?;
+        let kind = self.kind;
+        ensure!(end["failed"] == 0, "{kind}, {variant}: {end}");
+        let count = |figure: &str| {
+            let of = |answer: &Value| answer[figure].as_u64().unwrap_or(0);
+            of(&after.0) - of(&before.0)
+        };
+        let (wanted, other) = match full {
+            true => (count("full"), count("resumed")),
+            false => (count("resumed"), count("full")),
+        };
+        ensure!(wanted > 50 && other == 0, "{kind}, {variant}: {wanted} as wanted, {other} not");
+        Ok((after.1 - before.1) as f64 / 1000.0 / wanted as f64)
+    }
+}
