@@ -128,7 +128,8 @@ pub fn is_directed(
     hosts: &Hosts,
 ) -> Result<(), Refused> {
     let misdirected = |detail| Err(Refused::new(Refusal::Misdirected, detail));
-    // Also after a reload that began to ask for certificates.
+    // Also after a reload that began to ask for certificates. One whose subject cannot be told is
+    // as good as none.
     if domain.client_auth == ClientAuth::Required && tls.is_none_or(|tls| tls.subject.is_none()) {
         return misdirected("this domain is served only over TLS with a client certificate");
     }

@@ -3,6 +3,7 @@
 //! the tunnel.
 
 use std::cell::Cell;
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -212,12 +213,13 @@ async fn open(
     let subprotocol = answer.field("sec-websocket-protocol");
     let subprotocol = subprotocol.map(|value| String::from_utf8_lossy(value).into());
     let (client_addr, origin_addr) = (client.addr, origin.endpoint.addr);
-    let (Ok(from_client), Ok(from_origin)) = (client.stream.detach(), origin.stream.detach())
-    else {
-        return no_tunnel(x, "no descriptor was left for the tunnel, or a side had ended");
+    let (from_client, from_origin) = match (client.stream.detach(), origin.stream.detach()) {
+        (Ok(client), Ok(origin)) => (client, origin),
+        (Err(error), _) => return no_tunnel(x, &error, Refusal::ClientClosed),
+        (_, Err(error)) => return no_tunnel(x, &error, Refusal::OriginClosed),
     };
     let Some(admitted) = place.admitted.take() else {
-        return no_tunnel(x, "the place of this tunnel was given away");
+        return full(x, "the place of this tunnel was given away");
     };
     let upgraded = Upgraded {
         client: from_client.fd,
@@ -239,12 +241,24 @@ async fn open(
             subprotocol,
             handshake_us,
         }),
-        Err(_) => no_tunnel(x, "the table of tunnels was full"),
+        Err(_) => full(x, "the table of tunnels was full"),
     }
 }
 
 /// The 101 is out, but there is no tunnel behind it: all that is left is to close.
-fn no_tunnel(x: &Exchange<'_>, detail: &'static str) -> Served {
+fn no_tunnel(x: &Exchange<'_>, error: &io::Error, whose: Refusal) -> Served {
+    match error.kind() {
+        // Of TLS: it said that it would say no more, or broke the protocol.
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
+            let detail = "this side ended before the tunnel had opened";
+            x.record.refuse(&Refused::new(whose, detail));
+            Served::Answered(After::Done)
+        }
+        _ => full(x, "no descriptor was left for the tunnel"),
+    }
+}
+
+fn full(x: &Exchange<'_>, detail: &'static str) -> Served {
     x.record.refuse(&Refused::new(Refusal::EdgeCapacity, detail));
     Served::Answered(After::Done)
 }
