@@ -4,6 +4,7 @@
 mod drain;
 mod own_answers;
 mod plain;
+mod tls;
 mod upgrades;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
