@@ -10,7 +10,7 @@ mod upgrades;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -256,10 +256,11 @@ fn origin(serve: impl Fn(Client) + Send + Sync + 'static) -> SocketAddr {
 /// An origin that hands each request head to the test and answers it with a fixed text.
 fn scripted(answer: &'static str) -> (SocketAddr, Receiver<String>) {
     let (heads, seen) = channel();
-    (origin(move |peer| follow(peer, answer, &heads)), seen)
+    (origin(move |peer| follow(peer, answer, |head| heads.send(head).is_ok())), seen)
 }
 
-fn follow<S: Read + Write>(mut peer: Client<S>, answer: &str, heads: &Sender<String>) {
+/// Answers every request, until `told` of one says that this is enough.
+fn follow<S: Read + Write>(mut peer: Client<S>, answer: &str, told: impl Fn(String) -> bool) {
     loop {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -274,7 +275,7 @@ fn follow<S: Read + Write>(mut peer: Client<S>, answer: &str, heads: &Sender<Str
             let body = peer.chunked();
             head.push_str(&body);
         }
-        if heads.send(head).is_err() {
+        if !told(head) {
             return;
         }
         peer.send(answer);

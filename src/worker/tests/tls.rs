@@ -175,7 +175,7 @@ fn tls_origin(
 
 fn tls_scripted(config: Arc<ServerConfig>, answer: &'static str) -> (SocketAddr, Receiver<String>) {
     let (heads, seen) = channel();
-    (tls_origin(config, move |peer| follow(peer, answer, &heads)), seen)
+    (tls_origin(config, move |peer| follow(peer, answer, |head| heads.send(head).is_ok())), seen)
 }
 
 // === Clients over TLS ===
@@ -593,7 +593,7 @@ fn an_origin_without_tls_or_that_speaks_first_is_passed_over() {
         peer.send("220 ready\r\n");
         let _ = peer.0.read_to_end(&mut Vec::new());
     });
-    let gone = origin(|peer| drop(peer));
+    let gone = origin(drop);
     let mute = origin(|mut peer| {
         let _ = peer.0.read_to_end(&mut Vec::new());
     });
