@@ -1,12 +1,16 @@
 //! `hawser check`, and the same behind `hawser run -t` and `-T`.
 
+use jiff::Timestamp;
+
 use super::{Exit, Which, say};
+use crate::control::certs::{Keyring, expiry};
 use crate::control::config::render;
 
 /// Check the configuration and every domain file
 ///
 /// Reports all problems at once, each with its file, line, column, key, value and what would be
-/// accepted. Says nothing when there is none. A running edge is neither asked nor changed.
+/// accepted; certificates and keys are read and checked too. Warns of what is accepted and probably
+/// not meant. Says nothing when there is nothing to say. A running edge is neither asked nor changed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -47,6 +51,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 pub fn check(which: &Which, answer: Answer) -> anyhow::Result<Exit> {
     let source = which.source();
     let loaded = source.load()?;
+    warn(&Keyring::checked(&loaded)?);
     match answer {
         Answer::Nothing => {}
         Answer::OneLine => {
@@ -61,8 +66,20 @@ pub fn check(which: &Which, answer: Answer) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// What is accepted, and probably not as it was meant.
+fn warn(keyring: &Keyring) {
+    for warning in keyring.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    let now = Timestamp::now();
+    for said in keyring.served().iter().filter_map(|served| expiry::said(served, now)) {
+        eprintln!("warning: {said}");
+    }
+}
+
 fn json(which: &Which) -> anyhow::Result<Exit> {
-    let (problems, exit) = match which.source().load() {
+    let checked = which.source().load().and_then(|loaded| Keyring::checked(&loaded));
+    let (problems, exit) = match checked {
         Ok(_) => (Vec::new(), Exit::Done),
         Err(problems) => (problems.0, Exit::BadConfig),
     };

@@ -55,7 +55,7 @@ fn busy(addr: SocketAddr, flag: &str, error: &io::Error) -> anyhow::Error {
 }
 
 fn welcome(addresses: &Addresses, dir: &Path) -> String {
-    let Addresses { listen, admin } = addresses;
+    let Addresses { listen, listen_tls: _, admin } = addresses;
     let edge = listen[0];
     let admin = admin.map_or("off".to_owned(), |admin| format!("http://{admin}/metrics"));
     let dir = dir.display();

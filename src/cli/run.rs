@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -11,11 +12,15 @@ use tracing_subscriber::filter::LevelFilter;
 use super::check::{self, Answer};
 use super::serve::{Inherited, InheritedFrom, Serving, serve};
 use super::{Exit, Which};
-use crate::control::config::{Problems, Source};
+use crate::control::config::Source;
 use crate::control::handover::{self, Inheritance};
 use crate::control::operational_log;
 use crate::control::publish::{Load, Rejected};
 use crate::net::{listener, process};
+use crate::snapshot::Transport;
+
+/// `FileDescriptorName=` of sockets that TLS is spoken on.
+const TLS_SOCKET: &str = "tls";
 
 /// Run the edge
 ///
@@ -63,13 +68,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 
 /// Reads the same files again.
 pub fn load(source: Source) -> Load {
-    Arc::new(move || source.load().map_err(rejected))
-}
-
-fn rejected(problems: Problems) -> Rejected {
-    let list = serde_json::to_value(&problems).ok();
-    let list = list.and_then(|value| value.as_array().cloned()).unwrap_or_default();
-    Rejected { detail: problems.to_string(), problems: list }
+    Arc::new(move || source.load().map_err(Rejected::from))
 }
 
 /// Takes the descriptors that the environment names. Called once, before anything else is opened.
@@ -78,9 +77,10 @@ fn inherit() -> anyhow::Result<(Inherited, Option<File>)> {
         .map_err(anyhow::Error::msg)
         .context("the environment of a hand-over is not what it should be")?;
     let mut inherited = Inherited::default();
-    for (addr, fd) in found.listeners {
+    for (transport, addr, fd) in found.listeners {
         let fd = process::inherited(fd).with_context(|| format!("inherited socket of {addr}"))?;
-        inherited.listeners.push(listener::inherit(fd)?);
+        let (addr, listener) = listener::inherit(fd)?;
+        inherited.listeners.push((transport, addr, listener));
         inherited.origin = match std::env::var_os(handover::ACTIVATED) {
             Some(_) => InheritedFrom::ServiceManager,
             None => InheritedFrom::Predecessor,
@@ -93,11 +93,22 @@ fn inherit() -> anyhow::Result<(Inherited, Option<File>)> {
     inherited.lock = found.lock.map(process::inherited).transpose().context("inherited lock")?;
     let ready = found.ready.map(process::inherited).transpose().context("inherited pipe")?;
     if inherited.origin == InheritedFrom::Nobody {
-        for fd in sd_notify::listen_fds().context("socket activation")? {
+        for (fd, name) in activated()? {
             let fd = process::inherited(fd).context("socket activation")?;
-            inherited.listeners.push(listener::inherit(fd)?);
+            let (addr, listener) = listener::inherit(fd)?;
+            let transport = if name == TLS_SOCKET { Transport::Tls } else { Transport::Plain };
+            inherited.listeners.push((transport, addr, listener));
             inherited.origin = InheritedFrom::ServiceManager;
         }
     }
     Ok((inherited, ready.map(File::from)))
+}
+
+/// Sockets of the service manager with their names; without names they are all of one kind.
+fn activated() -> anyhow::Result<Vec<(RawFd, String)>> {
+    if std::env::var_os("LISTEN_FDNAMES").is_some() {
+        return Ok(sd_notify::listen_fds_with_names().context("socket activation")?.collect());
+    }
+    let fds = sd_notify::listen_fds().context("socket activation")?;
+    Ok(fds.map(|fd| (fd, String::new())).collect())
 }

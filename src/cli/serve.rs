@@ -21,7 +21,7 @@ use crate::control::config::{ChosenBy, Loaded, ServerConfig, Workers};
 use crate::control::handover::Program;
 use crate::control::lifecycle::Ended;
 use crate::control::node::{DataPlane, Node, NodeConfig};
-use crate::control::publish::Load;
+use crate::control::publish::{First, Load};
 use crate::control::state_dir::StateDir;
 use crate::limits::{DESCRIPTORS_RESERVED, LOG_RING_EVENTS, SETUPS_PER_CORE_MAX};
 use crate::net::listener::{self, ListenError};
@@ -47,7 +47,7 @@ pub struct Serving {
 /// What this process was started with, by a predecessor or by systemd.
 #[derive(Debug, Default)]
 pub struct Inherited {
-    pub listeners: Vec<(SocketAddr, TcpListener)>,
+    pub listeners: Vec<(Transport, SocketAddr, TcpListener)>,
     pub origin: InheritedFrom,
     pub admin: Option<TcpListener>,
     pub lock: Option<OwnedFd>,
@@ -68,6 +68,7 @@ pub enum InheritedFrom {
 #[derive(Debug, Clone)]
 pub struct Addresses {
     pub listen: Vec<SocketAddr>,
+    pub listen_tls: Vec<SocketAddr>,
     pub admin: Option<SocketAddr>,
 }
 
@@ -76,9 +77,16 @@ type Shares = Result<Vec<Vec<TcpListener>>, ListenError>;
 
 /// Listeners of each worker, and copies of all of them.
 struct Sockets {
-    of_workers: Vec<Vec<TcpListener>>,
-    copies: Vec<(SocketAddr, OwnedFd)>,
-    addresses: Vec<SocketAddr>,
+    of_workers: Vec<Vec<(Transport, TcpListener)>>,
+    copies: Vec<(Transport, SocketAddr, OwnedFd)>,
+    addresses: Vec<(Transport, SocketAddr)>,
+}
+
+impl Sockets {
+    fn addresses(&self, transport: Transport) -> Vec<SocketAddr> {
+        let of = self.addresses.iter().filter(|(of, _)| *of == transport);
+        of.map(|(_, addr)| *addr).collect()
+    }
 }
 
 /// Serves until the end; `started` is told when everything does.
@@ -87,7 +95,7 @@ struct Sockets {
 /// What kept it from starting, with the way out.
 pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Result<Exit> {
     let Serving { loaded, load, inherited, program } = serving;
-    let Inherited { listeners, origin, admin, lock } = inherited;
+    let Inherited { mut listeners, origin, admin, lock } = inherited;
     let report = match probe::probe() {
         Ok(report) => report,
         Err(error) => return Ok(refused(&error, true)),
@@ -99,7 +107,12 @@ pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Resu
         Ok(state) => state,
         Err(error) => return Ok(refused(&error, error.is_permission())),
     };
+    if origin == InheritedFrom::ServiceManager {
+        as_configured(&mut listeners, &server.listen_tls);
+    }
     let wanted = wanted(server, &listeners, origin);
+    let listening = wanted.iter().any(|place| place.transport == Transport::Tls);
+    let first = First::of(loaded.clone(), listening)?;
     let sockets = match bind(wanted, listeners, cpus.len(), listener::listen) {
         Ok(sockets) => sockets,
         Err(error) => {
@@ -109,7 +122,8 @@ pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Resu
     };
     let admin = bind_admin(server.admin, admin)?;
     let addresses = Addresses {
-        listen: sockets.addresses.clone(),
+        listen: sockets.addresses(Transport::Plain),
+        listen_tls: sockets.addresses(Transport::Tls),
         admin: admin.as_ref().map(TcpListener::local_addr).transpose()?,
     };
     let stats = Stats::new(cpus.len());
@@ -122,11 +136,12 @@ pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Resu
         .build()
         .context("cannot start the control plane")?;
     let config = NodeConfig {
-        loaded,
+        first,
         load,
         stats: Arc::clone(&stats),
         state,
         listen: addresses.listen.clone(),
+        listen_tls: addresses.listen_tls.clone(),
         admin,
         rings,
     };
@@ -134,7 +149,7 @@ pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Resu
     let (cores, core_ends) =
         start_workers(&cpus, sockets.of_workers, logs, table_size, &node.cell(), &stats)?;
     let admin = addresses.admin.map_or("off".to_owned(), |addr| addr.to_string());
-    info!(listen = %listed(&addresses.listen), %admin, workers = cpus.len(), %report,
+    info!(listen = %listed(&addresses.listen), listen_tls = %listed(&addresses.listen_tls), %admin, workers = cpus.len(), %report,
         version = env!("CARGO_PKG_VERSION"), "serving");
     let data = DataPlane { cores, core_ends, listeners: sockets.copies, program };
     run(control, node, data, || started(&addresses))
@@ -203,49 +218,73 @@ fn table_size(workers: usize) -> anyhow::Result<u32> {
 
 /// Where to listen, and who says so.
 struct Wanted {
-    addresses: Vec<SocketAddr>,
+    transport: Transport,
+    addr: SocketAddr,
     by: ChosenBy,
+}
+
+/// Sockets of the service manager on addresses of `server.listen_tls` need no name that says so.
+fn as_configured(listeners: &mut [(Transport, SocketAddr, TcpListener)], tls: &[SocketAddr]) {
+    for (transport, addr, _) in listeners {
+        if tls.contains(addr) {
+            *transport = Transport::Tls;
+        }
+    }
 }
 
 fn wanted(
     server: &ServerConfig,
-    inherited: &[(SocketAddr, TcpListener)],
+    inherited: &[(Transport, SocketAddr, TcpListener)],
     from: InheritedFrom,
-) -> Wanted {
-    if from != InheritedFrom::ServiceManager || inherited.is_empty() {
-        return Wanted { addresses: server.listen.clone(), by: server.listen_by };
+) -> Vec<Wanted> {
+    let activated = from == InheritedFrom::ServiceManager && !inherited.is_empty();
+    let mut all = Vec::new();
+    for (transport, configured, by, key) in [
+        (Transport::Plain, &server.listen, server.listen_by, "server.listen"),
+        (Transport::Tls, &server.listen_tls, ChosenBy::Operator, "server.listen_tls"),
+    ] {
+        let given = inherited.iter().filter(|(of, ..)| *of == transport).map(|(_, addr, _)| *addr);
+        let mut given: Vec<SocketAddr> = given.collect();
+        given.sort_unstable();
+        given.dedup();
+        // Units that say nothing of TLS leave it to the configuration; plain ports are theirs.
+        let (addresses, by) =
+            match activated && (transport == Transport::Plain || !given.is_empty()) {
+                true => {
+                    info!(listen = %listed(&given), "listening where systemd says, not on {key}");
+                    (given, ChosenBy::Operator)
+                }
+                false => (configured.clone(), by),
+            };
+        all.extend(addresses.into_iter().map(|addr| Wanted { transport, addr, by }));
     }
-    let mut addresses: Vec<SocketAddr> = inherited.iter().map(|(addr, _)| *addr).collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    info!(listen = %listed(&addresses), "listening where systemd says, not on server.listen");
-    Wanted { addresses, by: ChosenBy::Operator }
+    all
 }
 
 /// Binds everything before any thread starts, so that a failure leaves nothing behind.
 fn bind(
-    wanted: Wanted,
-    inherited: Vec<(SocketAddr, TcpListener)>,
+    wanted: Vec<Wanted>,
+    inherited: Vec<(Transport, SocketAddr, TcpListener)>,
     workers: usize,
     mut listen: impl FnMut(SocketAddr, Vec<TcpListener>, usize) -> Shares,
 ) -> Result<Sockets, ListenError> {
-    let mut by_address: HashMap<SocketAddr, Vec<TcpListener>> = HashMap::new();
-    for (addr, listener) in inherited {
-        by_address.entry(addr).or_default().push(listener);
+    let mut known: Known = HashMap::new();
+    for (transport, addr, listener) in inherited {
+        known.entry((transport, addr)).or_default().push(listener);
     }
     let mut sockets = Sockets {
         of_workers: (0..workers).map(|_| Vec::new()).collect(),
         copies: Vec::new(),
         addresses: Vec::new(),
     };
-    for addr in wanted.addresses {
-        let inherited = take(&mut by_address, addr);
+    for Wanted { transport, addr, by } in wanted {
+        let inherited = take(&mut known, transport, addr);
         if inherited.is_empty() {
             warn_if_shared(addr);
         }
         let shares = match listen(addr, inherited, workers) {
             // The first of the default addresses is of IPv4 and is bound by now.
-            Err(error) if wanted.by == ChosenBy::Default && error.is_lack_of_ipv6() => {
+            Err(error) if by == ChosenBy::Default && error.is_lack_of_ipv6() => {
                 warn!(%addr, error = %error.error,
                     "this host has no IPv6: only clients of IPv4 are served");
                 continue;
@@ -257,28 +296,30 @@ fn bind(
                 let failed = |step| move |error| ListenError { addr: Some(addr), step, error };
                 let bound = listener.local_addr().map_err(failed("getsockname"))?;
                 let copy = listener.try_clone().map_err(failed("dup"))?;
-                sockets.copies.push((bound, copy.into()));
-                if !sockets.addresses.contains(&bound) {
-                    sockets.addresses.push(bound);
+                sockets.copies.push((transport, bound, copy.into()));
+                if !sockets.addresses.contains(&(transport, bound)) {
+                    sockets.addresses.push((transport, bound));
                 }
-                of_worker.push(listener);
+                of_worker.push((transport, listener));
             }
         }
     }
-    for addr in by_address.keys() {
-        info!(%addr, "no longer in server.listen: closing the inherited socket");
+    for (_, addr) in known.keys() {
+        info!(%addr, "no longer configured: closing the inherited socket");
     }
     Ok(sockets)
 }
 
+/// Inherited listeners that nobody has taken yet.
+type Known = HashMap<(Transport, SocketAddr), Vec<TcpListener>>;
+
 /// The inherited listeners for `addr`. Port 0 means whatever port the predecessor got.
-fn take(
-    inherited: &mut HashMap<SocketAddr, Vec<TcpListener>>,
-    addr: SocketAddr,
-) -> Vec<TcpListener> {
+fn take(inherited: &mut Known, transport: Transport, addr: SocketAddr) -> Vec<TcpListener> {
+    let any_port =
+        |(of, known): &&(Transport, SocketAddr)| *of == transport && known.ip() == addr.ip();
     let key = match addr.port() {
-        0 => inherited.keys().find(|known| known.ip() == addr.ip()).copied(),
-        _ => Some(addr),
+        0 => inherited.keys().find(any_port).copied(),
+        _ => Some((transport, addr)),
     };
     key.and_then(|key| inherited.remove(&key)).unwrap_or_default()
 }
@@ -316,7 +357,7 @@ fn bind_admin(
 
 fn start_workers(
     cpus: &[Option<usize>],
-    listeners: Vec<Vec<TcpListener>>,
+    listeners: Vec<Vec<(Transport, TcpListener)>>,
     logs: Vec<Producer<Event>>,
     table_size: u32,
     snapshot: &SnapshotCell,
@@ -329,7 +370,7 @@ fn start_workers(
         let config = WorkerConfig {
             core,
             cpu,
-            listeners: listeners.into_iter().map(|l| (Transport::Plain, l)).collect(),
+            listeners,
             snapshot: snapshot.clone(),
             stats: Arc::clone(stats),
             log,
@@ -378,14 +419,19 @@ mod tests {
         let [v4, v6, own] =
             ["127.0.0.1:0", "[::]:0", "[2001:db8::1]:0"].map(|addr| addr.parse().unwrap());
         let bound = |addresses: &[SocketAddr], by, errno| {
-            let wanted = Wanted { addresses: addresses.to_vec(), by };
-            let sockets = bind(wanted, Vec::new(), 2, |addr, inherited, workers| {
-                if addr.is_ipv4() {
-                    return listener::listen(addr, inherited, workers);
-                }
-                let error = io::Error::from_raw_os_error(errno);
-                Err(ListenError { addr: Some(addr), step: "socket", error })
-            });
+            let plain = |addr: &SocketAddr| Wanted { transport: Transport::Plain, addr: *addr, by };
+            let sockets = bind(
+                addresses.iter().map(plain).collect(),
+                Vec::new(),
+                2,
+                |addr, inherited, workers| {
+                    if addr.is_ipv4() {
+                        return listener::listen(addr, inherited, workers);
+                    }
+                    let error = io::Error::from_raw_os_error(errno);
+                    Err(ListenError { addr: Some(addr), step: "socket", error })
+                },
+            );
             sockets.map(|sockets| sockets.addresses.len()).map_err(|error| error.to_string())
         };
         const EADDRINUSE: i32 = 98;

@@ -45,6 +45,7 @@ pub struct Status {
     pub uptime_s: u64,
     /// Where it listens; `admin` is null when there is no admin listener.
     pub listen: Vec<SocketAddr>,
+    pub listen_tls: Vec<SocketAddr>,
     pub admin: Option<SocketAddr>,
     pub generation: u64,
     pub hash: String,
@@ -164,6 +165,7 @@ async fn status(State(edge): State<Arc<Edge>>) -> Json<Status> {
         phase: edge.phase().name().to_owned(),
         uptime_s: edge.started.elapsed().as_secs(),
         listen: edge.listen.clone(),
+        listen_tls: edge.listen_tls.clone(),
         admin: edge.admin,
         generation: snapshot.generation,
         hash: snapshot.hash.to_string(),

@@ -47,6 +47,7 @@ pub enum Order {
 pub struct Edge {
     /// Where it really listens: port 0 of the configuration has become a number.
     pub listen: Vec<SocketAddr>,
+    pub listen_tls: Vec<SocketAddr>,
     pub admin: Option<SocketAddr>,
     pub publisher: Publisher<SystemResolver>,
     pub cores: Cores,

@@ -16,12 +16,19 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::snapshot::Transport;
+
 pub const LISTEN_FDS: &str = "HAWSER_LISTEN_FDS";
+pub const LISTEN_TLS_FDS: &str = "HAWSER_LISTEN_TLS_FDS";
 pub const ADMIN_FD: &str = "HAWSER_ADMIN_FD";
 pub const LOCK_FD: &str = "HAWSER_LOCK_FD";
 pub const READY_FD: &str = "HAWSER_READY_FD";
 /// Set when the sockets were given by the service manager in the first place.
 pub const ACTIVATED: &str = "HAWSER_ACTIVATED";
+
+/// Which variable carries which listeners.
+const LISTENERS: [(Transport, &str); 2] =
+    [(Transport::Plain, LISTEN_FDS), (Transport::Tls, LISTEN_TLS_FDS)];
 
 /// What the successor writes on the pipe.
 pub const READY: &[u8] = b"ready\n";
@@ -45,14 +52,14 @@ pub struct Program {
 /// reads.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    pub listeners: Vec<(SocketAddr, OwnedFd)>,
+    pub listeners: Vec<(Transport, SocketAddr, OwnedFd)>,
     pub admin: Option<OwnedFd>,
 }
 
 /// Descriptors that a predecessor passed on, by number.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Inheritance {
-    pub listeners: Vec<(SocketAddr, RawFd)>,
+    pub listeners: Vec<(Transport, SocketAddr, RawFd)>,
     pub admin: Option<RawFd>,
     pub lock: Option<RawFd>,
     pub ready: Option<RawFd>,
@@ -68,18 +75,18 @@ impl Inheritance {
             let Some(text) = var(name) else { return Ok(None) };
             text.parse().map(Some).map_err(|_| format!("{name}={text}: not a descriptor number"))
         };
-        let listeners = var(LISTEN_FDS).unwrap_or_default();
-        let listener = |part: &str| {
-            let (addr, fd) = part.rsplit_once('=')?;
-            Some((addr.parse().ok()?, fd.parse().ok()?))
-        };
-        let listeners = listeners
-            .split(',')
-            .filter(|part| !part.is_empty())
-            .map(|part| {
-                listener(part).ok_or_else(|| format!("{LISTEN_FDS}: {part:?} is not ADDRESS=FD"))
-            })
-            .collect::<Result<_, _>>()?;
+        let mut listeners = Vec::new();
+        for (transport, name) in LISTENERS {
+            let listener = |part: &str| {
+                let (addr, fd) = part.rsplit_once('=')?;
+                Some((transport, addr.parse().ok()?, fd.parse().ok()?))
+            };
+            let list = var(name).unwrap_or_default();
+            for part in list.split(',').filter(|part| !part.is_empty()) {
+                let wrong = || format!("{name}: {part:?} is not ADDRESS=FD");
+                listeners.push(listener(part).ok_or_else(wrong)?);
+            }
+        }
         Ok(Inheritance {
             listeners,
             admin: number(ADMIN_FD)?,
@@ -111,14 +118,16 @@ impl Program {
             Ok(number)
         };
         let (ready, writer) = io::pipe()?;
-        let mut listeners = Vec::new();
-        for (addr, fd) in &sockets.listeners {
-            listeners.push(format!("{addr}={}", pass(fd.as_fd())?));
-        }
         let mut command = Command::new(&self.path);
+        for (transport, name) in LISTENERS {
+            let mut list = Vec::new();
+            for (_, addr, fd) in sockets.listeners.iter().filter(|(of, ..)| *of == transport) {
+                list.push(format!("{addr}={}", pass(fd.as_fd())?));
+            }
+            command.env(name, list.join(","));
+        }
         command
             .args(&self.args)
-            .env(LISTEN_FDS, listeners.join(","))
             .env(LOCK_FD, pass(lock)?.to_string())
             .env(READY_FD, pass(writer.as_fd())?.to_string())
             // They name the process that systemd started; what they grant is passed on above or by
@@ -188,12 +197,16 @@ mod tests {
     #[test]
     fn what_is_passed_on_is_understood() {
         let fds = "127.0.0.1:80=7,[::1]:80=8,127.0.0.1:80=9";
-        let found = Inheritance::from_env(env(&[(LISTEN_FDS, fds), (LOCK_FD, "10")])).unwrap();
+        let pairs = [(LISTEN_FDS, fds), (LISTEN_TLS_FDS, "127.0.0.1:443=11"), (LOCK_FD, "10")];
+        let found = Inheritance::from_env(env(&pairs)).unwrap();
         let (v4, v6) = ("127.0.0.1:80".parse().unwrap(), "[::1]:80".parse().unwrap());
-        assert_eq!(found.listeners, [(v4, 7), (v6, 8), (v4, 9)]);
+        let tls = (Transport::Tls, "127.0.0.1:443".parse().unwrap(), 11);
+        let plain = |addr, fd| (Transport::Plain, addr, fd);
+        assert_eq!(found.listeners, [plain(v4, 7), plain(v6, 8), plain(v4, 9), tls]);
         assert_eq!((found.lock, found.admin, found.ready), (Some(10), None, None));
         assert_eq!(Inheritance::from_env(env(&[])).unwrap(), Inheritance::default());
-        for (name, wrong) in [(LISTEN_FDS, "80=7"), (LISTEN_FDS, "127.0.0.1:80"), (READY_FD, "x")] {
+        let wrong = [(LISTEN_FDS, "80=7"), (LISTEN_TLS_FDS, "127.0.0.1:80"), (READY_FD, "x")];
+        for (name, wrong) in wrong {
             assert!(Inheritance::from_env(env(&[(name, wrong)])).unwrap_err().contains(name));
         }
     }

@@ -84,7 +84,7 @@ pub async fn run<P: Probe>(
 fn endpoints(cell: &SnapshotCell) -> HashMap<SocketAddr, Endpoint> {
     let snapshot = cell.current();
     let origins = snapshot.hosts.iter().flat_map(|domain| &domain.origins);
-    origins.flat_map(|o| &o.endpoints).map(|e| (e.addr, e.clone())).collect()
+    origins.flat_map(|o| o.all_endpoints()).map(|e| (e.addr, e.clone())).collect()
 }
 
 /// Checks one endpoint for ever.

@@ -4,6 +4,7 @@
 //! Labels hold names of configured domains, of causes and of codes only, so their number is bounded
 //! by the configuration, never by what clients send. Not here: the counters themselves (`stats`).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,6 +16,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncod
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::certs::Served;
 use super::publish::Reloads;
 use crate::snapshot::{Domain, Snapshot, SnapshotCell};
 use crate::stats::counters::CodeCounters;
@@ -160,6 +162,14 @@ const HANDSHAKE_TIME: Metric =
 const RTT: Metric =
     histogram("hawser_rtt", "From Hawser's Ping to its Pong, on the client's leg or the origin's.");
 
+// One value per domain (`*`: the default certificate), source and kind of key.
+const NOT_AFTER: Metric = gauge_of(
+    Unit::Seconds,
+    "hawser_certificate_not_after",
+    "End of a certificate since the Unix epoch, by domain, source and kind of key; of several the \
+     one that ends first.",
+);
+
 // One value per endpoint.
 const ENDPOINT_UP: Metric =
     gauge("hawser_endpoint_up", "1 while the health check finds the endpoint listening.");
@@ -183,6 +193,8 @@ pub struct Sources {
     pub cell: SnapshotCell,
     pub stats: Arc<Stats>,
     pub reloads: Arc<Reloads>,
+    /// Those in use.
+    pub certificates: Box<dyn Fn() -> Arc<[Served]> + Send + Sync>,
     /// Access-log lines written and lost.
     pub log_lines: Box<dyn Fn() -> (u64, u64) + Send + Sync>,
     pub ready: Box<dyn Fn() -> bool + Send + Sync>,
@@ -219,6 +231,7 @@ impl Collector for Sources {
         let snapshot = self.cell.current();
         self.node(&mut page, &snapshot)?;
         self.tls(&mut page)?;
+        self.certificates(&mut page)?;
         self.per_core(&mut page)?;
         self.per_domain(&mut page, &snapshot)?;
         endpoints(&mut page, &snapshot)?;
@@ -323,6 +336,16 @@ impl Sources {
         Ok(())
     }
 
+    fn certificates(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        page.family(&NOT_AFTER, |family| {
+            for ((domain, source, kind), end) in ends(&(self.certificates)()) {
+                let labels = [("domain", &*domain), ("source", source), ("kind", kind)];
+                family.0.encode_family(&labels)?.encode_gauge(&end)?;
+            }
+            Ok(())
+        })
+    }
+
     fn per_domain(&self, page: &mut Page<'_, '_>, snapshot: &Snapshot) -> fmt::Result {
         let mut domains: Vec<&Domain> = snapshot.hosts.iter().map(|domain| &**domain).collect();
         domains.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -419,10 +442,21 @@ impl Sources {
     }
 }
 
+/// When certificates end, by what they are told apart by.
+fn ends(served: &[Served]) -> BTreeMap<(Arc<str>, &'static str, &'static str), i64> {
+    let mut ends = BTreeMap::new();
+    for Served { domain, source, pair } in served {
+        let key = (Arc::clone(domain), source.name(), pair.facts.kind.name());
+        let end = ends.entry(key).or_insert(i64::MAX);
+        *end = pair.facts.not_after.min(*end);
+    }
+    ends
+}
+
 /// Endpoints of all domains by address, each once.
 fn endpoints(page: &mut Page<'_, '_>, snapshot: &Snapshot) -> fmt::Result {
     let origins = snapshot.hosts.iter().flat_map(|domain| &domain.origins);
-    let mut all: Vec<_> = origins.flat_map(|origin| &origin.endpoints).collect();
+    let mut all: Vec<_> = origins.flat_map(|origin| origin.all_endpoints()).collect();
     all.sort_unstable_by_key(|endpoint| endpoint.addr);
     all.dedup_by_key(|endpoint| endpoint.addr);
     page.family(&ENDPOINT_UP, |family| {
@@ -572,6 +606,7 @@ mod tests {
             cell: SnapshotCell::new(snapshot),
             stats,
             reloads: Arc::default(),
+            certificates: Box::new(|| Arc::new([])),
             log_lines: Box::new(|| (7, 1)),
             ready: Box::new(|| true),
             started: SystemTime::UNIX_EPOCH,

@@ -4,6 +4,7 @@
 pub mod access_log;
 pub mod acme;
 pub mod admin;
+pub mod certs;
 pub mod config;
 pub mod control_socket;
 pub mod cores;

@@ -8,11 +8,13 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use jiff::Timestamp;
 use rtrb::Consumer;
 use tokio::sync::{mpsc, watch};
 
 use super::access_log::AccessLog;
 use super::admin;
+use super::certs::expiry;
 use super::config::Loaded;
 use super::control_socket;
 use super::cores::Cores;
@@ -22,10 +24,10 @@ use super::handover::{Program, Sockets};
 use super::health::{self, TcpConnect};
 use super::lifecycle::{Ended, LastAnswers, Lifecycle};
 use super::metrics::{Metrics, Sources};
-use super::publish::{FIRST_NAMES_WAIT, Load, Publisher};
+use super::publish::{FIRST_NAMES_WAIT, First, Load, Publisher};
 use super::server::{self, Bounds};
 use super::state_dir::{ClaimError, StateDir};
-use crate::snapshot::{CoreHandle, SnapshotCell};
+use crate::snapshot::{CoreHandle, SnapshotCell, Transport};
 use crate::stats::{Event, Stats};
 
 /// Orders that wait for the lifecycle; more are refused.
@@ -33,12 +35,13 @@ const ORDERS_MAX: usize = 8;
 
 /// What a node is made of.
 pub struct NodeConfig {
-    pub loaded: Loaded,
+    pub first: First,
     pub load: Load,
     pub stats: Arc<Stats>,
     pub state: StateDir,
     /// Where the workers listen.
     pub listen: Vec<SocketAddr>,
+    pub listen_tls: Vec<SocketAddr>,
     pub admin: Option<TcpListener>,
     /// The ends of the cores' access-log rings.
     pub rings: Vec<Consumer<Event>>,
@@ -60,7 +63,7 @@ pub struct DataPlane {
     /// One message per core that ended; closed when all have.
     pub core_ends: mpsc::Receiver<String>,
     /// Copies of all listeners, to be passed on to a successor.
-    pub listeners: Vec<(SocketAddr, OwnedFd)>,
+    pub listeners: Vec<(Transport, SocketAddr, OwnedFd)>,
     pub program: Option<Program>,
 }
 
@@ -86,18 +89,19 @@ impl NodeConfig {
     /// # Errors
     /// What keeps the node from starting.
     pub async fn build(self) -> Result<Node, NodeError> {
-        let NodeConfig { loaded, load, stats, state, listen, admin, rings } = self;
+        let NodeConfig { first, load, stats, state, listen, listen_tls, admin, rings } = self;
+        let loaded = first.loaded.clone();
         let log = AccessLog::start(&loaded.server.access_log, rings).map_err(io("access log"))?;
         let resolver =
             SystemResolver::new(&loaded.server.name_servers).map_err(NodeError::Names)?;
         let names = Names::new(resolver);
         let cores = Cores::default();
-        let publisher =
-            Publisher::new(loaded.clone(), load, names, Arc::clone(&stats), cores.clone());
+        let publisher = Publisher::new(first, load, names, Arc::clone(&stats), cores.clone());
         publisher.first(FIRST_NAMES_WAIT).await?;
         let (order, orders) = mpsc::channel(ORDERS_MAX);
         let edge = Edge {
             listen,
+            listen_tls,
             admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
             publisher,
             cores,
@@ -159,20 +163,27 @@ impl Node {
 
     fn metrics(&self) -> Metrics {
         let (edge, log) = (Arc::clone(&self.edge), Arc::clone(&self.log));
+        let serving = Arc::clone(&self.edge);
         Metrics::new(Sources {
             cell: self.cell(),
             stats: Arc::clone(&self.edge.stats),
             reloads: Arc::clone(&self.edge.publisher.reloads),
+            certificates: Box::new(move || serving.publisher.served()),
             log_lines: Box::new(move || log.lines()),
             ready: Box::new(move || edge.is_ready()),
             started: SystemTime::now(),
         })
     }
 
-    /// Names and health, for as long as the process lives.
+    /// Names, health and the ends of certificates, for as long as the process lives.
     fn follow(&self) {
         let edge = Arc::clone(&self.edge);
         tokio::spawn(async move { edge.publisher.follow_names().await });
+        let edge = Arc::clone(&self.edge);
+        tokio::spawn(expiry::watch(
+            move || edge.publisher.served(),
+            |served| expiry::tell(served, Timestamp::now()),
+        ));
         let (changes, mut changed) = mpsc::channel(health::CHANGES_MAX);
         let published = self.edge.publisher.published();
         let settings = self.loaded.server.health;

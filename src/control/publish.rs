@@ -6,20 +6,24 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 use tracing::{error, info, warn};
 
-use super::config::{DomainConfig, Loaded, OriginAddress, OriginConfig, ServerConfig};
+use super::certs::keyring::{Circumstances, Occasion};
+use super::certs::{Challenges, Keyring, Served, expiry};
+use super::config::tls::{Acme, Certificate};
+use super::config::{DomainConfig, Loaded, OriginAddress, OriginConfig, Problems, ServerConfig};
 use super::cores::{Closing, Cores};
 use super::dns::{Lookup, Names};
 use super::registry::{Full, Registry};
 use crate::snapshot::{
-    ClientAuth, Domain, Endpoint, Filter, Hosts, Origin, Snapshot, SnapshotCell,
+    Domain, Endpoint, Filter, Hosts, Origin, OriginScheme, Snapshot, SnapshotCell, Transport,
 };
 use crate::stats::{Cause, Stats};
 
@@ -44,6 +48,14 @@ pub struct Rejected {
     pub problems: Vec<serde_json::Value>,
 }
 
+impl From<Problems> for Rejected {
+    fn from(problems: Problems) -> Rejected {
+        let list = serde_json::to_value(&problems).ok();
+        let list = list.and_then(|value| value.as_array().cloned()).unwrap_or_default();
+        Rejected { detail: problems.to_string(), problems: list }
+    }
+}
+
 /// A configuration was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
@@ -63,6 +75,26 @@ pub struct Reloads {
     pub failed: AtomicU64,
 }
 
+/// What a process starts with.
+#[derive(Debug)]
+pub struct First {
+    pub loaded: Loaded,
+    pub keyring: Keyring,
+    /// Whether clients come over TLS: `server.listen_tls`, or sockets of the service manager.
+    pub listening: bool,
+}
+
+impl First {
+    /// # Errors
+    /// Every problem of the files that the configuration names.
+    pub fn of(loaded: Loaded, listening: bool) -> Result<First, Problems> {
+        let (occasion, now) = (Occasion::Start, Timestamp::now());
+        let circumstances = Circumstances { occasion, now, listening };
+        let keyring = Keyring::read(&loaded, &Keyring::default(), circumstances).accepted()?;
+        Ok(First { loaded, keyring, listening })
+    }
+}
+
 /// The only writer of the [`SnapshotCell`].
 pub struct Publisher<L> {
     cell: SnapshotCell,
@@ -73,6 +105,7 @@ pub struct Publisher<L> {
     state: Mutex<State>,
     /// The last generation published.
     published: watch::Sender<u64>,
+    served: RwLock<Arc<[Served]>>,
     pub reloads: Arc<Reloads>,
 }
 
@@ -80,21 +113,29 @@ struct State {
     /// What was started with, and so holds until the end for all that needs a restart.
     running: ServerConfig,
     loaded: Loaded,
+    /// As in [`First`].
+    listening: bool,
+    keyring: Arc<Keyring>,
+    challenges: Challenges,
     registry: Registry,
     generation: u64,
 }
 
 impl<L: Lookup> Publisher<L> {
     pub fn new(
-        first: Loaded,
+        first: First,
         load: Load,
         names: Names<L>,
         stats: Arc<Stats>,
         cores: Cores,
     ) -> Publisher<L> {
+        let First { loaded, keyring, listening } = first;
         let state = State {
-            running: first.server.clone(),
-            loaded: first,
+            running: loaded.server.clone(),
+            loaded,
+            listening,
+            keyring: Arc::new(keyring),
+            challenges: Challenges::default(),
             registry: Registry::default(),
             generation: 0,
         };
@@ -106,6 +147,7 @@ impl<L: Lookup> Publisher<L> {
             load,
             state: Mutex::new(state),
             published: watch::Sender::new(0),
+            served: RwLock::default(),
             reloads: Arc::default(),
         }
     }
@@ -123,8 +165,10 @@ impl<L: Lookup> Publisher<L> {
     pub async fn first(&self, wait: Duration) -> Result<(), Full> {
         let mut state = self.state.lock().await;
         self.names.want(&names_of(&state.loaded), wait).await;
-        let loaded = state.loaded.clone();
-        self.publish(&mut state, loaded)
+        let (loaded, keyring) = (state.loaded.clone(), Arc::clone(&state.keyring));
+        self.publish(&mut state, loaded, Arc::clone(&keyring))?;
+        tell(&keyring);
+        Ok(())
     }
 
     /// Loads, checks and publishes; or changes nothing and says why.
@@ -152,13 +196,13 @@ impl<L: Lookup> Publisher<L> {
     async fn try_reload(&self) -> Result<Reloaded, Rejected> {
         let mut state = self.state.lock().await;
         let load = Arc::clone(&self.load);
-        let loaded = tokio::task::spawn_blocking(move || load())
-            .await
-            .map_err(|panic| reject(format!("the check of the configuration failed: {panic}")))??;
+        let (loaded, keyring) = off_the_runtime(&state, move |_| load()).await?;
         self.names.want(&names_of(&loaded), NEW_NAMES_WAIT).await;
         let old = self.cell.current();
         let restart_needed = restart_needed(&state.running, &loaded.server);
-        self.publish(&mut state, loaded).map_err(|full| reject(full.to_string()))?;
+        self.publish(&mut state, loaded, Arc::clone(&keyring))
+            .map_err(|full| reject(full.to_string()))?;
+        tell(&keyring);
         // Answers of before stay in use until the new ones are here.
         self.names.refresh();
         let new = self.cell.current();
@@ -176,7 +220,7 @@ impl<L: Lookup> Publisher<L> {
     pub async fn follow_names(&self) {
         loop {
             self.names.changed().await;
-            self.republish().await;
+            self.republish(&mut *self.state.lock().await);
         }
     }
 
@@ -199,16 +243,51 @@ impl<L: Lookup> Publisher<L> {
         self.state.lock().await.loaded.server.drain_window
     }
 
-    async fn republish(&self) {
+    /// Certificates in use, as of the last snapshot.
+    pub fn served(&self) -> Arc<[Served]> {
+        Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The issuer of certificates, and the domains that want one from it.
+    pub async fn acme_wanted(&self) -> (Acme, Vec<Arc<str>>) {
+        let state = self.state.lock().await;
+        let wants = |config: &&DomainConfig| config.tls.certificate == Certificate::Acme;
+        let names = state.loaded.domains.iter().filter(wants).map(|d| Arc::clone(&d.name));
+        (state.loaded.server.acme.clone(), names.collect())
+    }
+
+    /// Changes the answers to challenges, and publishes them. Returns the generation that has them.
+    pub async fn challenge(&self, change: impl FnOnce(&mut Challenges) + Send) -> u64 {
         let mut state = self.state.lock().await;
-        let loaded = state.loaded.clone();
-        if let Err(full) = self.publish(&mut state, loaded) {
+        change(&mut state.challenges);
+        self.republish(&mut state);
+        state.generation
+    }
+
+    /// Reads the certificates of the configuration in use anew, without reading the configuration.
+    ///
+    /// # Errors
+    /// Every problem; nothing changed then.
+    pub async fn reread_certificates(&self) -> Result<(), Rejected> {
+        let mut state = self.state.lock().await;
+        let (loaded, keyring) = off_the_runtime(&state, |loaded| Ok(loaded.clone())).await?;
+        self.publish(&mut state, loaded, keyring).map_err(|full| reject(full.to_string()))
+    }
+
+    fn republish(&self, state: &mut State) {
+        let (loaded, keyring) = (state.loaded.clone(), Arc::clone(&state.keyring));
+        if let Err(full) = self.publish(state, loaded, keyring) {
             // The same domains had their slots a moment ago.
-            error!(%full, "a changed name could not be published");
+            error!(%full, "a change could not be published");
         }
     }
 
-    fn publish(&self, state: &mut State, loaded: Loaded) -> Result<(), Full> {
+    fn publish(
+        &self,
+        state: &mut State,
+        loaded: Loaded,
+        keyring: Arc<Keyring>,
+    ) -> Result<(), Full> {
         let old = self.cell.current();
         let in_use = |slot| {
             let of_core = |core: &Arc<crate::stats::CoreStats>| {
@@ -219,9 +298,13 @@ impl<L: Lookup> Publisher<L> {
         };
         let generation = state.generation + 1;
         let addresses = |name: &str| self.names.addresses(name);
-        let new = build(&loaded, generation, &mut state.registry, addresses, in_use)?;
+        let tls =
+            Tls { keyring: &keyring, challenges: &state.challenges, listening: state.listening };
+        let new = build(&loaded, generation, &mut state.registry, &tls, addresses, in_use)?;
         state.generation = generation;
         state.loaded = loaded;
+        *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(keyring.served());
+        state.keyring = keyring;
         let lost = lost(&old, &new);
         self.cell.publish(Arc::new(new));
         drop(old);
@@ -240,6 +323,36 @@ impl<L> std::fmt::Debug for Publisher<L> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Publisher").field("reloads", &self.reloads).finish_non_exhaustive()
     }
+}
+
+/// Gets a configuration and reads its certificates: both wait for disks.
+async fn off_the_runtime(
+    state: &State,
+    load: impl FnOnce(&Loaded) -> Result<Loaded, Rejected> + Send + 'static,
+) -> Result<(Loaded, Arc<Keyring>), Rejected> {
+    let (before, current) = (Arc::clone(&state.keyring), state.loaded.clone());
+    let listening = state.listening;
+    let work = move || {
+        let loaded = load(&current)?;
+        let circumstances = Circumstances {
+            occasion: Occasion::Change,
+            now: Timestamp::now(),
+            listening: listening || !loaded.server.listen_tls.is_empty(),
+        };
+        let keyring = Keyring::read(&loaded, &before, circumstances).accepted()?;
+        Ok((loaded, Arc::new(keyring)))
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|panic| reject(format!("the check of the configuration failed: {panic}")))?
+}
+
+/// What an operator should know of the certificates that were just taken over.
+fn tell(keyring: &Keyring) {
+    for warning in keyring.warnings() {
+        warn!(about = warning.about, way_out = warning.way_out, "{}", warning.what);
+    }
+    expiry::tell(keyring.served(), Timestamp::now());
 }
 
 fn reject(detail: String) -> Rejected {
@@ -286,10 +399,19 @@ fn names_of(loaded: &Loaded) -> HashSet<Arc<str>> {
     origins.filter_map(name).collect()
 }
 
+/// What a snapshot has of TLS.
+struct Tls<'a> {
+    keyring: &'a Keyring,
+    challenges: &'a Challenges,
+    /// Whether clients come over TLS.
+    listening: bool,
+}
+
 fn build(
     loaded: &Loaded,
     generation: u64,
     registry: &mut Registry,
+    tls: &Tls<'_>,
     addresses: impl Fn(&str) -> Arc<[IpAddr]>,
     in_use: impl Fn(u32) -> bool,
 ) -> Result<Snapshot, Full> {
@@ -298,28 +420,46 @@ fn build(
     let mut domains = Vec::with_capacity(loaded.domains.len());
     for config in &loaded.domains {
         let slot = registry.slot(&config.name, &in_use)?;
-        let origin = |o: &OriginConfig| Arc::new(origin(o, registry, &addresses));
+        let used = transports(config.websocket.origin_scheme, tls.listening);
+        let origin = |o: &OriginConfig| Arc::new(origin(o, used, registry, &addresses));
         let origins = config.origins.iter().map(origin).collect();
-        domains.push(Arc::new(domain(config, slot, origins)));
+        domains.push(Arc::new(domain(config, slot, origins, tls.keyring)));
     }
     Ok(Snapshot {
         generation,
         hash: loaded.hash.clone(),
         hosts: Hosts::new(domains),
         http: loaded.server.http.clone(),
-        ..Snapshot::default()
+        tls: loaded.server.tls.handshakes.clone(),
+        certificates: tls.keyring.certificates(tls.challenges),
+        http_challenges: tls.challenges.http.clone(),
     })
 }
 
-fn domain(config: &DomainConfig, slot: u32, origins: Box<[Arc<Origin>]>) -> Domain {
+/// The transports that a domain may use towards its origins.
+fn transports(scheme: OriginScheme, listening: bool) -> &'static [Transport] {
+    match scheme {
+        OriginScheme::Http => &[Transport::Plain],
+        OriginScheme::Https => &[Transport::Tls],
+        OriginScheme::Follow if listening => &[Transport::Plain, Transport::Tls],
+        OriginScheme::Follow => &[Transport::Plain],
+    }
+}
+
+fn domain(
+    config: &DomainConfig,
+    slot: u32,
+    origins: Box<[Arc<Origin>]>,
+    keyring: &Keyring,
+) -> Domain {
     Domain {
         name: Arc::clone(&config.name),
         slot,
         websocket: config.websocket.clone(),
         http: config.http.clone(),
         origins,
-        origin_tls: None,
-        client_auth: ClientAuth::Off,
+        origin_tls: keyring.origin(&config.name),
+        client_auth: config.tls.client_auth,
         balance: config.balance.clone(),
         close_on_origin_down: config.close_on_origin_down,
         access: config.access.clone(),
@@ -329,6 +469,7 @@ fn domain(config: &DomainConfig, slot: u32, origins: Box<[Arc<Origin>]>) -> Doma
 
 fn origin(
     config: &OriginConfig,
+    used: &[Transport],
     registry: &mut Registry,
     addresses: &impl Fn(&str) -> Arc<[IpAddr]>,
 ) -> Origin {
@@ -336,18 +477,23 @@ fn origin(
         OriginAddress::Ip(ip) => Arc::from([*ip]),
         OriginAddress::Name(name) => addresses(name),
     };
-    let endpoint = |ip: &IpAddr| registry.endpoint(SocketAddr::new(*ip, config.port));
+    let mut endpoints = |transport, port| -> Box<[Endpoint]> {
+        if !used.contains(&transport) {
+            return Box::default();
+        }
+        addresses.iter().map(|ip| registry.endpoint(SocketAddr::new(*ip, port))).collect()
+    };
     Origin {
         address: config.address.to_string().into(),
         priority: config.priority,
         weight: config.weight,
-        endpoints: addresses.iter().map(endpoint).collect(),
-        tls_endpoints: Box::default(),
+        endpoints: endpoints(Transport::Plain, config.port),
+        tls_endpoints: endpoints(Transport::Tls, config.https_port),
     }
 }
 
 fn endpoints(domain: &Domain) -> impl Iterator<Item = &Endpoint> {
-    domain.origins.iter().flat_map(|origin| &origin.endpoints)
+    domain.origins.iter().flat_map(|origin| origin.all_endpoints())
 }
 
 /// Names of domains that `new` has and `old` has not.

@@ -9,7 +9,7 @@ use crate::control::cores::fake;
 use crate::control::dns::Answer;
 use crate::snapshot::Balance;
 use crate::snapshot::domain::{Access, AccessLog, DomainHttp, SendProxy, WebSocket};
-use crate::snapshot::{HeartbeatMode, Http, OriginRule, OriginScheme, Tls};
+use crate::snapshot::{ClientAuth, HeartbeatMode, Http, OriginRule, OriginScheme, Tls};
 use crate::stats::admission::Allowance;
 
 struct NoNames;
@@ -104,10 +104,16 @@ pub fn config(domains: &[(&str, &[&str])]) -> Loaded {
     Loaded { server, domains: domains.iter().map(domain).collect(), hash: "0123".into() }
 }
 
+fn no_tls() -> super::Tls<'static> {
+    static NONE: std::sync::LazyLock<(Keyring, Challenges)> =
+        std::sync::LazyLock::new(Default::default);
+    super::Tls { keyring: &NONE.0, challenges: &NONE.1, listening: false }
+}
+
 /// Generation 1 of it.
 pub fn snapshot(domains: &[(&str, &[&str])]) -> Snapshot {
     let none = |_: &str| -> Arc<[IpAddr]> { Arc::new([]) };
-    build(&config(domains), 1, &mut Registry::default(), none, |_| false).unwrap()
+    build(&config(domains), 1, &mut Registry::default(), &no_tls(), none, |_| false).unwrap()
 }
 
 type Next = Arc<std::sync::Mutex<Result<Loaded, Rejected>>>;
@@ -119,6 +125,7 @@ async fn publisher(first: Loaded) -> (Publisher<NoNames>, Next, fake::Asked) {
         Arc::new(move || next.lock().unwrap().clone())
     };
     let (cores, asked) = fake::cores(2);
+    let first = First::of(first, false).unwrap();
     let publisher = Publisher::new(first, load, Names::new(NoNames), Stats::new(2), cores);
     publisher.first(Duration::ZERO).await.unwrap();
     asked.lock().unwrap().clear();
@@ -179,10 +186,10 @@ async fn tunnels_of_a_lost_endpoint_are_closed_at_the_domains_pace() {
     let mut registry = Registry::default();
     let none = |_: &str| -> Arc<[IpAddr]> { Arc::new([]) };
     let moved = config(&[("a.test", &["192.0.2.1", "192.0.2.3"])]);
-    let new = build(&moved, 2, &mut registry, none, |_| false).unwrap();
+    let new = build(&moved, 2, &mut registry, &no_tls(), none, |_| false).unwrap();
     let addr = "192.0.2.2:80".parse().unwrap();
     assert_eq!(lost(&old, &new), [Lost { domain: "a.test".into(), addr, rate: 10 }]);
-    let gone = build(&config(&[]), 3, &mut registry, none, |_| false).unwrap();
+    let gone = build(&config(&[]), 3, &mut registry, &no_tls(), none, |_| false).unwrap();
     assert_eq!(lost(&old, &gone), [], "the cores close those of a vanished domain");
 }
 

@@ -29,6 +29,11 @@ impl Origin {
             Transport::Tls => &self.tls_endpoints,
         }
     }
+
+    /// Of both transports.
+    pub fn all_endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.iter().chain(&self.tls_endpoints)
+    }
 }
 
 /// One address of an origin. Its state lives across snapshots, so that counts and health outlast a

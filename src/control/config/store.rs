@@ -46,10 +46,7 @@ impl Store {
 
     /// The file of a domain. The name is checked first: it becomes a path.
     pub fn path(&self, name: &str) -> Result<PathBuf, StoreError> {
-        match (DOMAIN_NAME.read)(name) {
-            Ok(name) => Ok(self.dir.join(format!("{name}.toml"))),
-            Err(why) => Err(StoreError::Name { name: name.to_owned(), why }),
-        }
+        checked_name(name).map(|()| self.dir.join(format!("{name}.toml")))
     }
 
     /// The text of a domain's file as it is, or `None` when there is no such file.
@@ -102,6 +99,14 @@ impl Store {
             return Ok(());
         }
         Err(StoreError::Raced(self.path(name)?))
+    }
+}
+
+/// Whether a domain may have this name; whatever becomes a path is asked here first.
+pub fn checked_name(name: &str) -> Result<(), StoreError> {
+    match (DOMAIN_NAME.read)(name) {
+        Ok(_) => Ok(()),
+        Err(why) => Err(StoreError::Name { name: name.to_owned(), why }),
     }
 }
 

@@ -1,0 +1,36 @@
+//! Certificates: read, checked, and made into what cores hand to rustls. Whatever does not change
+//! between two configurations keeps its identity, so that sessions, tickets and pooled connections
+//! outlive a reload.
+//!
+//! Not here: handshakes (`net::tls`), orders to an ACME server (`acme`), when to read anew
+//! (`publish`).
+
+pub mod challenges;
+pub mod expiry;
+pub mod keyring;
+mod ocsp;
+mod origins;
+pub mod pair;
+mod pem;
+mod servers;
+pub mod store;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, LazyLock};
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+
+pub use challenges::Challenges;
+pub use keyring::{Keyring, Occasion, Reading, Served, Source};
+
+/// RFC 7301: the one protocol that is spoken behind TLS.
+const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
+
+static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+    LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+
+fn provider() -> &'static Arc<CryptoProvider> {
+    &PROVIDER
+}

@@ -1,0 +1,176 @@
+//! Pairs that the state directory keeps: uploaded ones in `certs/NAME/`, issued ones in
+//! `acme/certs/NAME/`, each with `certificate.pem` and `key.pem`.
+//!
+//! The name is a link to a hidden folder beside it, so that both files change in one step, and a
+//! reader or a crash meets the old pair or the new one. Not here: what is in them (`pair`).
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::control::config::store::StoreError;
+use crate::control::config::store::checked_name;
+
+const CERTIFICATE: &str = "certificate.pem";
+const KEY: &str = "key.pem";
+
+#[derive(Debug, Clone)]
+pub struct PairStore {
+    dir: PathBuf,
+}
+
+/// The files of one pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+impl PairStore {
+    pub fn uploaded(state_dir: &Path) -> PairStore {
+        PairStore { dir: state_dir.join("certs") }
+    }
+
+    pub fn issued(state_dir: &Path) -> PairStore {
+        PairStore { dir: state_dir.join("acme").join("certs") }
+    }
+
+    /// The pair of a domain; `None` when there is none.
+    pub fn find(&self, name: &str) -> Result<Option<Paths>, StoreError> {
+        let folder = self.folder(name)?;
+        if !folder.try_exists().map_err(io("read", &folder))? {
+            return Ok(None);
+        }
+        Ok(Some(Paths { certificate: folder.join(CERTIFICATE), key: folder.join(KEY) }))
+    }
+
+    /// Domains that have a pair, sorted.
+    pub fn names(&self) -> Result<Vec<String>, StoreError> {
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(io("read", &self.dir))?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(io("read", &self.dir))?.file_name();
+            let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else { continue };
+            let name = name.strip_prefix('+').map_or_else(|| name.into(), |n| format!("*{n}"));
+            if checked_name(&name).is_ok() {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Keeps a pair, which the caller has checked, in the place of the one of before.
+    pub fn write(&self, name: &str, chain: &[u8], key: &[u8]) -> Result<(), StoreError> {
+        let folder = self.folder(name)?;
+        make_private(&self.dir).map_err(io("create", &self.dir))?;
+        let unique = format!(".{}.{:08x}", file_name(name), rand::random::<u32>());
+        let fresh = self.dir.join(&unique);
+        let link = self.dir.join(format!("{unique}.link"));
+        let written = fill(&fresh, chain, key).and_then(|()| {
+            symlink(&unique, &link)?;
+            let before = Before::of(&folder)?;
+            fs::rename(&link, &folder)?;
+            sync(&self.dir)?;
+            before.remove()
+        });
+        if written.is_err() {
+            // The first error is the one that counts; what is left over is hidden and harmless.
+            let _ = fs::remove_file(&link);
+            if fs::read_link(&folder).ok().as_deref() != Some(Path::new(&unique)) {
+                let _ = fs::remove_dir_all(&fresh);
+            }
+        }
+        written.map_err(io("write", &folder))
+    }
+
+    /// Removes the pair of a domain; `false` when there was none.
+    pub fn remove(&self, name: &str) -> Result<bool, StoreError> {
+        let folder = self.folder(name)?;
+        let remove = || -> io::Result<bool> {
+            if fs::symlink_metadata(&folder).is_err() {
+                return Ok(false);
+            }
+            let before = Before::of(&folder)?;
+            if folder.is_symlink() {
+                fs::remove_file(&folder)?;
+            }
+            sync(&self.dir)?;
+            before.remove().map(|()| true)
+        };
+        remove().map_err(io("remove", &folder))
+    }
+
+    /// The name is checked first: it becomes a path.
+    fn folder(&self, name: &str) -> Result<PathBuf, StoreError> {
+        checked_name(name)?;
+        Ok(self.dir.join(file_name(name)))
+    }
+}
+
+/// `*` is nothing for a shell to meet in a path, and `+` stands in no domain name.
+fn file_name(name: &str) -> String {
+    name.strip_prefix('*').map_or_else(|| name.to_owned(), |below| format!("+{below}"))
+}
+
+/// What stood under a name, to be removed once the name means something else.
+struct Before(Option<PathBuf>);
+
+impl Before {
+    /// A folder that somebody made by hand is moved aside here: a link cannot take its place.
+    fn of(folder: &Path) -> io::Result<Before> {
+        let beside = |name: &Path| folder.with_file_name(name);
+        match fs::symlink_metadata(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Before(None)),
+            Err(error) => Err(error),
+            Ok(file) if file.is_symlink() => {
+                let target = fs::read_link(folder)?;
+                // Only a folder of ours, never one that the operator linked to.
+                let ours = target.components().count() == 1
+                    && target.as_os_str().as_encoded_bytes().starts_with(b".");
+                Ok(Before(ours.then(|| beside(&target))))
+            }
+            Ok(_) => {
+                let aside = beside(Path::new(&format!(".old.{:08x}", rand::random::<u32>())));
+                fs::rename(folder, &aside)?;
+                Ok(Before(Some(aside)))
+            }
+        }
+    }
+
+    fn remove(self) -> io::Result<()> {
+        match self.0 {
+            Some(path) if path.is_dir() => fs::remove_dir_all(path),
+            Some(path) if path.exists() => fs::remove_file(path),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn make_private(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+fn fill(folder: &Path, chain: &[u8], key: &[u8]) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(folder)?;
+    for (name, text, mode) in [(CERTIFICATE, chain, 0o644), (KEY, key, 0o600)] {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(mode).open(folder.join(name))?;
+        file.write_all(text)?;
+        file.sync_all()?;
+    }
+    sync(folder)
+}
+
+/// Names are on disk when their directory is.
+fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    move |error| StoreError::Io { doing, path: path.to_owned(), error }
+}
