@@ -96,25 +96,29 @@ impl Stream {
 
     /// Waits until a read would not block: bytes, FIN or an error. Dropping it loses nothing.
     pub async fn readable(&self, patience: Patience) -> io::Result<()> {
-        let Some(tls) = self.tls.get() else {
-            return self.socket_readable(patience).await;
-        };
-        // Bytes of a record that is not whole are no progress.
-        let patience = patience.as_a_whole();
-        loop {
-            if tls.borrow_mut().is_readable(&self.socket()) {
-                return Ok(());
-            }
+        if let Some(tls) = self.tls.get() {
+            // In a box of its own: a plain connection that waits here is to stay small.
+            return Box::pin(self.record_readable(tls, patience.as_a_whole())).await;
+        }
+        self.waits.begin();
+        let result = within(patience, self.io.readable(true)).await;
+        self.waits.end(&result);
+        result
+    }
+
+    /// Bytes of a record that is not whole are no progress.
+    async fn record_readable(&self, tls: &RefCell<Layer>, patience: Patience) -> io::Result<()> {
+        while !tls.borrow_mut().is_readable(&self.socket()) {
             self.rest();
             self.socket_readable(patience).await?;
         }
+        Ok(())
     }
 
     async fn socket_readable(&self, patience: Patience) -> io::Result<()> {
         self.waits.begin();
-        let wait = self.io.readable(true);
-        let result = within(patience, wait).await;
-        self.waits.end();
+        let result = within(patience, self.io.readable(true)).await;
+        self.waits.end(&result);
         result
     }
 
@@ -126,9 +130,8 @@ impl Stream {
 
     async fn writable(&self, patience: Patience) -> io::Result<()> {
         self.waits.begin();
-        let wait = self.io.writable(true);
-        let result = within(patience, wait).await;
-        self.waits.end();
+        let result = within(patience, self.io.writable(true)).await;
+        self.waits.end(&result);
         result
     }
 
@@ -142,9 +145,11 @@ impl Stream {
         &self,
         into: &mut BytesMut,
         max: usize,
-        patience: Patience,
+        mut patience: Patience,
     ) -> io::Result<usize> {
-        let patience = if self.tls.get().is_some() { patience.as_a_whole() } else { patience };
+        if self.tls.get().is_some() {
+            patience = patience.as_a_whole();
+        }
         loop {
             if self.take_credit()
                 && let Some(n) = self.read_now(into, max)?
@@ -377,8 +382,11 @@ impl Waits {
         self.begun.set(self.begun.get() + 1);
     }
 
-    fn end(&self) {
-        self.ended.set(self.ended.get() + 1);
+    fn end(&self, result: &io::Result<()>) {
+        // A wait whose time ran out was dropped like any other: the ring has yet to let go of it.
+        if !matches!(result, Err(e) if e.kind() == io::ErrorKind::TimedOut) {
+            self.ended.set(self.ended.get() + 1);
+        }
     }
 
     fn may_be_in_flight(&self) -> bool {

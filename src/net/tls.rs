@@ -22,7 +22,7 @@ use self::drive::{Opening, Stop, Wire, opening};
 pub(super) use self::layer::Layer;
 use super::records::{Alert, Session};
 use super::stream::{Patience, Queue, Stream};
-use crate::limits::{CLIENT_FLIGHT_BYTES_MAX, ORIGIN_FLIGHT_BYTES_MAX};
+use crate::limits::{CLIENT_FLIGHT_BYTES_MAX, LOG_TEXT_BYTES_MAX, ORIGIN_FLIGHT_BYTES_MAX};
 use crate::snapshot::certs::{Certificates, OriginTls, ServerTls};
 
 /// RFC 8737 6.2.
@@ -47,7 +47,8 @@ pub struct AcceptedTls {
     /// The name that it asked for (SNI), in lower case.
     pub asked_for: Option<Box<str>>,
     pub resumed: bool,
-    /// Of its verified certificate: RFC 4514 text in ASCII, bounded.
+    /// Of its verified certificate: RFC 4514 text in ASCII, at most
+    /// [`CERTIFICATE_SUBJECT_BYTES_MAX`](crate::limits::CERTIFICATE_SUBJECT_BYTES_MAX) long.
     pub subject: Option<Box<str>>,
     /// A validation server's TLS-ALPN-01 look (RFC 8737 3): nothing is said over it, close it.
     pub challenge: bool,
@@ -160,7 +161,8 @@ async fn serve(
 }
 
 fn secured(session: Session, wire: &mut Wire<'_>) -> Secured {
-    let undigested = std::mem::take(&mut wire.input);
+    let mut undigested = std::mem::take(&mut wire.input);
+    undigested.shrink_to_fit();
     Secured { session: Box::new(session), undigested, unsent: Vec::new() }
 }
 
@@ -349,7 +351,10 @@ async fn call(
 }
 
 impl ConnectFailure {
-    fn error(self, detail: impl Into<Box<str>>) -> ConnectTlsError {
+    fn error(self, detail: impl Into<String>) -> ConnectTlsError {
+        // A certificate may name thousands of names that it is good for.
+        let mut detail = detail.into();
+        detail.truncate(detail.floor_char_boundary(LOG_TEXT_BYTES_MAX));
         ConnectTlsError { reason: self, detail: detail.into() }
     }
 }

@@ -165,6 +165,9 @@ impl Layer {
             Inbound::Ended => return Err(io::ErrorKind::UnexpectedEof.into()),
             Inbound::Failed(fault) => return Err(broken(fault)),
         }
+        if self.outbound == Outbound::Ended {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         self.flush(socket)?;
         let unread = self.received[self.plain].to_vec();
         let undigested = self.received.split_off(self.next);

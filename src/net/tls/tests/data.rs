@@ -10,9 +10,10 @@ use bytes::BytesMut;
 use futures_util::future::join;
 use rustls::Connection;
 use rustls::version::{TLS12, TLS13};
+use socket2::SockRef;
 
 use super::peers::*;
-use crate::net::records::Opened;
+use crate::net::records::{Alert, Opened};
 use crate::net::stream::{Patience, Queue, Stream};
 
 /// A client behind its handshake at the far end, the edge at the near one.
@@ -50,8 +51,7 @@ fn a_mebibyte_goes_both_ways_at_once() {
         let data = noise(1 << 20);
         let expected = data.clone();
         let peer = move |mut peer: Peer| {
-            // Its own threads for both directions would need two connections' worth of locks: in
-            // turns, with the edge doing both at once.
+            // In turns, while the edge does both at once.
             let mut read = Vec::new();
             for piece in expected.chunks(40_000) {
                 peer.write(piece);
@@ -127,7 +127,7 @@ fn a_broken_record_is_answered_with_its_alert() {
 #[test]
 fn a_dropped_write_loses_and_repeats_nothing() {
     for version in VERSIONS {
-        let data = noise(8 << 20);
+        let data = noise(16 << 20);
         let (go_on, going_on) = channel();
         let peer = move |mut peer: Peer| {
             going_on.recv().unwrap();
@@ -238,6 +238,36 @@ fn who_leaves_takes_everything_along() {
         }
         assert_eq!(at, input.len());
     }
+}
+
+#[test]
+fn who_leaves_hands_over_what_found_no_room() {
+    let (go_on, going_on) = channel();
+    let peer = move |mut peer: Peer| {
+        going_on.recv().unwrap();
+        peer.read_to_end().unwrap()
+    };
+    let data = noise(16 << 20);
+    let (written, heard) = served(&TLS13, peer, async |stream| {
+        let mut parts = [data.as_slice()];
+        // A buffer that does not grow by itself: once it is full, it stays full.
+        SockRef::from(&stream).set_send_buffer_size(20_000).unwrap();
+        let short = Patience::Stall(Duration::from_millis(100));
+        while stream.write(&mut parts, short).await.is_ok() {}
+        let written = data.len() - parts[0].len();
+        let detached = stream.detach().unwrap();
+        let mut secured = detached.secured.unwrap();
+        assert!(!secured.unsent.is_empty());
+        let mut tcp = TcpStream::from(detached.fd);
+        tcp.set_nonblocking(false).unwrap();
+        go_on.send(()).unwrap();
+        tcp.write_all(&secured.unsent).unwrap();
+        let mut out = [0; 64];
+        let len = secured.session.seal_alert(Alert::CLOSE_NOTIFY, &mut out);
+        tcp.write_all(&out[..len]).unwrap();
+        written
+    });
+    assert!(heard == data[..written], "{} of {written} bytes", heard.len());
 }
 
 #[test]
