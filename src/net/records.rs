@@ -288,11 +288,11 @@ impl Session {
     /// When `out` has less than [`CONTROL_RECORD_BYTES_MAX`] bytes.
     pub fn seal_alert(&mut self, alert: Alert, out: &mut [u8]) -> usize {
         match alert {
-            Alert::NO_RENEGOTIATION | Alert::USER_CANCELED => {
-                if self.outbound == Outbound::OwesWarning {
-                    self.outbound = Outbound::Open;
-                }
+            Alert::USER_CANCELED => {}
+            Alert::NO_RENEGOTIATION if self.outbound == Outbound::OwesWarning => {
+                self.outbound = Outbound::Open;
             }
+            Alert::NO_RENEGOTIATION => {}
             _ => self.outbound = Outbound::Closed,
         }
         self.seal_control(ALERT, &[alert.level(), alert.0], out)
