@@ -13,8 +13,8 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::info;
 
+use super::answer::{Answer, Board, tls_alpn};
 use super::ca::{CaClient, Patience, problem_words, tame, words};
-use super::challenges::{Challenges, Posted, tls_alpn};
 use super::store::{Account, Store};
 use crate::control::config::tls::{Acme, AcmeChallenge};
 use crate::limits::ACME_ORDER_TIMEOUT;
@@ -79,11 +79,6 @@ impl From<String> for Trouble {
     }
 }
 
-/// Makes every core answer what was posted; returns when all of them do.
-pub trait Announce: Send + Sync {
-    fn announce(&self) -> impl Future<Output = Result<(), String>> + Send;
-}
-
 impl Accounts {
     pub fn new(store: Store) -> Accounts {
         Accounts { store, open: Mutex::default() }
@@ -97,16 +92,17 @@ impl Accounts {
         &self,
         settings: &Acme,
         name: &str,
-        challenges: &Challenges,
-        cores: &impl Announce,
+        board: &impl Board,
     ) -> Result<Issued, Failure> {
         let mut patience = None;
+        // Outside of what may run out of time: what was put up is taken down in any case.
+        let posted = Mutex::default();
         let ordered = async {
             // Twice: a CA may have forgotten the account that we know.
             for _ in 0..2 {
                 let open = self.open(settings).await?;
                 patience = Some(open.patience.clone());
-                let way = Way { kind: settings.challenge, name, challenges, cores };
+                let way = Way { kind: settings.challenge, name, board, posted: &posted };
                 match way.to_certificate(&open.account).await {
                     Err(Trouble::AccountUnknown) => self.forget(&settings.directory).await?,
                     other => return other,
@@ -114,7 +110,12 @@ impl Accounts {
             }
             Err(Trouble::AccountUnknown)
         };
-        let words = match timeout(ACME_ORDER_TIMEOUT, ordered).await {
+        let ordered = timeout(ACME_ORDER_TIMEOUT, ordered).await;
+        let posted = posted.into_inner();
+        if !posted.is_empty() {
+            board.take_down(posted).await;
+        }
+        let words = match ordered {
             Ok(Ok(issued)) => return Ok(issued),
             Ok(Err(Trouble::Words(words))) => words,
             Ok(Err(Trouble::AccountUnknown)) => "the CA does not know the account that it just \
@@ -177,19 +178,18 @@ impl Accounts {
 }
 
 /// The way of one order.
-struct Way<'a, A> {
+struct Way<'a, B> {
     kind: AcmeChallenge,
     name: &'a str,
-    challenges: &'a Challenges,
-    cores: &'a A,
+    board: &'a B,
+    posted: &'a Mutex<Vec<Answer>>,
 }
 
-impl<A: Announce> Way<'_, A> {
+impl<B: Board> Way<'_, B> {
     async fn to_certificate(&self, account: &instant_acme::Account) -> Result<Issued, Trouble> {
         let names = [Identifier::Dns(self.name.to_owned())];
         let mut order = account.new_order(&NewOrder::new(&names)).await?;
-        // Taken down when the CA has decided.
-        let posted = self.answer_challenges(&mut order).await?;
+        self.answer_challenges(&mut order).await?;
         let status = match order.state().status {
             OrderStatus::Ready => OrderStatus::Ready,
             _ => match order.poll_ready(&ASK_AGAIN).await {
@@ -197,7 +197,6 @@ impl<A: Announce> Way<'_, A> {
                 Err(error) => return Err(refused(&mut order, Some(error)).await),
             },
         };
-        drop(posted);
         if status != OrderStatus::Ready {
             return Err(refused(&mut order, None).await);
         }
@@ -210,8 +209,7 @@ impl<A: Announce> Way<'_, A> {
 
     /// Puts the answers up on every core, then tells the CA to look. A CA that still holds an
     /// earlier validation for good asks for none.
-    async fn answer_challenges(&self, order: &mut Order) -> Result<Vec<Posted>, Trouble> {
-        let mut posted = Vec::new();
+    async fn answer_challenges(&self, order: &mut Order) -> Result<(), Trouble> {
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let authorization = authorization?;
@@ -220,12 +218,12 @@ impl<A: Announce> Way<'_, A> {
                 AuthorizationStatus::Pending => {}
                 status => return Err(format!("the CA gave an authorization {status:?}").into()),
             }
-            posted.push(self.answer(authorization).await?);
+            self.answer(authorization).await?;
         }
-        Ok(posted)
+        Ok(())
     }
 
-    async fn answer(&self, mut at: AuthorizationHandle<'_>) -> Result<Posted, Trouble> {
+    async fn answer(&self, mut at: AuthorizationHandle<'_>) -> Result<(), Trouble> {
         let (kind, wanted) = match self.kind {
             AcmeChallenge::Http01 => (ChallengeType::Http01, "http-01"),
             AcmeChallenge::TlsAlpn01 => (ChallengeType::TlsAlpn01, "tls-alpn-01"),
@@ -240,19 +238,20 @@ impl<A: Announce> Way<'_, A> {
             return Err("the CA's token is not one (RFC 8555 8.1)".to_owned().into());
         }
         let authorization = challenge.key_authorization();
-        let posted = match self.kind {
-            AcmeChallenge::Http01 => {
-                self.challenges.post_token(&challenge.token, authorization.as_str())
-            }
+        let answer = match self.kind {
+            AcmeChallenge::Http01 => Answer::Http01 {
+                token: challenge.token.as_str().into(),
+                key_authorization: authorization.as_str().into(),
+            },
             AcmeChallenge::TlsAlpn01 => {
                 let digest = authorization.digest();
                 let digest = digest.as_ref().try_into().expect("SHA-256 is 32 bytes");
-                self.challenges.post_certificate(name, tls_alpn(name, digest)?)
+                Answer::TlsAlpn01 { name: name.into(), config: tls_alpn(name, digest)? }
             }
         };
-        self.cores.announce().await?;
-        challenge.set_ready().await?;
-        Ok(posted)
+        self.posted.lock().await.push(answer.clone());
+        self.board.put_up(answer).await?;
+        Ok(challenge.set_ready().await?)
     }
 }
 

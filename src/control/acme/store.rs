@@ -32,7 +32,7 @@ pub struct Account {
 }
 
 /// What is known of the domains' orders, for the next process and for listings.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Orders {
     /// The directory that the stored pair of a domain came from.

@@ -1,9 +1,7 @@
-//! Answers to a CA that wants to see who owns a name, for as long as it may ask: put up by an
-//! order, taken over into every snapshot by `publish`, served by the cores. Not here: talking to
-//! the CA (`order`), and serving (`worker`).
+//! Answers to the CA's question whose a name is. Not here: asking for the question (`order`), and
+//! giving the answer on a connection (`worker`).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::ServerConfig;
@@ -14,68 +12,22 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 /// ALPN protocol of TLS-ALPN-01 (RFC 8737 6.2).
 const ACME_TLS: &[u8] = b"acme-tls/1";
 
-/// What every core has to answer now. Clones are handles to the same set.
-#[derive(Debug, Clone, Default)]
-pub struct Challenges(Arc<Mutex<Answers>>);
-
-#[derive(Debug, Default)]
-struct Answers {
-    /// Key authorizations by token (RFC 8555 8.3).
-    http: HashMap<Box<str>, Box<str>>,
-    /// By the name that is being validated (RFC 8737 3).
-    tls: HashMap<Box<str>, Arc<ServerConfig>>,
+/// What every core has to answer while the CA may ask.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// RFC 8555 8.3: the key authorization is asked for by token.
+    Http01 { token: Box<str>, key_authorization: Box<str> },
+    /// RFC 8737 3: a handshake is asked for by name.
+    TlsAlpn01 { name: Box<str>, config: Arc<ServerConfig> },
 }
 
-/// One answer; taken down when this is dropped, which the next snapshot shows.
-#[must_use]
-#[derive(Debug)]
-pub struct Posted {
-    challenges: Challenges,
-    at: Place,
-}
+/// Where answers are shown.
+pub trait Board: Send + Sync {
+    /// Returns when every core gives this answer.
+    fn put_up(&self, answer: Answer) -> impl Future<Output = Result<(), String>> + Send;
 
-#[derive(Debug)]
-enum Place {
-    Token(Box<str>),
-    Name(Box<str>),
-}
-
-impl Challenges {
-    /// For `Snapshot::http_challenges`.
-    pub fn http(&self) -> HashMap<Box<str>, Box<str>> {
-        self.lock().http.clone()
-    }
-
-    /// For `Certificates::new`.
-    pub fn tls(&self) -> HashMap<Box<str>, Arc<ServerConfig>> {
-        self.lock().tls.clone()
-    }
-
-    /// The answer to HTTP-01.
-    pub fn post_token(&self, token: &str, key_authorization: &str) -> Posted {
-        self.lock().http.insert(token.into(), key_authorization.into());
-        Posted { challenges: self.clone(), at: Place::Token(token.into()) }
-    }
-
-    /// The answer to TLS-ALPN-01.
-    pub fn post_certificate(&self, name: &str, config: Arc<ServerConfig>) -> Posted {
-        self.lock().tls.insert(name.into(), config);
-        Posted { challenges: self.clone(), at: Place::Name(name.into()) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Answers> {
-        self.0.lock().expect("nothing under this lock can panic")
-    }
-}
-
-impl Drop for Posted {
-    fn drop(&mut self) {
-        let mut answers = self.challenges.lock();
-        match &self.at {
-            Place::Token(token) => drop(answers.http.remove(token)),
-            Place::Name(name) => drop(answers.tls.remove(name)),
-        }
-    }
+    /// Takes down what was put up before.
+    fn take_down(&self, answers: Vec<Answer>) -> impl Future<Output = ()> + Send;
 }
 
 /// How a validation server of TLS-ALPN-01 is answered (RFC 8737 3): a certificate of our own for
@@ -115,20 +67,6 @@ mod tests {
     use x509_parser::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn an_answer_stands_until_it_is_dropped() {
-        let challenges = Challenges::default();
-        let token = challenges.post_token("token", "token.thumb");
-        let config = tls_alpn("a.test", &[7; 32]).unwrap();
-        let name = challenges.post_certificate("a.test", Arc::clone(&config));
-        assert_eq!(challenges.http().get("token").map(|text| &**text), Some("token.thumb"));
-        assert!(Arc::ptr_eq(&challenges.tls()["a.test"], &config));
-        drop(token);
-        assert!(challenges.http().is_empty() && challenges.tls().len() == 1);
-        drop(name);
-        assert!(challenges.tls().is_empty());
-    }
 
     /// RFC 8737 3: one dNSName with the name, and the digest as an octet string in a critical
     /// extension.
