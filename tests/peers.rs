@@ -4,6 +4,8 @@
 //!
 //! Not here: peers that the tests play themselves (`tests/it`).
 
+#[path = "peers/acme.rs"]
+mod acme;
 #[path = "peers/autobahn.rs"]
 mod autobahn;
 #[allow(dead_code, unused_imports, reason = "the harness of tests/it; this uses a part of it")]

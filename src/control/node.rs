@@ -13,6 +13,7 @@ use rtrb::Consumer;
 use tokio::sync::{mpsc, watch};
 
 use super::access_log::AccessLog;
+use super::acme;
 use super::admin;
 use super::certs::expiry;
 use super::config::Loaded;
@@ -175,8 +176,10 @@ impl Node {
         })
     }
 
-    /// Names, health and the ends of certificates, for as long as the process lives.
+    /// Names, health and certificates, for as long as the process lives.
     fn follow(&self) {
+        let (edge, state_dir) = (Arc::clone(&self.edge), self.state.path().to_owned());
+        tokio::spawn(async move { acme::run(edge, &state_dir).await });
         let edge = Arc::clone(&self.edge);
         tokio::spawn(async move { edge.publisher.follow_names().await });
         let edge = Arc::clone(&self.edge);

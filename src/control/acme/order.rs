@@ -12,6 +12,7 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA25
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::info;
+use zeroize::Zeroizing;
 
 use super::answer::{Answer, Board, tls_alpn};
 use super::ca::{CaClient, Patience, problem_words, tame, words};
@@ -30,7 +31,7 @@ const TOKEN_BYTES_MAX: usize = 256;
 /// PEM texts.
 pub struct Issued {
     pub chain: String,
-    pub key: String,
+    pub key: Zeroizing<String>,
 }
 
 /// Why there is no certificate.
@@ -204,7 +205,7 @@ impl<B: Board> Way<'_, B> {
         let request = request(self.name, &key).map_err(|e| e.to_string())?;
         order.finalize_csr(&request).await?;
         let chain = order.poll_certificate(&ASK_AGAIN).await?;
-        Ok(Issued { chain, key: key.serialize_pem() })
+        Ok(Issued { chain, key: Zeroizing::new(key.serialize_pem()) })
     }
 
     /// Puts the answers up on every core, then tells the CA to look. A CA that still holds an

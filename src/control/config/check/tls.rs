@@ -103,7 +103,7 @@ pub fn origin(table: &Table<'_>) -> OriginTls {
 pub fn of_domain(config: &DomainConfig, client: &Table<'_>, origin: &Table<'_>) {
     if config.tls.certificate == Certificate::Acme {
         let why = if config.name.starts_with("*.") {
-            Some("no challenge that hawser answers is for a wildcard")
+            Some("a wildcard needs the challenge dns-01, which hawser does not answer")
         } else if is_address(&config.name) {
             Some("issuers know names, and this is an address")
         } else {
