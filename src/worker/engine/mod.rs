@@ -321,6 +321,7 @@ impl State {
         for (leg, records) in Leg::BOTH.into_iter().zip(unsent) {
             self.list_warm(key, leg);
             self.queue_unsent(key, leg, &records);
+            self.do_duty(key, leg);
         }
         self.feed_early(key, Leg::Client, &upgraded.early_from_client, Self::deliver_plaintext);
         self.feed_early(key, Leg::Origin, &upgraded.early_from_origin, Self::deliver_plaintext);

@@ -472,7 +472,7 @@ impl State {
     }
 
     /// Sends what the session itself owes its peer.
-    fn do_duty(&mut self, key: u32, leg: Leg) {
+    pub(super) fn do_duty(&mut self, key: u32, leg: Leg) {
         let now = self.now;
         loop {
             let Some(entry) = self.table.entry(key) else { return };
