@@ -1,5 +1,6 @@
 //! Encrypted legs: whatever the records, the bytes inside arrive as they were, records of ours are
-//! rustls' to read, and a leg that breaks TLS ends alone. Not here: single records (`net::records`).
+//! rustls' to read, and a leg that breaks TLS ends alone. Not here: single records
+//! (`net::records`).
 
 use rustls::crypto::aws_lc_rs::cipher_suite::{
     TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS13_AES_128_GCM_SHA256,
