@@ -365,7 +365,7 @@ mod tests {
             (issued("a.test", now + DAY, now + 9 * DAY), "valid only from"),
             (issued("a.test", now - 9 * DAY, now + DAY), "clock"),
             (Issued { chain: good.chain.clone(), key: other.key }, "key"),
-            (Issued { chain: "<html>".into(), key: good.key.clone() }, "certificate"),
+            (Issued { chain: "<html>".into(), key: good.key }, "certificate"),
         ];
         for (wrong, word) in cases {
             let said = keep(&pairs, "a.test", &wrong).unwrap_err();
