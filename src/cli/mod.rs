@@ -3,6 +3,7 @@
 
 pub mod control_client;
 
+mod cert;
 mod check;
 mod completions;
 mod conns;
@@ -72,6 +73,7 @@ enum Verb {
     Conns(conns::Args),
     Kill(kill::Args),
     Domain(domain::Args),
+    Cert(cert::Args),
     Version(version::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -131,6 +133,7 @@ fn run_verb(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Conns(args) => conns::run(args),
         Verb::Kill(args) => kill::run(args),
         Verb::Domain(args) => domain::run(args),
+        Verb::Cert(args) => cert::run(args),
         Verb::Version(args) => version::run(args),
         Verb::Completions(args) => completions::run(args),
         Verb::Man(args) => man::run(args),

@@ -30,6 +30,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         let _ = writeln!(text, "commit:    {commit}");
         let _ = writeln!(text, "build:     {profile}, {arch}-{os}, no optional features");
         let _ = writeln!(text, "allocator: mimalloc");
+        let _ = writeln!(text, "tls:       rustls 0.23 with aws-lc-rs; kernel TLS is not used");
         let kernel = probe::probe().map_or_else(|e| e.to_string(), |report| report.to_string());
         let _ = writeln!(text, "kernel:    {kernel}");
         let _ = writeln!(text, "running:   {}", running(&args.which));

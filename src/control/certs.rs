@@ -14,6 +14,7 @@ pub mod pair;
 mod pem;
 mod servers;
 pub mod store;
+pub mod upload;
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,8 @@ use std::sync::{Arc, LazyLock};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use challenges::Challenges;
-pub use keyring::{Keyring, Occasion, Reading, Served, Source};
+pub use keyring::{Keyring, Reading, Served};
+pub use pem::read as read_file;
 
 /// RFC 7301: the one protocol that is spoken behind TLS.
 const ALPN_HTTP_1_1: &[u8] = b"http/1.1";

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, watch};
 use tracing::{error, info, warn};
 
 use super::certs::keyring::{Circumstances, Occasion};
-use super::certs::{Challenges, Keyring, Served, expiry};
+use super::certs::{Challenges, Keyring, Reading, Served, expiry};
 use super::config::tls::{Acme, Certificate};
 use super::config::{DomainConfig, Loaded, OriginAddress, OriginConfig, Problems, ServerConfig};
 use super::cores::{Closing, Cores};
@@ -121,6 +121,14 @@ struct State {
     generation: u64,
 }
 
+impl State {
+    /// Those of a change to what runs.
+    fn circumstances(&self) -> Circumstances {
+        let (occasion, now) = (Occasion::Change, Timestamp::now());
+        Circumstances { occasion, now, listening: self.listening }
+    }
+}
+
 impl<L: Lookup> Publisher<L> {
     pub fn new(
         first: First,
@@ -195,8 +203,7 @@ impl<L: Lookup> Publisher<L> {
 
     async fn try_reload(&self) -> Result<Reloaded, Rejected> {
         let mut state = self.state.lock().await;
-        let load = Arc::clone(&self.load);
-        let (loaded, keyring) = off_the_runtime(&state, move |_| load()).await?;
+        let (loaded, keyring) = off_the_runtime(&state, Arc::clone(&self.load)).await?;
         self.names.want(&names_of(&loaded), NEW_NAMES_WAIT).await;
         let old = self.cell.current();
         let restart_needed = restart_needed(&state.running, &loaded.server);
@@ -264,14 +271,21 @@ impl<L: Lookup> Publisher<L> {
         state.generation
     }
 
-    /// Reads the certificates of the configuration in use anew, without reading the configuration.
+    /// Reads the issued certificates anew, and nothing else.
     ///
     /// # Errors
-    /// Every problem; nothing changed then.
-    pub async fn reread_certificates(&self) -> Result<(), Rejected> {
+    /// Those that are no good; the old ones stay in use in their place.
+    pub async fn reread_issued(&self) -> Result<(), Rejected> {
         let mut state = self.state.lock().await;
-        let (loaded, keyring) = off_the_runtime(&state, |loaded| Ok(loaded.clone())).await?;
-        self.publish(&mut state, loaded, keyring).map_err(|full| reject(full.to_string()))
+        let (loaded, before) = (state.loaded.clone(), Arc::clone(&state.keyring));
+        let circumstances = state.circumstances();
+        let read = move || (Keyring::read_issued(&loaded, &before, circumstances), loaded);
+        let read = tokio::task::spawn_blocking(read).await;
+        let (Reading { keyring, problems }, loaded) =
+            read.map_err(|panic| reject(format!("reading certificates failed: {panic}")))?;
+        self.publish(&mut state, loaded, Arc::new(keyring))
+            .map_err(|full| reject(full.to_string()))?;
+        Problems::none_or(problems, ()).map_err(Rejected::from)
     }
 
     fn republish(&self, state: &mut State) {
@@ -326,19 +340,11 @@ impl<L> std::fmt::Debug for Publisher<L> {
 }
 
 /// Gets a configuration and reads its certificates: both wait for disks.
-async fn off_the_runtime(
-    state: &State,
-    load: impl FnOnce(&Loaded) -> Result<Loaded, Rejected> + Send + 'static,
-) -> Result<(Loaded, Arc<Keyring>), Rejected> {
-    let (before, current) = (Arc::clone(&state.keyring), state.loaded.clone());
-    let listening = state.listening;
+async fn off_the_runtime(state: &State, load: Load) -> Result<(Loaded, Arc<Keyring>), Rejected> {
+    let before = Arc::clone(&state.keyring);
+    let circumstances = state.circumstances();
     let work = move || {
-        let loaded = load(&current)?;
-        let circumstances = Circumstances {
-            occasion: Occasion::Change,
-            now: Timestamp::now(),
-            listening: listening || !loaded.server.listen_tls.is_empty(),
-        };
+        let loaded = load()?;
         let keyring = Keyring::read(&loaded, &before, circumstances).accepted()?;
         Ok((loaded, Arc::new(keyring)))
     };

@@ -46,7 +46,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 }
 
 /// Asks a running edge to take over what was written, and says what came of it.
-fn reload_running(state_dir: &Path) -> anyhow::Result<Exit> {
+pub fn reload_running(state_dir: &Path) -> anyhow::Result<Exit> {
     match control_client::request(state_dir, Method::POST, "/v1/reload", None) {
         Ok(answer) if answer.is_success() => {
             let loaded: serde_json::Value = answer.json()?;

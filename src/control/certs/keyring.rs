@@ -4,7 +4,7 @@
 //!
 //! Not here: how one pair is checked (`pair`), what rustls is told (`servers`, `origins`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -99,7 +99,7 @@ pub struct Reading {
     pub problems: Vec<Problem>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Keyring {
     pairs: HashMap<Digest, Arc<Pair>>,
     roots: HashMap<Digest, Arc<RootCertStore>>,
@@ -112,7 +112,7 @@ pub struct Keyring {
     warnings: Vec<Warning>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct OfDomain {
     server: Option<Arc<ServerTls>>,
     origin: Option<Arc<OriginTls>>,
@@ -145,6 +145,49 @@ impl Keyring {
         let Reader { mut new, served, problems, .. } = reader;
         new.served = served.into();
         Reading { keyring: new, problems }
+    }
+
+    /// Reads the issued pairs alone; the rest stays as it is, and so does what is wrong now.
+    pub fn read_issued(loaded: &Loaded, before: &Keyring, circumstances: Circumstances) -> Reading {
+        let issued = |served: &&Served| served.source == Source::Acme;
+        let mut reader = Reader {
+            before,
+            circumstances,
+            loaded,
+            new: Keyring { warnings: Vec::new(), ..before.clone() },
+            served: before.served.iter().filter(|served| !issued(served)).cloned().collect(),
+            problems: Vec::new(),
+        };
+        let wants = |config: &&DomainConfig| config.tls.certificate == Certificate::Acme;
+        for config in loaded.domains.iter().filter(wants) {
+            let told = reader.problems.len();
+            let server = reader.server(config);
+            if reader.problems.len() > told {
+                let of = |served: &&Served| issued(served) && served.domain == config.name;
+                reader.served.extend(before.served.iter().filter(of).cloned());
+            } else {
+                let of_domain = reader.new.domains.entry(Arc::clone(&config.name)).or_default();
+                of_domain.server = server;
+            }
+        }
+        let Reader { mut new, served, problems, .. } = reader;
+        new.served = served.into();
+        new.forget_unused();
+        Reading { keyring: new, problems }
+    }
+
+    /// Pairs and servers that were replaced since the last whole reading.
+    fn forget_unused(&mut self) {
+        let Keyring { pairs, servers, domains, default, served, .. } = self;
+        let shown: HashSet<Digest> = served.iter().map(|served| served.pair.digest).collect();
+        pairs.retain(|digest, _| shown.contains(digest));
+        let used: HashSet<*const ServerTls> = domains
+            .values()
+            .filter_map(|of_domain| of_domain.server.as_ref())
+            .chain(default.as_ref())
+            .map(Arc::as_ptr)
+            .collect();
+        servers.retain(|_, server| used.contains(&Arc::as_ptr(server)));
     }
 
     /// Reads whatever `loaded` names, for somebody who asks whether it could be taken over.
@@ -249,12 +292,7 @@ impl Reader<'_> {
         let store = store(&self.loaded.server.state_dir);
         match store.find(&config.name) {
             Ok(None) => Vec::new(),
-            Ok(Some(paths)) => vec![Place {
-                certificate: paths.certificate,
-                key: Some(paths.key),
-                ocsp: None,
-                named_by: format!("certificate of {}", config.name),
-            }],
+            Ok(Some(paths)) => vec![paths.place(&config.name)],
             Err(error) => {
                 self.problems.push(Problem::of_file(&config.file, error.to_string(), None));
                 Vec::new()

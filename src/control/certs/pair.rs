@@ -115,7 +115,7 @@ impl Pair {
         let chain = pem::certificates(chain).map_err(Wrong::Chain)?;
         let Some(key) = pem::private_key(key).map_err(Wrong::Key)? else {
             let what = "holds no private key".to_owned();
-            let accepted = "the key in PEM behind the certificates, or a file of its own";
+            let accepted = "the key in PEM behind the certificates, or a file of its own (`key`)";
             return Err(Wrong::Key((what, accepted.to_owned())));
         };
         let digest = digest_of(&chain, &key);

@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
@@ -76,6 +78,21 @@ pub fn private_key(text: &[u8]) -> Result<Option<PrivateKeyDer<'static>>, (Strin
         Err(pem::Error::NoItemsFound) => Ok(None),
         Err(error) => Err((broken(&error), accepted())),
     }
+}
+
+/// A chain as text, with nothing else in it.
+pub fn of_chain(chain: &[CertificateDer<'_>]) -> String {
+    let mut text = String::new();
+    for certificate in chain {
+        text += "-----BEGIN CERTIFICATE-----\n";
+        let base64 = STANDARD.encode(certificate);
+        for line in base64.as_bytes().chunks(64) {
+            text.extend(line.iter().map(|&byte| byte as char));
+            text.push('\n');
+        }
+        text += "-----END CERTIFICATE-----\n";
+    }
+    text
 }
 
 /// Whether others than its owner may read the file.

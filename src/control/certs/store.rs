@@ -6,11 +6,13 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::control::config::store::StoreError;
-use crate::control::config::store::checked_name;
+use super::pair::{Pair, Place};
+use crate::control::config::Problem;
+use crate::control::config::store::{StoreError, checked_name};
 
 const CERTIFICATE: &str = "certificate.pem";
 const KEY: &str = "key.pem";
@@ -25,6 +27,13 @@ pub struct PairStore {
 pub struct Paths {
     pub certificate: PathBuf,
     pub key: PathBuf,
+}
+
+impl Paths {
+    pub fn place(self, name: &str) -> Place {
+        let named_by = format!("certificate of {name}");
+        Place { certificate: self.certificate, key: Some(self.key), ocsp: None, named_by }
+    }
 }
 
 impl PairStore {
@@ -43,6 +52,17 @@ impl PairStore {
             return Ok(None);
         }
         Ok(Some(Paths { certificate: folder.join(CERTIFICATE), key: folder.join(KEY) }))
+    }
+
+    /// The pair of a domain as it is, read and checked but for its names and its time.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn pair(&self, name: &str) -> Result<Option<Arc<Pair>>, Problem> {
+        let found = self.find(name);
+        let found = found.map_err(|e| Problem::of_file(&self.dir, e.to_string(), None))?;
+        let Some(paths) = found else { return Ok(None) };
+        Pair::load(&paths.place(name), |_| None).map(Some)
     }
 
     /// Domains that have a pair, sorted.
@@ -67,11 +87,11 @@ impl PairStore {
     /// Keeps a pair, which the caller has checked, in the place of the one of before.
     pub fn write(&self, name: &str, chain: &[u8], key: &[u8]) -> Result<(), StoreError> {
         let folder = self.folder(name)?;
-        make_private(&self.dir).map_err(io("create", &self.dir))?;
+        let owner = self.make_dir().map_err(io("create", &self.dir))?;
         let unique = format!(".{}.{:08x}", file_name(name), rand::random::<u32>());
         let fresh = self.dir.join(&unique);
         let link = self.dir.join(format!("{unique}.link"));
-        let written = fill(&fresh, chain, key).and_then(|()| {
+        let written = fill(&fresh, chain, key, owner).and_then(|()| {
             symlink(&unique, &link)?;
             let before = Before::of(&folder)?;
             fs::rename(&link, &folder)?;
@@ -103,6 +123,19 @@ impl PairStore {
             before.remove().map(|()| true)
         };
         remove().map_err(io("remove", &folder))
+    }
+
+    /// Makes the folders down to this one, for their owner only. Whose they are: that of the state
+    /// directory.
+    fn make_dir(&self) -> io::Result<Owner> {
+        let there = self.dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+        let owner = Owner::of(there)?;
+        let missing: Vec<&Path> = self.dir.ancestors().take_while(|dir| *dir != there).collect();
+        for dir in missing.into_iter().rev() {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+            owner.take(dir)?;
+        }
+        Ok(owner)
     }
 
     /// The name is checked first: it becomes a path.
@@ -151,18 +184,36 @@ impl Before {
     }
 }
 
-fn make_private(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+/// User and group.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Owner(u32, u32);
+
+impl Owner {
+    fn of(path: &Path) -> io::Result<Owner> {
+        let file = fs::symlink_metadata(path)?;
+        Ok(Owner(file.uid(), file.gid()))
+    }
+
+    /// What root writes must be readable for the user who runs hawser.
+    fn take(self, path: &Path) -> io::Result<()> {
+        if Owner::of(path)?.0 == self.0 {
+            return Ok(());
+        }
+        chown(path, Some(self.0), Some(self.1))
+    }
 }
 
-fn fill(folder: &Path, chain: &[u8], key: &[u8]) -> io::Result<()> {
+fn fill(folder: &Path, chain: &[u8], key: &[u8], owner: Owner) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(folder)?;
-    for (name, text, mode) in [(CERTIFICATE, chain, 0o644), (KEY, key, 0o600)] {
+    for (name, text) in [(CERTIFICATE, chain), (KEY, key)] {
+        let path = folder.join(name);
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(mode).open(folder.join(name))?;
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&path)?;
         file.write_all(text)?;
         file.sync_all()?;
+        owner.take(&path)?;
     }
+    owner.take(folder)?;
     sync(folder)
 }
 
