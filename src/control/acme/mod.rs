@@ -170,7 +170,7 @@ impl Task {
         match result {
             Ok(obtained) => {
                 // A file of somebody else may be in the way; the next reload takes it over then.
-                if let Err(error) = self.edge.publisher.reread_certificates().await {
+                if let Err(error) = self.edge.publisher.reread_issued().await {
                     error!(domain = %name, %error, "the new certificate is stored and not in use");
                 }
                 let not_after = jiff::Timestamp::try_from(obtained.not_after).ok();
