@@ -190,7 +190,7 @@ fn write_hawser(
 ) -> anyhow::Result<()> {
     let listen = match setup.certificate {
         None => format!("listen = [\"{addr}\"]"),
-        Some(_) => format!("listen = []\nlisten_tls = [\"{addr}\"]"),
+        Some(_) => format!("listen = [\"{}\"]\nlisten_tls = [\"{addr}\"]", free_address()?),
     };
     let server = format!(
         "version = 1\n[server]\n{listen}\nworkers = {}\nstate_dir = \"{}\"\n\
@@ -200,7 +200,7 @@ fn write_hawser(
         setup.drain_seconds,
     );
     let mut domain = format!(
-        "name = \"{}\"\n[websocket]\nheartbeat = {}\n\
+        "name = \"{}\"\n[websocket]\nheartbeat = {}\norigin_scheme = \"http\"\n\
          [balance]\nmode = \"least_connections\"\n",
         certificate::NAME,
         setup.heartbeat_seconds
