@@ -34,7 +34,7 @@ fn sigterm_closes_both_sides_with_1001_and_exits_0() {
 #[test]
 fn the_end_is_logged_with_its_cause() {
     let origin = Origin::bind();
-    let mut edge = Edge::with(DomainFile::to("a.test", &origin));
+    let mut edge = Edge::to(&origin);
     let tunnel = Tunnel::open(&edge, &origin, "a.test");
     edge.signal("TERM");
     tunnel.closed_by_edge(1001, 1001);
@@ -127,7 +127,7 @@ fn a_second_sigterm_stops_at_once() {
 #[test]
 fn peers_that_never_answer_do_not_hold_up_the_exit() {
     let origin = Origin::bind();
-    let mut edge = Edge::with(DomainFile::to("a.test", &origin));
+    let mut edge = Edge::to(&origin);
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     tunnel.client.send(&Frame::binary([1; 100]).masked().bytes()[..50]);
     edge.signal("TERM");
@@ -180,7 +180,7 @@ fn stop_and_drain_answer_before_they_end() {
     let origin = Origin::bind();
     for verb in ["stop", "drain"] {
         for _ in 0..8 {
-            let mut edge = Edge::with(DomainFile::to("a.test", &origin));
+            let mut edge = Edge::to(&origin);
             edge.hawser_done(&[verb]);
             assert_eq!(edge.exit(), Some(0));
         }
@@ -289,7 +289,7 @@ fn usr2_hands_over_to_a_new_process_without_losing_a_connection() {
 #[test]
 fn usr2_with_a_configuration_that_is_bad_by_now_changes_nothing() {
     let origin = Origin::bind();
-    let mut edge = Edge::with(DomainFile::to("a.test", &origin));
+    let mut edge = Edge::to(&origin);
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     edge.write_domain(&DomainFile::to("b.test", &origin).websocket("heartbeat = 0"));
     edge.signal("USR2");
@@ -302,7 +302,7 @@ fn usr2_with_a_configuration_that_is_bad_by_now_changes_nothing() {
 #[test]
 fn usr1_reopens_the_access_log() {
     let origin = Origin::answering("x");
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let edge = Edge::to(&origin);
     assert_eq!(get(edge.addr()), Ok(200));
     edge.await_log("the first request", |line| line["event"] == "request");
     let (log, moved) = (edge.dir().join("access.log"), edge.dir().join("access.log.1"));

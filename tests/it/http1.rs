@@ -6,10 +6,6 @@ mod bodies;
 mod connections;
 mod headers;
 
-fn edge_to(origin: &Origin) -> Edge {
-    Edge::with(DomainFile::to("a.test", origin))
-}
-
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 fn get(target: &str) -> String {
@@ -18,8 +14,7 @@ fn get(target: &str) -> String {
 
 #[test]
 fn a_request_reaches_its_origin_and_is_answered() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(get("/x?y=%20z"));
     let mut at = origin.accept();
@@ -34,8 +29,7 @@ fn a_request_reaches_its_origin_and_is_answered() {
 
 #[test]
 fn every_method_but_the_dangerous_ones_passes() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "x-own"] {
         let mut client = edge.connect();
         client.send(format!("{method} /m HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n"));
@@ -49,8 +43,7 @@ fn every_method_but_the_dangerous_ones_passes() {
 
 #[test]
 fn absolute_form_is_forwarded_in_origin_form() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send("GET http://A.test/x?y HTTP/1.1\r\nHost: a.test\r\n\r\n");
     let mut at = origin.accept();
@@ -64,8 +57,7 @@ fn absolute_form_is_forwarded_in_origin_form() {
 
 #[test]
 fn the_path_is_forwarded_byte_by_byte() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     let mut at: Option<Wire> = None;
     for target in ["/a/../b", "//a", "/%2e%2E/%2f", "/a;b=c", "/?", "/A%00", "/a//b/./"] {
@@ -126,7 +118,7 @@ fn every_address_is_listened_on_ipv4_and_ipv6() {
 fn refused_by_every_address_is_502_with_its_cause() {
     let origin = Origin::bind();
     origin.close();
-    let edge = edge_to(&origin);
+    let edge = Edge::to(&origin);
     let mut client = edge.connect();
     client.send(get("/"));
     let (answer, body) = client.answer();

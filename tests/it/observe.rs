@@ -5,14 +5,9 @@ use std::time::{Duration, Instant};
 use crate::harness::tunnel::closes;
 use crate::harness::{DomainFile, Edge, Frame, Origin, Tunnel, Wire, eventually, upgrade_request};
 
-fn edge_to(origin: &Origin) -> Edge {
-    Edge::with(DomainFile::to("a.test", origin))
-}
-
 #[test]
 fn the_admin_listener_answers_health_and_readiness() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (_origin, edge) = Edge::and_origin();
     for path in ["/healthz", "/readyz"] {
         let (status, body) = edge.admin_get(path);
         assert_eq!(status, 200, "{path}: {body}");
@@ -22,8 +17,7 @@ fn the_admin_listener_answers_health_and_readiness() {
 
 #[test]
 fn the_admin_listener_answers_only_local_names() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (_origin, edge) = Edge::and_origin();
     let mut page = Wire::connect(edge.admin());
     page.send("GET /metrics HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n");
     assert!(matches!(page.head().status(), 400 | 403 | 421));
@@ -31,8 +25,7 @@ fn the_admin_listener_answers_only_local_names() {
 
 #[test]
 fn metrics_name_everything_that_operators_need() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     Tunnel::open(&edge, &origin, "a.test").check();
     edge.await_metric("hawser_tunnels_active", &[("domain", "a.test")], 0.0);
     let metrics = edge.metrics();
@@ -90,8 +83,7 @@ fn labels_hold_only_configured_names_however_many_hosts_are_asked_for() {
 
 #[test]
 fn requests_are_counted_by_code() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     for status in ["200 OK", "204 No Content", "404 Not Found", "500 Oops"] {
         let mut client = edge.connect();
         client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
@@ -150,7 +142,7 @@ fn the_access_log_has_a_line_at_open_each_interval_and_close() {
 #[test]
 fn plain_requests_and_refusals_are_logged_with_their_cause() {
     let origin = Origin::answering("ok");
-    let edge = edge_to(&origin);
+    let edge = Edge::to(&origin);
     for request in [
         "GET /fine HTTP/1.1\r\nHost: a.test\r\n\r\n",
         "GET /b ad HTTP/1.1\r\nHost: a.test\r\n\r\n",
@@ -173,7 +165,7 @@ fn plain_requests_and_refusals_are_logged_with_their_cause() {
 #[test]
 fn what_clients_choose_cannot_break_a_log_line() {
     let origin = Origin::answering("ok");
-    let edge = edge_to(&origin);
+    let edge = Edge::to(&origin);
     let mut client = edge.connect();
     let target = format!("/%0a\"}}{{\"event\":\"forged\",\\{}", "x".repeat(3_000));
     client.send(format!("GET {target} HTTP/1.1\r\nHost: a.test\r\n\r\n"));
@@ -229,8 +221,7 @@ fn conns_lists_what_is_connected() {
 
 #[test]
 fn the_state_of_a_half_closed_tunnel_is_shown() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     tunnel.client.finish();
     tunnel.origin.ends();
@@ -286,8 +277,7 @@ fn kill_by_domain_address_and_origin() {
 
 #[test]
 fn kill_can_be_paced_and_says_why() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let tunnels: Vec<_> = (0..6).map(|_| Tunnel::open(&edge, &origin, "a.test")).collect();
     let started = Instant::now();
     let said = edge.hawser_done(&[
@@ -319,8 +309,7 @@ fn kill_can_be_paced_and_says_why() {
 
 #[test]
 fn kill_without_a_match_says_so_and_bad_ids_are_refused() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     let none = edge.hawser(&["kill", "--domain", "other.test"]);
     assert_eq!(none.status.code(), Some(1), "so that a script notices");
@@ -334,8 +323,7 @@ fn kill_without_a_match_says_so_and_bad_ids_are_refused() {
 #[test]
 fn the_control_socket_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (_origin, edge) = Edge::and_origin();
     let mode = std::fs::metadata(edge.dir().join("control.sock")).expect("a socket");
     assert_eq!(mode.permissions().mode() & 0o777, 0o600);
     let (status, _) = edge.control_raw("POST", "/v1/kill", Some(serde_json::json!({"x": 1})));

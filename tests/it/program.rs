@@ -184,8 +184,7 @@ fn a_busy_port_is_a_failure_that_names_the_port() {
 
 #[test]
 fn a_state_directory_that_another_edge_holds_is_refused() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (_origin, edge) = Edge::and_origin();
     let config = edge.dir().join("hawser.toml");
     let output = hawser(&["run", "-c", config.to_str().expect("UTF-8")]);
     assert_eq!(output.status.code(), Some(1));
@@ -235,8 +234,7 @@ fn io_uring_that_is_missing_is_77_with_the_cause_and_the_fix() {
 
 #[test]
 fn the_start_says_where_it_listens_and_how_many_connections_it_can_hold() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (_origin, edge) = Edge::and_origin();
     eventually("the start is told", || {
         let said = edge.stderr();
         (said.contains(&edge.addr().to_string()) && said.contains("tunnels")).then_some(())

@@ -72,7 +72,7 @@ fn domain_set_and_remove_apply_within_a_second() {
 #[test]
 fn a_bad_file_changes_nothing_and_says_why() {
     let origin = Origin::answering("one");
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let edge = Edge::to(&origin);
     let before = edge.generation();
     edge.write_domain(&DomainFile::to("b.test", &origin));
     edge.write_domain(&DomainFile::to("c.test", &origin).websocket("heartbeat = 1000"));
@@ -113,8 +113,7 @@ fn live_tunnels_survive_every_reload() {
 
 #[test]
 fn a_frame_that_is_under_way_during_a_reload_arrives() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     let frame = Frame::binary(vec![4; 5_000]).masked();
     let bytes = frame.bytes();
@@ -144,8 +143,7 @@ fn only_tunnels_of_a_domain_that_vanished_end() {
 
 #[test]
 fn an_open_tunnel_keeps_its_policy_and_the_next_has_the_new_one() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let mut old = Tunnel::open(&edge, &origin, "a.test");
     edge.reload_with(&DomainFile::to("a.test", &origin).websocket("max_frame = 10"));
     let mut new = Tunnel::open(&edge, &origin, "a.test");
@@ -158,8 +156,7 @@ fn an_open_tunnel_keeps_its_policy_and_the_next_has_the_new_one() {
 
 #[test]
 fn generation_and_hash_are_told_everywhere() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let status = edge.control("GET", "/v1/status", None);
     let hash = status["hash"].as_str().expect("a hash").to_owned();
     assert_eq!(hash.len(), 16);

@@ -11,10 +11,6 @@ use crate::harness::{
     show, switching, upgrade_request,
 };
 
-fn edge_to(origin: &Origin) -> Edge {
-    Edge::with(DomainFile::to("a.test", origin))
-}
-
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
 /// Says it, and gives what came back until the edge ended the connection.
@@ -27,7 +23,7 @@ fn said_back(edge: &Edge, request: impl AsRef<[u8]>) -> String {
 
 fn refused_before_the_origin(request: &str, code: &str) {
     let origin = Origin::answering("LEAK");
-    let mut edge = edge_to(&origin);
+    let mut edge = Edge::to(&origin);
     let said = said_back(&edge, format!("{request}{SMUGGLED}"));
     assert!(said.starts_with(&format!("HTTP/1.1 {code} ")), "{said}");
     assert!(!said.contains("LEAK"), "{said}");
@@ -39,8 +35,7 @@ fn refused_before_the_origin(request: &str, code: &str) {
 // Pingora CVE-2026-2833, Varnish, old Envoy, Kemal #767
 #[test]
 fn tunnel_before_101() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     for refusal in ["403 Forbidden", "426 Upgrade Required", "200 OK", "500 Oops"] {
         let mut client = edge.connect();
         client.send(format!("{}{SMUGGLED}", upgrade_request("a.test", "")));
@@ -60,7 +55,7 @@ fn tunnel_before_101() {
 #[test]
 fn wrong_sec_websocket_version() {
     let origin = Origin::answering("LEAK");
-    let edge = edge_to(&origin);
+    let edge = Edge::to(&origin);
     let old = upgrade_request("a.test", "").replace("Version: 13", "Version: 1337");
     let said = said_back(&edge, format!("{old}{SMUGGLED}"));
     assert!(said.starts_with("HTTP/1.1 426 "), "{said}");
@@ -72,8 +67,7 @@ fn wrong_sec_websocket_version() {
 // 0ang3el 2: an endpoint that can be made to answer 101 to anything
 #[test]
 fn forged_101() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let forged = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
                   Connection: Upgrade\r\n";
     let accept = format!("Sec-WebSocket-Accept: {}\r\n", accept_value(KEY));
@@ -103,8 +97,7 @@ fn forged_101() {
 // Bishop Fox, Traefik CVE-2026-88008, nginx #1472
 #[test]
 fn h2c_and_other_upgrade_smuggling() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     for protocol in ["h2c", "h2", "HTTP/2.0", "TLS/1.2", "IRC/6.9", "connect-udp"] {
         let mut client = edge.connect();
@@ -137,8 +130,7 @@ fn upgrade_with_body() {
     let head = upgrade_request("a.test", "Transfer-Encoding: chunked\r\n");
     refused_before_the_origin(&format!("{head}0\r\n\r\n"), "400");
     // A connection that carried an Upgrade is not pooled, whatever became of it.
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(upgrade_request("a.test", ""));
     let mut at = origin.accept();
@@ -153,8 +145,7 @@ fn upgrade_with_body() {
 // HAProxy #2928
 #[test]
 fn upgrade_without_connection() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(format!(
         "GET / HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\nSec-WebSocket-Key: {KEY}\r\n\
@@ -170,8 +161,7 @@ fn upgrade_without_connection() {
 // Envoy PR 44525, Apache CVE-2022-31813, Traefik CVE-2021-32813 and CVE-2024-45410
 #[test]
 fn nominated_headers() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let upgrade = upgrade_request("a.test", "X-Auth: forged\r\n")
         .replace("Connection: Upgrade", "Connection: Upgrade, X-Auth, X-Forwarded-For, Via");
     let plain = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: X-Auth, X-Forwarded-For, Via\r\n\
@@ -203,8 +193,7 @@ fn length_and_transfer_coding_disagree() {
     }
     // CVE-2021-40346: a name so long that its length overflows and hides the next field.
     let name = format!("Content-Length{}", "0".repeat(255));
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(post(&format!("{name}:\r\nContent-Length: 23\r\n")) + "GET /smuggled HTTP");
     let mut at = origin.accept();
@@ -217,8 +206,7 @@ fn length_and_transfer_coding_disagree() {
 // Jetty CVE-2026-2332
 #[test]
 fn chunk_framing() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     for body in ["5;a=\"\r\nhello\r\n0\r\n\r\n", "5;a\nhello\r\n0\r\n\r\n", "0x5\r\nhello\r\n"] {
         let mut client = edge.connect();
         client.send("POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -250,8 +238,7 @@ fn folded_bare_and_control_bytes() {
 
 #[test]
 fn response_splitting_and_queue_poisoning() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL";
     let rows = [
         ("GET", format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok{evil}")),
@@ -299,8 +286,7 @@ fn one_spelling_of_a_host() {
 // Envoy CVE-2019-9901, CVE-2021-29492, CVE-2021-32779, Caddy CVE-2026-27587
 #[test]
 fn path_confusion() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     for target in ["/a/../admin", "/a/%2e%2e/admin", "//admin", "/a%2fadmin", "/ADMIN/./"] {
         let mut client = edge.connect();
         client.send(format!("GET {target} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"));
@@ -340,8 +326,7 @@ fn slowloris() {
 // Tomcat CVE-2020-13935, gorilla CVE-2020-27813
 #[test]
 fn frame_bombs() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let before = rss_kib(edge.pid);
     let mask = Some([1, 2, 3, 4]);
     for length in [1 << 31, 1 << 32, i64::MAX as u64 - 1, i64::MAX as u64] {
@@ -376,8 +361,7 @@ fn rss_kib(pid: u32) -> u64 {
 
 #[test]
 fn ping_floods_are_passed_on_not_answered() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     let flood: Vec<u8> = (0..2_000).flat_map(|_| Frame::ping([7; 125]).masked().bytes()).collect();
     tunnel.client.send(&flood);
@@ -391,8 +375,7 @@ fn ping_floods_are_passed_on_not_answered() {
 // ws GHSA-96hv-2xvq-fx4p
 #[test]
 fn fragment_flood() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     let before = rss_kib(edge.pid);
     let part = Frame::new(Op::CONTINUE, "").unfinished().masked().bytes();
@@ -408,8 +391,7 @@ fn fragment_flood() {
 // undici CVE-2026-1526, Python websockets CVE-2018-1000518
 #[test]
 fn compression_bombs_pass_compressed() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let deflate = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
     let mut tunnel = Tunnel::open_with(&edge, &origin, "a.test", deflate, deflate);
     let before = rss_kib(edge.pid);
@@ -426,8 +408,7 @@ fn compression_bombs_pass_compressed() {
 // ws CVE-2024-37890, tungstenite CVE-2023-43669: a head parsed anew for every byte is quadratic
 #[test]
 fn header_floods() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let many: String = (0..150).map(|i| format!("X{i}: y\r\n")).collect();
     for request in [
         upgrade_request("a.test", &many),
@@ -462,7 +443,7 @@ fn proxy_protocol_spoofing() {
     let header = "PROXY TCP4 10.1.1.1 10.0.0.1 1 80\r\n";
     let get = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
     // Off: it is no request.
-    let edge = edge_to(&origin);
+    let edge = Edge::to(&origin);
     assert!(said_back(&edge, format!("{header}{get}")).starts_with("HTTP/1.1 400 "));
     // Twice, or in front of a kept connection's next request: never taken again.
     let edge = Edge::builder()
@@ -489,8 +470,7 @@ fn proxy_protocol_spoofing() {
 // Traefik CVE-2026-39858
 #[test]
 fn forwarded_headers_spoofing() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(
         "GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 6.6.6.6\r\nx_forwarded_for: 6.6.6.6\r\n\
@@ -508,7 +488,7 @@ fn ssrf_by_host_or_absolute_uri() {
     inner.set_nonblocking(true).expect("non-blocking");
     let secret = inner.local_addr().expect("bound");
     let origin = Origin::answering("mine");
-    let edge = edge_to(&origin);
+    let edge = Edge::to(&origin);
     for request in [
         format!("GET / HTTP/1.1\r\nHost: {secret}\r\n\r\n"),
         format!("GET http://{secret}/ HTTP/1.1\r\nHost: {secret}\r\n\r\n"),
@@ -527,8 +507,7 @@ fn ssrf_by_host_or_absolute_uri() {
 
 #[test]
 fn cross_site_websocket_hijacking() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let evil = "Origin: https://evil.test\r\nCookie: session=1\r\n";
     let mut client = edge.connect();
     client.send(upgrade_request("a.test", evil));
@@ -559,7 +538,7 @@ fn address_lists_refuse_before_anything_else() {
 #[test]
 fn connect_trace_and_expect_tricks() {
     let origin = Origin::answering("LEAK");
-    let edge = edge_to(&origin);
+    let edge = Edge::to(&origin);
     for request in [
         "CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n",
         "CONNECT /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 40\r\n\r\n",

@@ -2,7 +2,7 @@
 //! differently. The verdict rests on both ends: the client got one refusal and the end of the
 //! connection, and nothing at all crossed to the origin.
 
-use crate::harness::{DomainFile, Edge, End, Origin, Wire, show};
+use crate::harness::{Edge, End, Origin, Wire, show};
 
 mod answers;
 mod chunks;
@@ -75,7 +75,7 @@ fn none_crosses(rows: Vec<Row>) {
         let _ = crossed.send(first);
         wire.try_send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nLEAK");
     });
-    let mut edge = Edge::with(DomainFile::to("a.test", &origin));
+    let mut edge = Edge::to(&origin);
     let mut wrong = Vec::new();
     for row in rows {
         let mut client = edge.connect();

@@ -97,7 +97,7 @@ fn a_library_on_both_sides_converses_through_the_edge() {
             }
         }
     });
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let edge = Edge::to(&origin);
     let stream = std::net::TcpStream::connect(edge.addr()).expect("connect");
     let (mut socket, answer) =
         tungstenite::client("ws://a.test/chat", stream).expect("a handshake");

@@ -10,14 +10,9 @@ use crate::harness::{
 mod answers;
 mod requests;
 
-fn edge_to(origin: &Origin) -> Edge {
-    Edge::with(DomainFile::to("a.test", origin))
-}
-
 #[test]
 fn a_verified_101_opens_a_tunnel() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(upgrade_request("a.test", "Sec-WebSocket-Protocol: v2.chat, v1.chat\r\n"));
     let mut at = origin.accept();
@@ -41,8 +36,7 @@ fn a_verified_101_opens_a_tunnel() {
 
 #[test]
 fn bytes_right_behind_either_head_belong_to_the_tunnel() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let early = Frame::text("early").masked();
     let mut client = edge.connect();
     let request = upgrade_request("a.test", "");
@@ -59,8 +53,7 @@ fn bytes_right_behind_either_head_belong_to_the_tunnel() {
 
 #[test]
 fn many_early_bytes_arrive_whole_and_in_order() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let frames: Vec<Frame> = (0..200).map(|i| Frame::binary(vec![i; 70])).collect();
     let stream: Vec<u8> = frames.iter().flat_map(|f| f.clone().masked().bytes()).collect();
     let mut client = edge.connect();
@@ -80,8 +73,7 @@ fn many_early_bytes_arrive_whole_and_in_order() {
 // Pingora CVE-2026-2833: a tunnel opened before the 101.
 #[test]
 fn early_bytes_wait_for_the_101() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     let smuggled = "GET /admin HTTP/1.1\r\nHost: a.test\r\n\r\n";
     client.send(format!("{}{smuggled}", upgrade_request("a.test", "")));
@@ -101,8 +93,7 @@ fn early_bytes_wait_for_the_101() {
 
 #[test]
 fn a_refusal_of_the_origin_passes_as_plain_http() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     for (status, body) in
         [("401 Unauthorized", "who"), ("404 Not Found", "none"), ("200 OK", "page")]
     {
@@ -123,8 +114,7 @@ fn a_refusal_of_the_origin_passes_as_plain_http() {
 
 #[test]
 fn a_refused_upgrade_streams_a_chunked_body() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(upgrade_request("a.test", ""));
     let mut at = origin.accept();
@@ -138,8 +128,7 @@ fn a_refused_upgrade_streams_a_chunked_body() {
 
 #[test]
 fn an_interim_answer_may_come_before_the_101() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(upgrade_request("a.test", ""));
     let mut at = origin.accept();
@@ -156,8 +145,7 @@ fn an_interim_answer_may_come_before_the_101() {
 
 #[test]
 fn the_edges_own_headers_stand_on_upgrades_too() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(upgrade_request("a.test", "X-Forwarded-For: 8.8.8.8\r\nTE: trailers\r\n"));
     let request = origin.accept().head();
@@ -268,8 +256,7 @@ fn restricted(edge: &Edge, origin: &Origin, rows: &[(&str, bool)]) {
 
 #[test]
 fn a_client_that_leaves_during_the_handshake_frees_everything() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(upgrade_request("a.test", ""));
     let mut at = origin.accept();
@@ -291,8 +278,7 @@ fn a_client_that_leaves_during_the_handshake_frees_everything() {
 
 #[test]
 fn an_origin_that_ends_instead_of_answering_is_502() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     for reset in [false, true] {
         let mut client = edge.connect();
         client.send(upgrade_request("a.test", ""));

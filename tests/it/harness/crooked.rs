@@ -1,5 +1,5 @@
-//! TLS as no library would say it: records that are sealed rightly around any content (RFC 8446 5.2)
-//! and ClientHellos with any version, name and extension (RFC 8446 4.1.2).
+//! TLS as no library would say it: records that are sealed rightly around any content (RFC 8446
+//! 5.2) and ClientHellos with any version, name and extension (RFC 8446 4.1.2).
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk};

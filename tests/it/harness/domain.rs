@@ -38,7 +38,7 @@ impl DomainFile {
         self.set("websocket", line)
     }
 
-    /// Served with this pair.
+    /// Served with this pair, and unless said otherwise with plain origins.
     pub fn tls(self, pair: &Pair) -> DomainFile {
         let certificate = format!("certificate = \"{}\"", pair.certificate().display());
         let key = format!("key = \"{}\"", pair.key().display());
@@ -65,13 +65,20 @@ impl DomainFile {
     }
 
     pub fn text(&self) -> String {
+        let mut tables = self.tables.clone();
+        let has = |name: &str, key: &str| {
+            self.tables.iter().any(|(table, line)| *table == name && line.starts_with(key))
+        };
+        if has("tls", "certificate") && !has("websocket", "origin_scheme") {
+            tables.push(("websocket", "origin_scheme = \"http\"".into()));
+        }
         let mut out = format!("name = \"{}\"\n{}\n", self.name, self.top.join("\n"));
-        let mut names: Vec<_> = self.tables.iter().map(|(table, _)| *table).collect();
+        let mut names: Vec<_> = tables.iter().map(|(table, _)| *table).collect();
         names.sort_unstable();
         names.dedup();
         for name in names {
             let _ = writeln!(out, "[{name}]");
-            for (_, line) in self.tables.iter().filter(|(table, _)| *table == name) {
+            for (_, line) in tables.iter().filter(|(table, _)| *table == name) {
                 let _ = writeln!(out, "{line}");
             }
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{DEADLINE, DomainFile, Metrics, Pair, TlsClient, Wire, eventually};
+use super::{DEADLINE, DomainFile, Metrics, Origin, Pair, TlsClient, Wire, eventually};
 
 pub const HAWSER: &str = env!("CARGO_BIN_EXE_hawser");
 
@@ -100,7 +100,8 @@ impl EdgeBuilder {
             lines => format!("[tls]\n{}\n", lines.join("\n")),
         };
         format!(
-            "version = 1\n[server]\nlisten = [{}]\nlisten_tls = [{}]\nworkers = {}\nstate_dir = \"{}\"\n{}\n\
+            "version = 1\n[server]\nlisten = [{}]\nlisten_tls = [{}]\n\
+             workers = {}\nstate_dir = \"{}\"\n{}\n\
              [log]\naccess = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
              [drain]\nwindow = \"{}\"\n{tls}{}",
             list(&self.listen),
@@ -223,6 +224,18 @@ impl Edge {
 
     pub fn with(domain: DomainFile) -> Edge {
         Edge::builder().domain(domain).start()
+    }
+
+    /// One domain, `a.test`, in front of this origin.
+    pub fn to(origin: &Origin) -> Edge {
+        Edge::with(DomainFile::to("a.test", origin))
+    }
+
+    /// The same with an origin that the test plays.
+    pub fn and_origin() -> (Origin, Edge) {
+        let origin = Origin::bind();
+        let edge = Edge::to(&origin);
+        (origin, edge)
     }
 
     fn learn_addresses(&mut self) {

@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod name_server;
 pub mod origin;
 pub mod pki;
+pub mod road;
 pub mod tls;
 pub mod tls_peer;
 pub mod tunnel;

@@ -1,5 +1,5 @@
-//! Certificates that a test issues for itself: authorities, chains, and pairs that are good or wrong
-//! in one way. Each pair has a folder of its own for as long as it lives.
+//! Certificates that a test issues for itself: authorities, chains, and pairs that are good or
+//! wrong in one way. Each pair has a folder of its own for as long as it lives.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -117,6 +117,25 @@ impl Authority {
         self.dir.path().join("ca.pem")
     }
 
+    /// An OCSP response that calls this pair good, made by OpenSSL.
+    pub fn ocsp_response(&self, pair: &Pair) -> Vec<u8> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(&pair.chain[0]).expect("DER");
+        let serial: String =
+            certificate.raw_serial().iter().map(|byte| format!("{byte:02X}")).collect();
+        let at = |name: &str| self.dir.path().join(name);
+        std::fs::write(at("ca.key"), self.issuer.key().serialize_pem()).expect("ca.key");
+        let entry = format!("V\t350101000000Z\t\t{serial}\tunknown\t/CN=x\n");
+        std::fs::write(at("index"), entry).expect("index");
+        let mut command = std::process::Command::new("openssl");
+        command.args(["ocsp", "-ndays", "7", "-index"]);
+        command.arg(at("index")).arg("-CA").arg(self.file()).arg("-rsigner").arg(self.file());
+        command.arg("-rkey").arg(at("ca.key")).arg("-issuer").arg(self.file());
+        command.args(["-serial", &format!("0x{serial}")]);
+        let output = command.arg("-respout").arg(at("response")).output().expect("openssl");
+        let said = String::from_utf8_lossy(&output.stderr);
+        std::fs::read(at("response")).unwrap_or_else(|e| panic!("{e}: {said}"))
+    }
+
     pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).expect("a root");
@@ -165,13 +184,13 @@ impl Pair {
 
     fn write(&self) {
         std::fs::write(self.certificate(), self.chain_pem()).expect("certificate.pem");
-        std::fs::write(self.key(), &self.key_pem).expect("key.pem");
+        write_key(&self.key(), &self.key_pem);
     }
 
     /// Puts another pair into the files of this one, as a renewal does.
     pub fn overwrite_with(&self, other: &Pair) {
         std::fs::write(self.certificate(), other.chain_pem()).expect("certificate.pem");
-        std::fs::write(self.key(), &other.key_pem).expect("key.pem");
+        write_key(&self.key(), &other.key_pem);
     }
 
     pub fn dir(&self) -> &Path {
@@ -226,6 +245,13 @@ fn key(kind: KeyKind) -> KeyPair {
             KeyPair::from_pem(pem).expect("its own text")
         }
     }
+}
+
+/// For its owner alone, as the edge wants to see it.
+fn write_key(path: &Path, pem: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, pem).expect("key.pem");
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).expect("a mode");
 }
 
 fn folder() -> tempfile::TempDir {

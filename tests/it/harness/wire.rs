@@ -1,5 +1,5 @@
-//! One connection seen from outside, plain or TLS: says exact bytes, sees exact bytes, and every wait
-//! ends.
+//! One connection seen from outside, plain or TLS: says exact bytes, sees exact bytes, and every
+//! wait ends.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -40,7 +40,10 @@ fn end(error: &io::Error) -> End {
         None => End::Reset,
         Some(rustls::Error::AlertReceived(alert)) => End::Alert(*alert),
         Some(e) if tls::is_truncated(e) => End::Truncated,
-        Some(_) => End::Nonsense,
+        Some(e) => {
+            eprintln!("rustls on what the edge said: {e}");
+            End::Nonsense
+        }
     }
 }
 
@@ -117,6 +120,10 @@ impl Wire {
             Stream::Plain(stream) => stream,
             Stream::Tls(stream) => stream.tcp(),
         }
+    }
+
+    pub fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
     }
 
     /// The TLS side of it.

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use crate::harness::{DomainFile, Edge, End, Origin};
 
-use super::{OK, edge_to, get};
+use super::{OK, get};
 
 #[test]
 fn a_sized_body_streams_both_ways() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send("POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhello");
     let mut at = origin.accept();
@@ -29,8 +28,7 @@ fn a_sized_body_streams_both_ways() {
 
 #[test]
 fn a_chunked_body_streams_both_ways_with_its_trailers() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(
         "POST /up HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\
@@ -61,8 +59,7 @@ fn a_chunked_body_streams_both_ways_with_its_trailers() {
 
 #[test]
 fn chunks_may_be_split_anywhere() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let body = "1\r\na\r\nA\r\n0123456789\r\n000\r\nX-T: y\r\n\r\n";
     let mut client = edge.connect();
     let mut at = None;
@@ -80,8 +77,7 @@ fn chunks_may_be_split_anywhere() {
 
 #[test]
 fn heads_may_be_split_anywhere() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let request = "POST /s HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc";
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     let mut client = edge.connect();
@@ -110,7 +106,7 @@ fn large_bodies_arrive_unchanged() {
             wire.send(body);
         }
     });
-    let edge = edge_to(&origin);
+    let edge = Edge::to(&origin);
     let mut client = edge.connect();
     for chunked in [false, true] {
         if chunked {
@@ -131,8 +127,7 @@ fn large_bodies_arrive_unchanged() {
 
 #[test]
 fn no_body_where_there_is_none() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     // RFC 9112 6.3 rule 1: HEAD, 204 and 304 end with the head, whatever their fields say.
     client.send("HEAD /h HTTP/1.1\r\nHost: a.test\r\n\r\n");
@@ -163,8 +158,7 @@ fn no_body_where_there_is_none() {
 
 #[test]
 fn a_body_behind_the_answer_to_head_is_never_taken_for_the_next_answer() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send("HEAD /h HTTP/1.1\r\nHost: a.test\r\n\r\n");
     let mut at = origin.accept();
@@ -181,8 +175,7 @@ fn a_body_behind_the_answer_to_head_is_never_taken_for_the_next_answer() {
 
 #[test]
 fn an_answer_without_a_length_ends_with_the_connection() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(get("/"));
     let mut at = origin.accept();
@@ -197,8 +190,7 @@ fn an_answer_without_a_length_ends_with_the_connection() {
 
 #[test]
 fn interim_answers_pass() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(get("/"));
     let mut at = origin.accept();
@@ -212,8 +204,7 @@ fn interim_answers_pass() {
 
 #[test]
 fn expect_100_continue_waits_for_the_origin() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(
         "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
@@ -231,8 +222,7 @@ fn expect_100_continue_waits_for_the_origin() {
 
 #[test]
 fn expect_100_continue_may_be_answered_by_a_refusal() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(
         "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
@@ -250,8 +240,7 @@ fn expect_100_continue_may_be_answered_by_a_refusal() {
 
 #[test]
 fn another_expectation_is_417() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send("POST / HTTP/1.1\r\nHost: a.test\r\nExpect: tea\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(client.answer().0.status(), 417);
@@ -260,8 +249,7 @@ fn another_expectation_is_417() {
 
 #[test]
 fn an_answer_may_come_before_the_body_is_whole() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000\r\n\r\nstart");
     let mut at = origin.accept();
@@ -305,8 +293,7 @@ fn a_body_beyond_max_body_is_413() {
 
 #[test]
 fn a_client_that_leaves_in_a_body_leaves_no_whole_request() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     for chunked in [false, true] {
         let mut client = edge.connect();
         client.send(if chunked {
@@ -326,8 +313,7 @@ fn a_client_that_leaves_in_a_body_leaves_no_whole_request() {
 
 #[test]
 fn a_slow_reader_stops_the_origin() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = crate::harness::Wire::connect_small(edge.addr(), 4096);
     client.send(get("/big"));
     let mut at = origin.accept();

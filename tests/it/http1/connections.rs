@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use crate::harness::{DomainFile, Edge, End, Origin, eventually, show};
 
-use super::{OK, edge_to, get};
+use super::{OK, get};
 
 #[test]
 fn one_connection_carries_many_requests_on_both_sides() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     let mut at = None;
     for i in 0..20 {
@@ -24,8 +23,7 @@ fn one_connection_carries_many_requests_on_both_sides() {
 
 #[test]
 fn an_idle_origin_connection_serves_another_client() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut at = None;
     for i in 0..3 {
         let mut client = edge.connect();
@@ -47,7 +45,7 @@ fn pipelined_requests_are_answered_in_order() {
             wire.send(body);
         }
     });
-    let edge = edge_to(&origin);
+    let edge = Edge::to(&origin);
     let mut client = edge.connect();
     let mut all = String::new();
     for i in 0..50 {
@@ -63,8 +61,7 @@ fn pipelined_requests_are_answered_in_order() {
 
 #[test]
 fn a_close_asked_for_by_the_client_is_kept() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
     let mut at = origin.accept();
@@ -78,8 +75,7 @@ fn a_close_asked_for_by_the_client_is_kept() {
 
 #[test]
 fn http_1_0_clients_are_served() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     // Without keep-alive the connection ends, and a chunked answer is unwrapped (RFC 9112 7.1).
     let mut client = edge.connect();
     client.send("GET /old HTTP/1.0\r\nHost: a.test\r\n\r\n");
@@ -108,8 +104,7 @@ fn http_1_0_clients_are_served() {
 
 #[test]
 fn http_1_0_origins_are_understood() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(get("/"));
     let mut at = origin.accept();
@@ -122,8 +117,7 @@ fn http_1_0_origins_are_understood() {
 
 #[test]
 fn a_stale_pooled_connection_is_retried_for_idempotent_requests() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"] {
         let mut client = edge.connect();
         client.send(get("/warm"));
@@ -146,8 +140,7 @@ fn a_stale_pooled_connection_is_retried_for_idempotent_requests() {
 
 #[test]
 fn a_stale_pooled_connection_is_not_retried_for_others() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(get("/warm"));
     let mut at = origin.accept();
@@ -164,8 +157,7 @@ fn a_stale_pooled_connection_is_not_retried_for_others() {
 
 #[test]
 fn a_pooled_connection_that_the_origin_closed_while_idle_is_not_used() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(get("/warm"));
     let mut at = origin.accept();
@@ -185,8 +177,7 @@ fn a_pooled_connection_that_the_origin_closed_while_idle_is_not_used() {
 
 #[test]
 fn an_origin_connection_with_bytes_that_nobody_asked_for_is_never_reused() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(get("/one"));
     let mut at = origin.accept();
@@ -203,8 +194,7 @@ fn an_origin_connection_with_bytes_that_nobody_asked_for_is_never_reused() {
 
 #[test]
 fn bytes_that_come_while_idle_end_the_pooled_connection() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(get("/one"));
     let mut at = origin.accept();
@@ -247,7 +237,7 @@ fn the_end_of_a_keep_alive_connection_is_orderly() {
 #[test]
 fn an_error_of_one_request_ends_the_connection_behind_the_earlier_answers() {
     let origin = Origin::answering("fine");
-    let edge = edge_to(&origin);
+    let edge = Edge::to(&origin);
     let mut client = edge.connect();
     client.send(format!("{}GET /b ad HTTP/1.1\r\nHost: a.test\r\n\r\n{}", get("/a"), get("/c")));
     assert_eq!(client.answer().1, b"fine");
@@ -259,7 +249,7 @@ fn an_error_of_one_request_ends_the_connection_behind_the_earlier_answers() {
 #[test]
 fn empty_lines_before_a_request_are_skipped() {
     let origin = Origin::answering("fine");
-    let edge = edge_to(&origin);
+    let edge = Edge::to(&origin);
     let mut client = edge.connect();
     client.send(format!("\r\n{}\r\n{}", get("/a"), get("/b")));
     assert_eq!(client.answer().1, b"fine");
@@ -269,7 +259,7 @@ fn empty_lines_before_a_request_are_skipped() {
 #[test]
 fn connections_that_say_nothing_cost_nobody_anything() {
     let origin = Origin::answering("fine");
-    let edge = edge_to(&origin);
+    let edge = Edge::to(&origin);
     for _ in 0..20 {
         drop(edge.connect());
         edge.connect().reset();
@@ -284,8 +274,7 @@ fn connections_that_say_nothing_cost_nobody_anything() {
 
 #[test]
 fn a_client_that_ends_while_the_origin_works_frees_the_origin() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(get("/slow"));
     let mut at = origin.accept();

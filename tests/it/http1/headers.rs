@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::harness::{DomainFile, Edge, Head, Origin, Wire};
 
-use super::{OK, edge_to};
+use super::OK;
 
 fn crossed(edge: &Edge, origin: &Origin, lines: &str) -> Head {
     let mut client = edge.connect();
@@ -19,8 +19,7 @@ fn crossed(edge: &Edge, origin: &Origin, lines: &str) -> Head {
 
 #[test]
 fn hop_by_hop_headers_end_at_the_edge() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let lines = "Connection: close, X-Hop , x-other\r\nX-Hop: 1\r\nX-Other: 2\r\nKeep-Alive: 5\r\n\
                  Proxy-Connection: x\r\nTE: gzip\r\nProxy-Authorization: x\r\nX-Stays: 3\r\n";
     let head = crossed(&edge, &origin, lines);
@@ -33,8 +32,7 @@ fn hop_by_hop_headers_end_at_the_edge() {
 
 #[test]
 fn an_origin_learns_that_trailers_are_read_rfc9110_10_1_4() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let head = crossed(&edge, &origin, "TE: gzip, trailers\r\nConnection: TE, X-Hop\r\n");
     assert_eq!(head.field("te"), Some("trailers"), "{head:?}");
     assert_eq!(head.field("connection"), Some("TE"), "{head:?}");
@@ -42,8 +40,7 @@ fn an_origin_learns_that_trailers_are_read_rfc9110_10_1_4() {
 
 #[test]
 fn hop_by_hop_headers_of_answers_end_at_the_edge() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     let mut at = origin.accept();
@@ -67,8 +64,7 @@ fn hop_by_hop_headers_of_answers_end_at_the_edge() {
 
 #[test]
 fn an_answer_without_a_date_gets_one_rfc9110_6_6_1() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let theirs = "Tue, 15 Nov 1994 08:12:31 GMT";
     for line in [String::new(), format!("Date: {theirs}\r\n")] {
         let mut client = edge.connect();
@@ -90,8 +86,7 @@ fn an_answer_without_a_date_gets_one_rfc9110_6_6_1() {
 
 #[test]
 fn a_nomination_removes_nothing_that_the_edge_sets_or_needs() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let lines = "Connection: close, Host, X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, \
                  Forwarded, Via, X-Request-Id, Content-Length, Transfer-Encoding\r\n";
     let mut client = edge.connect();
@@ -110,8 +105,7 @@ fn a_nomination_removes_nothing_that_the_edge_sets_or_needs() {
 
 #[test]
 fn a_nominated_length_keeps_its_body() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(
         "POST / HTTP/1.1\r\nHost: a.test\r\nConnection: Content-Length\r\n\
@@ -127,8 +121,7 @@ fn a_nominated_length_keeps_its_body() {
 
 #[test]
 fn the_edge_says_who_asked() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let head = crossed(&edge, &origin, "");
     assert_eq!(head.field("x-forwarded-for"), Some("127.0.0.1"));
     assert_eq!(head.field("x-forwarded-proto"), Some("http"));
@@ -147,8 +140,7 @@ fn the_edge_says_who_asked() {
 
 #[test]
 fn what_a_client_says_about_itself_is_replaced() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let lines = "X-Forwarded-For: 8.8.8.8\r\nX-Forwarded-For: 9.9.9.9\r\n\
                  X-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.test\r\n\
                  X-Forwarded-Port: 443\r\nX-Real-IP: 8.8.8.8\r\nForwarded: for=8.8.8.8\r\n\
@@ -202,8 +194,7 @@ fn the_host_for_the_origin_can_be_set() {
 
 #[test]
 fn opaque_values_pass_unchanged() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     let value: &[u8] = b"X-Opaque: caf\xe9 \xff\xfe \"quoted, list\"; a=b\r\n";
     client.send([b"GET / HTTP/1.1\r\nHost: a.test\r\n", value, b"X-Empty:\r\n\r\n"].concat());

@@ -2,7 +2,7 @@
 //! what the origin said; where the answer was already under way, the client can tell that it is
 //! cut.
 
-use crate::harness::{DomainFile, Edge, End, Origin, show};
+use crate::harness::{Edge, End, show};
 
 fn nonsense() -> Vec<(&'static str, Vec<u8>)> {
     let row = |name, text: &str| (name, text.as_bytes().to_vec());
@@ -64,8 +64,7 @@ fn nonsense() -> Vec<(&'static str, Vec<u8>)> {
 
 #[test]
 fn nonsense_is_answered_by_502_and_nothing_of_it_reaches_the_client() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let mut wrong = Vec::new();
     for (name, answer) in nonsense() {
         let mut client = edge.connect();
@@ -101,8 +100,7 @@ fn a_body_that_breaks_is_cut_so_that_the_client_can_tell() {
         ("the origin ends between chunks", chunked, ""),
         ("the origin ends before its length", sized, ""),
     ];
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     for (name, head, rest) in rows {
         let mut client = edge.connect();
         client.send("GET /a HTTP/1.1\r\nHost: a.test\r\n\r\n");

@@ -1,7 +1,7 @@
 //! Chunked request bodies that must not come to a sound end. The head may have crossed before the
 //! fault is seen, so the verdict is: the origin never sees a whole body, nor anything behind it.
 
-use crate::harness::{DomainFile, Edge, Origin, show};
+use crate::harness::{Edge, Origin, show};
 
 use super::{SMUGGLED, client_verdict};
 
@@ -63,7 +63,7 @@ fn never_whole(after_the_head: bool) {
         let (rest, _) = wire.rest();
         let _ = records.send((first, rest));
     });
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let edge = Edge::to(&origin);
     for (name, body) in rows() {
         while head_crossed.try_recv().is_ok() {}
         let mut client = edge.connect();

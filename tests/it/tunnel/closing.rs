@@ -1,7 +1,7 @@
 //! How tunnels end: by a peer's Close, by its silence on the wire, or by the edge.
 
 use crate::harness::tunnel::{closes, closes_with};
-use crate::harness::{DomainFile, Edge, End, Frame, Op, Origin, Tunnel, show};
+use crate::harness::{Edge, End, Frame, Op, Tunnel, show};
 
 use super::open;
 
@@ -185,8 +185,7 @@ fn no_code_that_must_not_be_sent_is_ever_sent() {
 
 #[test]
 fn a_peer_that_never_finishes_its_close_is_cut() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     edge.hawser_done(&["kill", "--domain", "a.test"]);
     assert_eq!(tunnel.client.frame().op, Op::CLOSE);

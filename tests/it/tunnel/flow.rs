@@ -1,11 +1,10 @@
 //! Back-pressure: a slow reader stops its own peer and nobody else, and nothing is ever lost.
 
-use crate::harness::{DomainFile, Edge, Frame, Op, Origin, Tunnel, Wire, eventually};
+use crate::harness::{Edge, Frame, Op, Tunnel, Wire, eventually};
 
 #[test]
 fn a_slow_reader_stops_its_peer_and_nobody_else() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let slow = Wire::connect_small(edge.addr(), 4096);
     let mut slow = Tunnel::over(slow, &origin, "a.test", "", "");
     let mut quick = Tunnel::open(&edge, &origin, "a.test");
@@ -38,8 +37,7 @@ fn a_slow_reader_stops_its_peer_and_nobody_else() {
 
 #[test]
 fn a_slow_origin_stops_its_client() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     let frame = Frame::binary(vec![7; 50_000]).masked().bytes();
     let pushed = tunnel.client.push_until_it_stalls(&frame, 48 << 20);
@@ -57,8 +55,7 @@ fn a_slow_origin_stops_its_client() {
 /// Many slow readers at once must not starve the core of its receive buffers.
 #[test]
 fn slow_readers_do_not_starve_the_core() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let frame = Frame::binary(vec![7; 60_000]).bytes();
     let slow: Vec<_> = (0..24)
         .map(|_| {
@@ -90,8 +87,7 @@ fn slow_readers_do_not_starve_the_core() {
 #[test]
 fn a_huge_message_streams_through_with_constant_memory() {
     const BYTES: usize = 512 << 20;
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     tunnel.check();
     let before = edge.resident();
@@ -117,8 +113,7 @@ fn a_huge_message_streams_through_with_constant_memory() {
 /// ws GHSA-96hv-2xvq-fx4p: a message of very many fragments of one byte.
 #[test]
 fn a_flood_of_fragments_costs_no_memory() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     tunnel.check();
     let before = edge.resident();
@@ -142,8 +137,7 @@ fn a_flood_of_fragments_costs_no_memory() {
 
 #[test]
 fn counters_follow_every_byte_and_message() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     let (up, down) = (Frame::text("12345").masked(), Frame::binary(vec![0; 1000]));
     for _ in 0..10 {

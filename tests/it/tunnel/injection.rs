@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::harness::{DomainFile, Edge, Frame, Op, Origin, Tunnel, Wire};
+use crate::harness::road::{Legs, Road};
+use crate::harness::{DomainFile, Edge, Frame, Op, Tunnel, Wire};
 
 /// The frames of one direction: the writer and the reader each make their own copy.
 struct Script {
@@ -168,13 +169,11 @@ fn read(
 }
 
 /// Runs the traffic until both sides were asked a few times, then lets `end` end it.
-fn under_load(seed: u64, end: impl FnOnce(&mut Edge), codes: &[u16]) {
-    let origin = Origin::bind();
-    let mut edge = Edge::builder()
-        .domain(DomainFile::to("a.test", &origin).websocket("heartbeat = 2"))
-        .drain_window("0s")
-        .start();
-    let Tunnel { client, origin: server } = Tunnel::open(&edge, &origin, "a.test");
+fn under_load(legs: Legs, end: impl FnOnce(&mut Edge), codes: &[u16]) {
+    let seed = u64::from(rand::random::<u32>());
+    let beat = |domain: DomainFile| domain.websocket("heartbeat = 2");
+    let mut road = Road::with(legs, beat, |edge| edge.drain_window("0s"));
+    let Tunnel { client, origin: server } = road.tunnel();
     let (tell, told) = sync_channel(1_024);
     let shared = Arc::new(Shared::default());
     let mut sides = Vec::new();
@@ -195,7 +194,7 @@ fn under_load(seed: u64, end: impl FnOnce(&mut Edge), codes: &[u16]) {
     }
     // From here on frames end in time: one that does not is cut, as it should be.
     shared.over.store(true, Ordering::SeqCst);
-    end(&mut edge);
+    end(&mut road.edge);
     for side in sides {
         let seen = side.join().expect("every byte as it was sent");
         assert!(seen.frames > 20 && seen.pings > 0, "{} {}", seen.frames, seen.pings);
@@ -204,16 +203,39 @@ fn under_load(seed: u64, end: impl FnOnce(&mut Edge), codes: &[u16]) {
     }
 }
 
-#[test]
-fn a_kill_under_load_falls_between_frames() {
+fn killed_under_load(legs: Legs) {
     let kill = |edge: &mut Edge| {
         edge.hawser_done(&["kill", "--domain", "a.test", "--code", "1012"]);
     };
-    under_load(rand::random::<u32>().into(), kill, &[1012]);
+    under_load(legs, kill, &[1012]);
+}
+
+fn drained_under_load(legs: Legs) {
+    let drain = |edge: &mut Edge| edge.signal("TERM");
+    under_load(legs, drain, &[1001]);
+}
+
+#[test]
+fn a_kill_under_load_falls_between_frames() {
+    killed_under_load(Legs::Plain);
+}
+
+#[test]
+fn a_kill_under_load_falls_between_frames_of_wss_to_wss() {
+    killed_under_load(Legs::Both);
 }
 
 #[test]
 fn a_drain_under_load_falls_between_frames() {
-    let drain = |edge: &mut Edge| edge.signal("TERM");
-    under_load(rand::random::<u32>().into(), drain, &[1001]);
+    drained_under_load(Legs::Plain);
+}
+
+#[test]
+fn a_drain_under_load_falls_between_frames_of_wss_to_ws() {
+    drained_under_load(Legs::Client);
+}
+
+#[test]
+fn a_drain_under_load_falls_between_frames_of_ws_to_wss() {
+    drained_under_load(Legs::Origin);
 }

@@ -80,8 +80,7 @@ fn judged(wire: &mut Wire, codes: &[u16]) -> Result<(), String> {
 }
 
 fn violations_end_the_tunnel(from_client: bool) {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let mut wrong = Vec::new();
     for (name, sound, bad) in wrong_bytes(from_client) {
         let Tunnel { client, origin: server } = Tunnel::open(&edge, &origin, "a.test");
@@ -117,8 +116,7 @@ fn violations_of_an_origin_end_the_tunnel() {
 
 #[test]
 fn a_violation_is_seen_however_the_header_is_split() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let bad = Frame::text("x").masked().bytes_with(Length::Bits64);
     for cut in 1..14 {
         let Tunnel { mut client, origin: mut server } = Tunnel::open(&edge, &origin, "a.test");
@@ -133,8 +131,7 @@ fn a_violation_is_seen_however_the_header_is_split() {
 /// Autobahn calls an edge that keeps the connection open for a second behind its 1002 failed.
 #[test]
 fn who_broke_framing_is_ended_as_soon_as_the_other_side_has_answered() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     for _ in 0..5 {
         let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
         tunnel.client.send_frame(&Frame::text("x").rsv(0x40).masked());
@@ -153,8 +150,7 @@ fn who_broke_framing_is_ended_as_soon_as_the_other_side_has_answered() {
 
 #[test]
 fn sound_codes_of_close_pass() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let sound = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014];
     for code in sound.into_iter().chain([3000, 3999, 4000, 4999]) {
         let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
@@ -166,8 +162,7 @@ fn sound_codes_of_close_pass() {
 
 #[test]
 fn reserved_bits_of_an_agreed_extension_pass_and_no_others() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let deflate = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
     let compressed = Frame::text([0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]).rsv(0x40);
     let mut tunnel = Tunnel::open_with(&edge, &origin, "a.test", deflate, deflate);
@@ -216,8 +211,7 @@ fn without_strictness_what_can_be_framed_passes_unchanged() {
 
 #[test]
 fn garbage_instead_of_frames_reaches_nobody() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
     tunnel.client.send("GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n");
     let (seen, end) = tunnel.origin.rest();

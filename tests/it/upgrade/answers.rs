@@ -1,9 +1,7 @@
 //! RFC 6455 4.1, what a server must have answered: a 101 that does not hold is 502, and neither a
 //! byte of it nor of what came behind reaches the client.
 
-use crate::harness::{KEY, Origin, Tunnel, accept_value, show, upgrade_request};
-
-use super::edge_to;
+use crate::harness::{Edge, KEY, Tunnel, accept_value, show, upgrade_request};
 
 struct Row {
     name: &'static str,
@@ -93,8 +91,7 @@ fn rows() -> Vec<Row> {
 
 #[test]
 fn a_101_that_does_not_hold_is_502() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut wrong = Vec::new();
     for Row { name, ask, lines } in rows() {
         let mut client = edge.connect();
@@ -114,8 +111,7 @@ fn a_101_that_does_not_hold_is_502() {
 
 #[test]
 fn a_101_of_http_1_0_is_502() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(upgrade_request("a.test", ""));
     let mut at = origin.accept();
@@ -126,8 +122,7 @@ fn a_101_of_http_1_0_is_502() {
 
 #[test]
 fn sound_variants_open_a_tunnel() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let rows = [
         ("", String::new()),
         (

@@ -1,15 +1,13 @@
 //! RFC 6455 4.2.1, what a client must have said, and what the best proxies still let through.
 
-use crate::harness::{DomainFile, Edge, KEY, Origin, show, upgrade_request};
-
-use super::edge_to;
+use crate::harness::{Edge, KEY, Origin, show, upgrade_request};
 
 const SOUND: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n";
 
 /// The request, what it may be answered with; nothing of it crosses.
 fn refused(rows: Vec<(&str, String, &[u16])>) {
     let origin = Origin::bind();
-    let mut edge = edge_to(&origin);
+    let mut edge = Edge::to(&origin);
     let mut wrong = Vec::new();
     for (name, request, codes) in rows {
         let mut client = edge.connect();
@@ -163,8 +161,7 @@ fn what_is_no_websocket_upgrade_is_stripped() {
             format!("Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n{ws}"),
         ),
     ];
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     for (name, version, lines) in rows {
         let mut client = edge.connect();
         client.send(format!("GET /x {version}\r\nHost: a.test\r\n{lines}\r\n"));
@@ -182,8 +179,7 @@ fn what_is_no_websocket_upgrade_is_stripped() {
 /// The origin switches although it was not asked to, to a protocol that nobody sees through.
 #[test]
 fn a_101_to_a_request_that_was_no_websocket_upgrade_is_502() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     for protocol in ["h2c", "websocket", "TLS/1.0"] {
         let mut client = edge.connect();
         client.send(format!(
@@ -206,8 +202,7 @@ fn a_101_to_a_request_that_was_no_websocket_upgrade_is_502() {
 
 #[test]
 fn tokens_are_compared_without_case_and_in_lists() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     for (upgrade, connection) in [
         ("WebSocket", "upgrade"),
         ("WEBSOCKET", "keep-alive, Upgrade"),
@@ -230,8 +225,7 @@ fn tokens_are_compared_without_case_and_in_lists() {
 
 #[test]
 fn only_the_token_websocket_is_forwarded_from_a_list() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(format!(
         "GET /chat HTTP/1.1\r\nHost: a.test\r\nUpgrade: h2c, websocket\r\n\
@@ -252,8 +246,7 @@ fn only_the_token_websocket_is_forwarded_from_a_list() {
 // nomination never removes what the edge itself sets.
 #[test]
 fn nominated_headers_are_stripped_on_upgrades_too() {
-    let origin = Origin::bind();
-    let edge = edge_to(&origin);
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(format!(
         "GET /chat HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\n\
@@ -273,8 +266,7 @@ fn nominated_headers_are_stripped_on_upgrades_too() {
 
 #[test]
 fn an_upgrade_for_an_unknown_domain_is_421() {
-    let origin = Origin::bind();
-    let edge = Edge::with(DomainFile::to("a.test", &origin));
+    let (origin, edge) = Edge::and_origin();
     let mut client = edge.connect();
     client.send(upgrade_request("b.test", ""));
     assert!(matches!(client.answer().0.status(), 404 | 421));
