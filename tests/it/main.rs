@@ -12,6 +12,7 @@ mod properties;
 mod reload;
 mod security;
 mod smuggling;
+mod tls;
 mod tunnel;
 mod upgrade;
 mod workers;
