@@ -11,6 +11,10 @@ mod autobahn;
 #[allow(dead_code, unused_imports, reason = "the harness of tests/it; this uses a part of it")]
 #[path = "it/harness/mod.rs"]
 mod harness;
+#[path = "peers/tls.rs"]
+mod tls;
+#[path = "peers/tlsfuzzer.rs"]
+mod tlsfuzzer;
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;

@@ -1,12 +1,16 @@
 // npm ws as a client, through the edge, against any echo that knows "close:CODE".
 // usage: node client.mjs PORT        exits with 0 when every conversation went as it should
+// With HAWSER_TEST_CA, the file of an authority, it is wss.
 import { createRequire } from 'node:module';
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 const { WebSocket } = createRequire(process.env.HAWSER_TEST_DEPS + '/node/')('ws');
 
-const url = `ws://127.0.0.1:${process.argv[2]}/echo`;
+const authority = process.env.HAWSER_TEST_CA;
+const secure = authority ? { ca: readFileSync(authority), servername: 'a.test' } : {};
+const url = `${authority ? 'wss' : 'ws'}://127.0.0.1:${process.argv[2]}/echo`;
 const open = (protocols, options) => new Promise((resolve, reject) => {
-  const socket = new WebSocket(url, protocols, { headers: { Host: 'a.test' }, ...options });
+  const socket = new WebSocket(url, protocols, { headers: { Host: 'a.test' }, ...secure, ...options });
   socket.on('open', () => resolve(socket));
   socket.on('error', reject);
 });

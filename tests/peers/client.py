@@ -1,20 +1,26 @@
 """Python websockets as a client, through the edge, against any echo that knows "close:CODE".
 
-usage: client.py PORT [heartbeat]    exits with 0 when every conversation went as it should"""
+usage: client.py PORT [heartbeat]    exits with 0 when every conversation went as it should
+With HAWSER_TEST_CA, the file of an authority, it is wss."""
 
 import asyncio
 import os
+import ssl
 import sys
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 PORT = int(sys.argv[1])
+CA = os.environ.get("HAWSER_TEST_CA")
 
 
 def dial(host="a.test", path="/echo", **options):
     options = dict(max_size=None, ping_interval=None, proxy=None) | options
-    return connect(f"ws://{host}{path}", host="127.0.0.1", port=PORT, **options)
+    if CA:
+        options["ssl"] = ssl.create_default_context(cafile=CA)
+    scheme = "wss" if CA else "ws"
+    return connect(f"{scheme}://{host}{path}", host="127.0.0.1", port=PORT, **options)
 
 
 async def text_binary_and_sizes():
@@ -83,7 +89,9 @@ async def unknown_host():
         async with dial(host="unknown.test"):
             raise AssertionError("connected")
     except InvalidStatus as refused:
-        assert refused.response.status_code in (404, 421), refused
+        assert not CA and refused.response.status_code in (404, 421), refused
+    except ssl.SSLError as refused:
+        assert CA, refused
 
 
 async def heartbeat():

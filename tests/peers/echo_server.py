@@ -1,9 +1,11 @@
 """Python websockets as an origin: sends back every message; "close:CODE" closes with that code.
 
-usage: echo_server.py        prints its port"""
+usage: echo_server.py [CERTIFICATE KEY]        prints its port; with a pair it is wss"""
 
 import asyncio
 import logging
+import ssl
+import sys
 
 from websockets.asyncio.server import serve
 
@@ -24,6 +26,9 @@ def first(_ws, offered):
 
 async def main():
     options = dict(max_size=None, ping_interval=None, close_timeout=2)
+    if len(sys.argv) > 2:
+        options["ssl"] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        options["ssl"].load_cert_chain(*sys.argv[1:3])
     async with serve(echo, "127.0.0.1", 0, select_subprotocol=first, **options) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await asyncio.get_running_loop().create_future()
