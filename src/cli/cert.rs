@@ -23,8 +23,8 @@ use crate::control::config::{Problem, Problems};
 /// List certificates; upload one for a domain, or remove it
 ///
 /// An uploaded certificate is kept in STATE_DIR/certs/NAME/ and is used by domains whose
-/// tls.certificate is "uploaded", which is the default. When an edge is running, it takes the change
-/// over at once; connections that are open stay as they are.
+/// tls.certificate is "uploaded", which is the default. When an edge is running, it takes the
+/// change over at once; connections that are open stay as they are.
 #[derive(Debug, clap::Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct Args {

@@ -10,7 +10,8 @@ use crate::control::config::render;
 ///
 /// Reports all problems at once, each with its file, line, column, key, value and what would be
 /// accepted; certificates and keys are read and checked too. Warns of what is accepted and probably
-/// not meant. Says nothing when there is nothing to say. A running edge is neither asked nor changed.
+/// not meant. Says nothing when there is nothing to say. A running edge is neither asked nor
+/// changed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

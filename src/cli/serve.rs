@@ -149,7 +149,8 @@ pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Resu
     let (cores, core_ends) =
         start_workers(&cpus, sockets.of_workers, logs, table_size, &node.cell(), &stats)?;
     let admin = addresses.admin.map_or("off".to_owned(), |addr| addr.to_string());
-    info!(listen = %listed(&addresses.listen), listen_tls = %listed(&addresses.listen_tls), %admin, workers = cpus.len(), %report,
+    let (plain, tls) = (listed(&addresses.listen), listed(&addresses.listen_tls));
+    info!(listen = %plain, listen_tls = %tls, %admin, workers = cpus.len(), %report,
         version = env!("CARGO_PKG_VERSION"), "serving");
     let data = DataPlane { cores, core_ends, listeners: sockets.copies, program };
     run(control, node, data, || started(&addresses))

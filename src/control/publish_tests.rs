@@ -45,15 +45,6 @@ pub fn config(domains: &[(&str, &[&str])]) -> Loaded {
         host: None,
         send_proxy: SendProxy::Off,
     };
-    let tls = DomainTls {
-        certificate: Certificate::Uploaded,
-        key: Vec::new(),
-        ocsp: Vec::new(),
-        client_auth: ClientAuth::Off,
-        client_ca: None,
-    };
-    let origin_tls =
-        OriginTls { verify: Verify::Webpki, server_name: None, pair: Files::default() };
     let origin = |address: &&str| OriginConfig {
         address: match address.parse() {
             Ok(ip) => OriginAddress::Ip(ip),
@@ -68,8 +59,8 @@ pub fn config(domains: &[(&str, &[&str])]) -> Loaded {
         name: (*name).into(),
         file: Default::default(),
         websocket: websocket.clone(),
-        tls: tls.clone(),
-        origin_tls: origin_tls.clone(),
+        tls: client_tls(),
+        origin_tls: origin_tls(),
         http: http.clone(),
         origins: origins.iter().map(origin).collect(),
         balance: Balance::default(),
@@ -84,17 +75,8 @@ pub fn config(domains: &[(&str, &[&str])]) -> Loaded {
         workers: Workers::Auto,
         state_dir: "/var/lib/hawser".into(),
         http: Http::default(),
-        tls: ServerTls {
-            default: Files::default(),
-            handshakes: Tls::default(),
-            min_version: MinVersion::Tls12,
-        },
-        acme: Acme {
-            directory: "https://acme.test/".into(),
-            contact: Vec::new(),
-            root: None,
-            challenge: AcmeChallenge::Http01,
-        },
+        tls: server_tls(),
+        acme: acme(),
         admin: None,
         drain_window: second * 30,
         access_log: LogDestination::Off,
@@ -102,6 +84,37 @@ pub fn config(domains: &[(&str, &[&str])]) -> Loaded {
         name_servers: Vec::new(),
     };
     Loaded { server, domains: domains.iter().map(domain).collect(), hash: "0123".into() }
+}
+
+fn client_tls() -> DomainTls {
+    DomainTls {
+        certificate: Certificate::Uploaded,
+        key: Vec::new(),
+        ocsp: Vec::new(),
+        client_auth: ClientAuth::Off,
+        client_ca: None,
+    }
+}
+
+fn origin_tls() -> OriginTls {
+    OriginTls { verify: Verify::Webpki, server_name: None, pair: Files::default() }
+}
+
+fn server_tls() -> ServerTls {
+    ServerTls {
+        default: Files::default(),
+        handshakes: Tls::default(),
+        min_version: MinVersion::Tls12,
+    }
+}
+
+fn acme() -> Acme {
+    Acme {
+        directory: "https://acme.test/".into(),
+        contact: Vec::new(),
+        root: None,
+        challenge: AcmeChallenge::Http01,
+    }
 }
 
 fn no_tls() -> super::Tls<'static> {
@@ -200,4 +213,69 @@ async fn a_name_without_an_answer_starts_without_endpoints() {
     let domain = snapshot.hosts.find("a.test").unwrap();
     assert!(domain.origins[0].endpoints.is_empty());
     assert_eq!(&*domain.origins[0].address, "origin.test");
+}
+
+#[tokio::test]
+async fn endpoints_are_those_of_the_transports_that_can_come() {
+    use OriginScheme::{Follow, Http, Https};
+    let none = |_: &str| -> Arc<[IpAddr]> { Arc::new([]) };
+    for (scheme, listening, plain, tls) in
+        [(Http, true, 1, 0), (Https, false, 0, 1), (Follow, false, 1, 0), (Follow, true, 1, 1)]
+    {
+        let mut config = config(&[("a.test", &["192.0.2.1"])]);
+        config.domains[0].websocket.origin_scheme = scheme;
+        let with = super::Tls { listening, ..no_tls() };
+        let snapshot = build(&config, 1, &mut Registry::default(), &with, none, |_| false).unwrap();
+        let origin = &snapshot.hosts.find("a.test").unwrap().origins[0];
+        assert_eq!(
+            (origin.endpoints.len(), origin.tls_endpoints.len()),
+            (plain, tls),
+            "{scheme:?}"
+        );
+        assert!(origin.tls_endpoints.iter().all(|endpoint| endpoint.addr.port() == 443));
+        assert_eq!(origin.all_endpoints().count(), plain + tls);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_pair_refuses_the_reload_and_the_good_one_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.pem");
+    let write = |name: &str| {
+        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        std::fs::write(&file, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
+    };
+    write("a.test");
+    let mut first = config(&[("a.test", &["192.0.2.1"])]);
+    first.domains[0].tls.certificate = Certificate::Files(vec![file.clone()]);
+    let (publisher, ..) = publisher(first).await;
+    let before = publisher.cell().current();
+    let found =
+        |snapshot: &Snapshot| Arc::clone(snapshot.certificates.find(Some("a.test")).unwrap());
+    assert_eq!(publisher.served().len(), 1);
+
+    write("b.test");
+    let rejected = publisher.reload().await.unwrap_err();
+    assert!(rejected.detail.contains("does not cover a.test, but b.test"), "{rejected}");
+    assert!(Arc::ptr_eq(&before, &publisher.cell().current()));
+
+    write("a.test");
+    publisher.reload().await.unwrap();
+    let after = publisher.cell().current();
+    assert!(!Arc::ptr_eq(&found(&before), &found(&after)), "the file changed under its path");
+    publisher.reload().await.unwrap();
+    assert!(Arc::ptr_eq(&found(&after), &found(&publisher.cell().current())));
+}
+
+#[tokio::test]
+async fn answers_to_challenges_are_published_and_outlive_a_reload() {
+    let (publisher, ..) = publisher(config(&[("a.test", &["192.0.2.1"])])).await;
+    let set = |c: &mut Challenges| drop(c.http.insert("token".into(), "answer".into()));
+    let generation = publisher.challenge(set).await;
+    publisher.reload().await.unwrap();
+    let snapshot = publisher.cell().current();
+    assert_eq!(snapshot.generation, generation + 1);
+    assert_eq!(snapshot.http_challenges.get("token").map(|answer| &**answer), Some("answer"));
+    publisher.challenge(|c| c.http.clear()).await;
+    assert!(publisher.cell().current().http_challenges.is_empty());
 }

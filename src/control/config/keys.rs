@@ -168,8 +168,8 @@ section! {
         SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80)),
         SocketAddr::from((Ipv6Addr::UNSPECIFIED, 80)),
     ];
-    /// Addresses for https and wss, at the same cost. Clients get the certificate of the domain that
-    /// they ask for (`[tls]` of its file), else the default one of `[tls]` below.
+    /// Addresses for https and wss, at the same cost. Clients get the certificate of the domain
+    /// that they ask for (`[tls]` of its file), else the default one of `[tls]` below.
     LISTEN_TLS "listen_tls": Vec<SocketAddr> = Many { shape: &SOCKET, min: 0, max: 64 }, default
         Vec::new;
     /// Worker threads, each with a ring and listeners of its own. `"auto"` is one per core that the
@@ -211,13 +211,13 @@ section! {
     /// PEM files with the private keys of `default_certificate`, in its order. `[]`: they stand in
     /// the certificates' files.
     DEFAULT_KEY "default_key": Vec<PathBuf> = FILES, default Vec::new;
-    /// From accept (or the end of the PROXY header) to the end of the handshake; then the connection
-    /// is closed. A slow client holds a set-up place of its core for this long.
+    /// From accept (or the end of the PROXY header) to the end of the handshake; then the
+    /// connection is closed. A slow client holds a set-up place of its core for this long.
     HANDSHAKE_TIMEOUT "handshake_timeout": Duration = time(SECOND, 60 * SECOND), default
         || limits::DEFAULT_TLS_HANDSHAKE_TIMEOUT;
-    /// TLS handshakes begun per second on this node, with a burst of one second's worth. Those beyond
-    /// it wait, and are closed when `handshake_timeout` comes first. Keeps cores for the tunnels that
-    /// are open while very many clients come back at once.
+    /// TLS handshakes begun per second on this node, with a burst of one second's worth. Those
+    /// beyond it wait, and are closed when `handshake_timeout` comes first. Keeps cores for the
+    /// tunnels that are open while very many clients come back at once.
     HANDSHAKES_PER_SECOND "handshakes_per_second": Option<u32> = OFF_OR_RATE, default
         || limits::DEFAULT_TLS_HANDSHAKES_PER_SECOND;
     /// Lowest version that clients may use.
@@ -429,12 +429,12 @@ section! {
     /// TLS with the domain's origins, where `websocket.origin_scheme` comes to it.
     origin_tls = "origin_tls", repeated: false;
 
-    /// What an origin's certificate must lead to: `"webpki"`, the public roots that this version was
-    /// built with; a PEM file of roots; or `"off"`, nothing at all, so that anybody on the way can
-    /// read and change everything.
+    /// What an origin's certificate must lead to: `"webpki"`, the public roots that this version
+    /// was built with; a PEM file of roots; or `"off"`, nothing at all, so that anybody on the way
+    /// can read and change everything.
     VERIFY_KEY "verify": Verify = VERIFY, default || Verify::Webpki;
-    /// Name that is asked for (SNI) and that an origin's certificate must carry. `false`: the host of
-    /// `http.host`, else the domain's name; a wildcard domain has none.
+    /// Name that is asked for (SNI) and that an origin's certificate must carry. `false`: the host
+    /// of `http.host`, else the domain's name; a wildcard domain has none.
     SERVER_NAME_KEY "server_name": Option<Box<str>> =
         OrFalse { shape: &SERVER_NAME, means: "http.host, else the domain's name" },
         default || None;
