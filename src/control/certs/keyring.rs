@@ -128,6 +128,7 @@ impl Keyring {
     /// Reads whatever `loaded` names. What is the same as in `before` is taken from there.
     pub fn read(loaded: &Loaded, before: &Keyring, circumstances: Circumstances) -> Reading {
         let mut reader = Reader {
+            scope: Scope::Whole,
             before,
             circumstances,
             loaded,
@@ -151,6 +152,7 @@ impl Keyring {
     pub fn read_issued(loaded: &Loaded, before: &Keyring, circumstances: Circumstances) -> Reading {
         let issued = |served: &&Served| served.source == Source::Acme;
         let mut reader = Reader {
+            scope: Scope::Issued,
             before,
             circumstances,
             loaded,
@@ -231,12 +233,21 @@ impl fmt::Debug for Keyring {
 }
 
 struct Reader<'a> {
+    scope: Scope,
     before: &'a Keyring,
     circumstances: Circumstances,
     loaded: &'a Loaded,
     new: Keyring,
     served: Vec<Served>,
     problems: Vec<Problem>,
+}
+
+/// How much is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Whole,
+    /// What was issued, right after that.
+    Issued,
 }
 
 /// Whom pairs are for.
@@ -313,10 +324,25 @@ impl Reader<'_> {
                     });
                     good.push(stapled);
                 }
+                // Nobody wrote it by hand, and `acme` orders it anew: no reason to refuse anything.
+                Err(problem) if whose.source == Source::Acme && self.scope == Scope::Whole => {
+                    self.warn(&place.named_by, &problem.to_string(), "it is ordered anew");
+                    good.extend(self.issued_before(whose.domain));
+                }
                 Err(problem) => self.problems.push(problem),
             }
         }
         (good.len() == places.len()).then_some(good)
+    }
+
+    /// The issued pair that is in use.
+    fn issued_before(&mut self, domain: &str) -> Option<Stapled> {
+        let of = |served: &&Served| served.source == Source::Acme && &*served.domain == domain;
+        let served = self.before.served.iter().find(of)?.clone();
+        let pair = Arc::clone(&served.pair);
+        self.new.pairs.insert(pair.digest, Arc::clone(&pair));
+        self.served.push(served);
+        Some(Stapled { pair, ocsp: None })
     }
 
     fn pair(&mut self, place: &Place, name: Option<&str>) -> Result<Stapled, Problem> {

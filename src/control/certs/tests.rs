@@ -410,6 +410,30 @@ fn an_issued_pair_is_taken_over_whatever_else_is_broken() {
     assert_eq!(keyring.served().len(), 2);
 }
 
+#[test]
+fn a_damaged_issued_pair_keeps_nothing_from_starting_or_reloading() {
+    let site = Site::new();
+    let loaded = site.loaded("", &[("a.test", "[tls]\ncertificate = \"acme\"\n")]);
+    let issued = PairStore::issued(site.0.path());
+    let (chain, key) = texts(&Wish::of(&["a.test"]));
+    let (_, other) = texts(&Wish::of(&["a.test"]));
+    issued.write("a.test", chain.as_bytes(), key.as_bytes()).unwrap();
+    let before = first(&loaded);
+    for damaged in [other.as_str(), "junk"] {
+        issued.write("a.test", chain.as_bytes(), damaged.as_bytes()).unwrap();
+        let started = first(&loaded);
+        assert!(certificates(&started).find(Some("a.test")).is_none());
+        assert_eq!(started.warnings()[0].way_out, "it is ordered anew");
+
+        // What is in use stays: the same server, so that tickets stay good.
+        let reloaded = read(&loaded, &before).accepted().unwrap();
+        let (old, new) = (certificates(&before), certificates(&reloaded));
+        let [old, new] = [old, new].map(|all| Arc::clone(all.find(Some("a.test")).unwrap()));
+        assert!(Arc::ptr_eq(&old, &new));
+        assert_eq!(reloaded.served().len(), 1);
+    }
+}
+
 // === Time ===
 
 #[tokio::test(start_paused = true)]
