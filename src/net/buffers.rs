@@ -25,12 +25,14 @@ pub enum Size {
     Small = 0,
     /// Few, for bulk.
     Large = 1,
-    /// For one TLS record: bulk that has to be sealed, and records that came in pieces.
+    /// For one TLS record that came in pieces; never lent to the kernel.
     Record = 2,
 }
 
 impl Size {
     pub const ALL: [Size; 3] = [Size::Small, Size::Large, Size::Record];
+    /// What receives choose from.
+    pub const LENT: [Size; 2] = [Size::Small, Size::Large];
 }
 
 /// Number and size of one kind.
@@ -38,10 +40,10 @@ impl Size {
 pub struct Class {
     /// Bytes of one buffer, head and tail room included; a multiple of 64.
     pub stride: usize,
-    /// Bytes that one receive may put into it.
+    /// Bytes that one receive may put into it; 0 for buffers that are not received into.
     pub lent: usize,
     pub count: u16,
-    /// Buffers lent to the kernel at a time; a power of two.
+    /// Buffers lent to the kernel at a time; a power of two, or 0.
     pub window: u16,
 }
 
@@ -231,10 +233,12 @@ impl Pool {
 
 impl ClassState {
     fn new(class: Class, first_id: u16) -> io::Result<ClassState> {
-        assert!(class.window.is_power_of_two() && class.stride.is_multiple_of(64));
-        assert!(class.lent > 0 && class.stride >= class.lent + BUFFER_HEADROOM + BUFFER_TAILROOM);
+        assert!(
+            (class.window.is_power_of_two() || class.lent == 0) && class.stride.is_multiple_of(64)
+        );
+        assert!(class.stride >= class.lent + BUFFER_HEADROOM + BUFFER_TAILROOM);
         let memory = Mapping::new(class.stride * usize::from(class.count))?;
-        let ring = Mapping::new(size_of::<BufRingEntry>() * usize::from(class.window))?;
+        let ring = Mapping::new(size_of::<BufRingEntry>() * usize::from(class.window.max(1)))?;
         // Reversed, so that the first buffers are used first and the rest stays untouched.
         let free = (first_id..first_id + class.count).rev().collect();
         Ok(ClassState { memory, ring, class, first_id, free, provided: 0, tail: 0 })
@@ -329,7 +333,7 @@ mod tests {
     fn pool() -> Pool {
         let small = Class { stride: 256, lent: 192, count: 8, window: 4 };
         let large = Class { stride: 1024, lent: 960, count: 2, window: 2 };
-        let record = Class { stride: 512, lent: 400, count: 2, window: 1 };
+        let record = Class { stride: 512, lent: 0, count: 2, window: 0 };
         Pool::new([small, large, record]).unwrap()
     }
 
@@ -368,7 +372,7 @@ mod tests {
         let mut pool = pool();
         let [small, large, record] = Size::ALL.map(|size| pool.take(size).unwrap());
         assert_eq!([&small, &large, &record].map(|b| pool.bytes(b).len()), [256, 1024, 512]);
-        assert_eq!(Size::ALL.map(|size| pool.capacity(size)), [192, 960, 400]);
+        assert_eq!(Size::ALL.map(|size| pool.capacity(size)), [192, 960, 0]);
         assert_eq!(pool.room(Size::Record), 448);
         assert_eq!(Size::ALL.map(|size| pool.available(size)), [7, 1, 1]);
         [small, large, record].into_iter().for_each(|buffer| pool.recycle(buffer));

@@ -21,9 +21,9 @@ const SQ_ENTRIES: u32 = 1024;
 const CQ_ENTRIES: u32 = 16 * 1024;
 const CLASSES: [Class; Size::ALL.len()] = [
     Class { stride: 4096, lent: 4096 - ROOM, count: 8192, window: 512 },
-    Class { stride: 64 * 1024 + ROOM, lent: 64 * 1024, count: 128, window: 32 },
-    // Lent for as much as one record may carry, and large enough for any whole record.
-    Class { stride: 16 * 1024 + 384, lent: RECORD_PLAINTEXT_MAX, count: 4096, window: 64 },
+    // What was received may leave as four records, each with a header and a tag of its own.
+    Class { stride: 64 * 1024 + ROOM + 128, lent: 64 * 1024, count: 128, window: 32 },
+    Class { stride: 16 * 1024 + 384, lent: 0, count: 4096, window: 0 },
 ];
 const ROOM: usize = BUFFER_HEADROOM + BUFFER_TAILROOM;
 const _: () = assert!(16 * 1024 + 384 >= ROOM + 5 + RECORD_PLAINTEXT_MAX + RECORD_EXPANSION_MAX);
@@ -144,7 +144,7 @@ impl Ring {
         ring.submitter().register_files_sparse(files)?;
         let mut pool = Pool::new(CLASSES)?;
         pool.refill();
-        for size in Size::ALL {
+        for size in Size::LENT {
             let (address, entries) = pool.ring(size);
             // SAFETY: the ring memory is a page-aligned mapping of `entries` entries that `pool`
             // keeps until after the ring is dropped.

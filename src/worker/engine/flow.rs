@@ -274,10 +274,7 @@ impl State {
     /// Receives from `leg` again, unless it is over, its peer is slow or something is armed.
     pub(super) fn arm_receive(&mut self, key: u32, leg: Leg) {
         let Some(entry) = self.table.entry(key) else { return };
-        // What is going to be sealed is received in pieces of one record.
-        let seal = entry.secured[leg as usize].is_none() && !entry.is_plain();
-        let bulk = if seal { Size::Record } else { Size::Large };
-        let bulk_left = self.ring.pool().available(bulk) > 0;
+        let large_left = self.ring.pool().available(Size::Large) > 0;
         let queued = usize::from(entry.io[leg.peer() as usize].queued);
         let io = &mut entry.io[leg as usize];
         if entry.life != Life::Open || io.receive != Receiving::Idle {
@@ -287,7 +284,7 @@ impl State {
         // reader holds one.
         let how = match io.bulk.is_on() {
             true if queued > 0 => return,
-            true if bulk_left => Receive::Once(bulk),
+            true if large_left => Receive::Once(Size::Large),
             true => Receive::Once(Size::Small),
             false if queued >= QUEUED_BUFFERS_MAX => return,
             false => Receive::Multi,

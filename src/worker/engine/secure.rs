@@ -195,12 +195,18 @@ impl State {
     fn open_records(&mut self, key: u32, leg: Leg, buffer: Buffer, records: Range<usize>) {
         let now = self.now;
         let Some(entry) = self.table.entry(key) else { return self.ring.pool().recycle(buffer) };
+        // What leaves in the clear may be as long as it wants to be.
+        let run_max = match entry.secured[leg.peer() as usize] {
+            Some(_) => RECORD_PLAINTEXT_MAX,
+            None => usize::MAX,
+        };
         let Some(secured) = &mut entry.secured[leg as usize] else {
             return self.ring.pool().recycle(buffer);
         };
-        let bytes = self.ring.pool().bytes_mut(&buffer);
-        let end = open_all(&mut secured.session, bytes, records.clone(), &mut self.secure.runs);
         secured.used_at = now.tick;
+        let session = &mut secured.session;
+        let bytes = self.ring.pool().bytes_mut(&buffer);
+        let end = open_all(session, bytes, records.clone(), run_max, &mut self.secure.runs);
         if let End::Closed = end {
             secured.inbound = Inbound::Closed;
         }
@@ -382,13 +388,14 @@ impl State {
         secured.used_at = tick;
         let session = &mut secured.session;
         let bytes = self.ring.pool().bytes_mut(buffer);
-        let fits = range.len() <= RECORD_PLAINTEXT_MAX
-            && range.start >= free.start + session.headroom()
-            && range.end + session.tailroom() <= free.end.min(bytes.len());
-        if fits {
-            let record = session.seal(bytes, range.clone()).ok()?;
-            let (end, framing) = (record.end, record.len() - range.len());
-            push_own(steps, to, record, framing);
+        let framing = session.headroom() + session.tailroom();
+        let added = framing * range.len().div_ceil(RECORD_PLAINTEXT_MAX);
+        let first = range.start.saturating_sub(session.headroom());
+        let records = first..first + range.len() + added;
+        if first >= free.start && records.end <= free.end.min(bytes.len()) {
+            seal_side_by_side(session, bytes, range)?;
+            let end = records.end;
+            push_own(steps, to, records, added);
             return Some(end);
         }
         let mut rest = range.clone();
@@ -583,6 +590,7 @@ fn open_all(
     session: &mut Session,
     bytes: &mut [u8],
     records: Range<usize>,
+    run_max: usize,
     runs: &mut Vec<Range<usize>>,
 ) -> End {
     let mut at = records.start;
@@ -592,7 +600,7 @@ fn open_all(
             Ok(Opened::Handled { record }) => at += record,
             Ok(Opened::Closed { .. }) => return End::Closed,
             Ok(Opened::Data { plain, record }) => {
-                add_run(bytes, at + plain.start..at + plain.end, runs);
+                add_run(bytes, at + plain.start..at + plain.end, run_max, runs);
                 at += record;
             }
             Err(fault) => return End::Fault(fault),
@@ -601,15 +609,12 @@ fn open_all(
     End::Whole
 }
 
-fn add_run(bytes: &mut [u8], plain: Range<usize>, runs: &mut Vec<Range<usize>>) {
+fn add_run(bytes: &mut [u8], plain: Range<usize>, run_max: usize, runs: &mut Vec<Range<usize>>) {
     if plain.is_empty() {
         return;
     }
     match runs.last_mut() {
-        Some(run)
-            if plain.len() <= RECORD_COMPACT_MAX
-                && run.len() + plain.len() <= RECORD_PLAINTEXT_MAX =>
-        {
+        Some(run) if plain.len() <= RECORD_COMPACT_MAX && run.len() + plain.len() <= run_max => {
             let end = run.end + plain.len();
             bytes.copy_within(plain, run.end);
             run.end = end;
@@ -631,6 +636,25 @@ fn plan_forward(bytes: &mut [u8], range: Range<usize>, out: &mut Vec<Action>) {
         return;
     }
     out.push(Action::Forward(range));
+}
+
+/// Seals a range of any length where it stands: what is behind the first record moves up to make room
+/// for the headers and tags in front of it, beginning with the last. `None` when the keys are worn.
+fn seal_side_by_side(session: &mut Session, bytes: &mut [u8], range: Range<usize>) -> Option<()> {
+    let framing = session.headroom() + session.tailroom();
+    let chunk = |i: usize| {
+        let start = range.start + i * RECORD_PLAINTEXT_MAX;
+        start..range.end.min(start + RECORD_PLAINTEXT_MAX)
+    };
+    let count = range.len().div_ceil(RECORD_PLAINTEXT_MAX);
+    for i in (1..count).rev() {
+        bytes.copy_within(chunk(i), chunk(i).start + i * framing);
+    }
+    for i in 0..count {
+        let Range { start, end } = chunk(i);
+        session.seal(bytes, start + i * framing..end + i * framing).ok()?;
+    }
+    Some(())
 }
 
 /// Records that stand side by side leave in one send.
