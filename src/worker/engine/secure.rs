@@ -638,8 +638,9 @@ fn plan_forward(bytes: &mut [u8], range: Range<usize>, out: &mut Vec<Action>) {
     out.push(Action::Forward(range));
 }
 
-/// Seals a range of any length where it stands: what is behind the first record moves up to make room
-/// for the headers and tags in front of it, beginning with the last. `None` when the keys are worn.
+/// Seals a range of any length where it stands: what is behind the first record moves up to make
+/// room for the headers and tags in front of it, beginning with the last. `None` when the keys are
+/// worn.
 fn seal_side_by_side(session: &mut Session, bytes: &mut [u8], range: Range<usize>) -> Option<()> {
     let framing = session.headroom() + session.tailroom();
     let chunk = |i: usize| {
