@@ -272,9 +272,10 @@ pub const ACME_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub const ACME_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// One order from the first request to the certificate. Beyond it: failed.
 pub const ACME_ORDER_TIMEOUT: Duration = Duration::from_secs(5 * 60);
-/// Pause after the first failed order of a domain; then twice as long each time, up to the second
-/// number. Public CAs allow about five failures per name and hour.
+/// Pause after the first failed order of a domain; then twice as long each time. Public CAs allow
+/// about five failures per name and hour.
 pub const ACME_PAUSE_MIN: Duration = Duration::from_secs(60);
+/// The longest such pause: a CA that works again is noticed within the day.
 pub const ACME_PAUSE_MAX: Duration = Duration::from_secs(6 * 3600);
 /// The longest pause that a CA may ask for with Retry-After.
 pub const ACME_RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
