@@ -457,4 +457,34 @@ mod tests {
         let inherited = bind_admin(Some(addr), Some(held)).unwrap().unwrap();
         assert_eq!(inherited.local_addr().unwrap(), addr);
     }
+
+    #[test]
+    fn inherited_listeners_stay_what_they_were() {
+        let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (plain, tls) = (listener(), listener());
+        let addr = |listener: &TcpListener| listener.local_addr().unwrap();
+        let (plain_addr, tls_addr) = (addr(&plain), addr(&tls));
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let wish = |transport| Wanted { transport, addr: any, by: ChosenBy::Operator };
+        let inherited =
+            vec![(Transport::Tls, tls_addr, tls), (Transport::Plain, plain_addr, plain)];
+        // Both on port 0: whatever the predecessor got, but never one for the other.
+        let wanted = vec![wish(Transport::Plain), wish(Transport::Tls)];
+        let sockets = bind(wanted, inherited, 1, listener::listen).unwrap();
+        assert_eq!(sockets.addresses(Transport::Plain), [plain_addr]);
+        assert_eq!(sockets.addresses(Transport::Tls), [tls_addr]);
+        let of_worker: Vec<Transport> = sockets.of_workers[0].iter().map(|(of, _)| *of).collect();
+        assert_eq!(of_worker, [Transport::Plain, Transport::Tls]);
+    }
+
+    #[test]
+    fn systemd_needs_no_name_for_what_is_configured() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut listeners = vec![(Transport::Plain, addr, listener)];
+        as_configured(&mut listeners, &[]);
+        assert_eq!(listeners[0].0, Transport::Plain);
+        as_configured(&mut listeners, &[addr]);
+        assert_eq!(listeners[0].0, Transport::Tls);
+    }
 }

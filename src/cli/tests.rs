@@ -11,17 +11,22 @@ fn the_definition_is_sound() {
 
 /// The verbs themselves are compared by `tests/it`, over the real program.
 #[test]
-fn help_of_the_domain_verbs() {
+fn help_of_the_domain_and_certificate_verbs() {
+    insta::assert_snapshot!("help_of_the_domain_verbs", help_below("domain"));
+    insta::assert_snapshot!("help_of_the_certificate_verbs", help_below("cert"));
+}
+
+fn help_below(verb: &str) -> String {
     let mut command = Cli::command();
     command.build();
-    let domain = command.find_subcommand_mut("domain").expect("a verb");
+    let above = command.find_subcommand_mut(verb).expect("a verb");
     let mut all = String::new();
-    for verb in domain.get_subcommands_mut().filter(|verb| verb.get_name() != "help") {
+    for verb in above.get_subcommands_mut().filter(|verb| verb.get_name() != "help") {
         *verb = verb.clone().term_width(100);
         let help = verb.render_long_help();
         all += &format!("=== {} ===\n{help}\n", verb.get_name());
     }
-    insta::assert_snapshot!(all);
+    all
 }
 
 #[test]

@@ -87,3 +87,51 @@ fn basic(body: &[u8]) -> Option<Staple> {
     let next_update = next.map(|(_, time)| time.timestamp());
     Some(Staple { serial: serial.to_vec(), next_update })
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// As `openssl ocsp -respout` wrote it: good, serial 0x1234567890, next update 2026-11-29.
+    const RESPONSE: &str = "308201070a0100a08201003081fd06092b06010505073001010481ef3081ec308193a2\
+        1604145aa786a310073161e08b19b62b12d4a3bab05561180f32303236313132323232333930305a30683066303e\
+        300906052b0e03021a05000414e4d940d9599ddacdb09364b946125df46bb3a62304145aa786a310073161e08b19\
+        b62b12d4a3bab05561020512345678908000180f32303236313132323232333930305aa011180f32303236313132\
+        393232333930305a300a06082a8648ce3d040302034800304502210087fc37ad620ee654553093cdae012db6cdec\
+        1748b095edf01b0c8ad4499e071d022059288f19b250159a60d9c107a6101fe1e028397ea23ce11ec6106f258817\
+        915d";
+
+    pub fn response() -> Vec<u8> {
+        let digit = |at: usize| u8::from_str_radix(&RESPONSE[at..at + 2], 16).unwrap();
+        (0..RESPONSE.len()).step_by(2).map(digit).collect()
+    }
+
+    #[test]
+    fn a_response_says_whom_it_is_about_and_how_long_it_is_good() {
+        let staple = Staple::of(&response()).unwrap();
+        assert_eq!(staple.serial, [0x12, 0x34, 0x56, 0x78, 0x90]);
+        let due: Timestamp = "2026-11-29T22:39:00Z".parse().unwrap();
+        assert_eq!(staple.next_update, Some(due.as_second()));
+        assert!(!staple.is_stale(due));
+        assert!(staple.is_stale("2026-11-29T22:39:01Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_no_response_is_refused_with_a_reason() {
+        let good = response();
+        let refused = |der: &[u8]| Staple::of(der).unwrap_err().0;
+        for cut in 0..good.len() {
+            refused(&good[..cut]);
+        }
+        assert_eq!(refused(b"-----BEGIN OCSP RESPONSE-----"), "is PEM");
+        assert_eq!(refused(&[&good[..], &[0]].concat()), "has bytes behind its OCSP response");
+        // RFC 6960 4.2.1: tryLater (3).
+        assert!(refused(&[0x30, 3, 0x0a, 1, 3]).contains("refusal"));
+        for at in 0..good.len() {
+            let mut bent = good.clone();
+            bent[at] ^= 0x55;
+            // Whatever it makes of it, it does not panic.
+            let _ = Staple::of(&bent).map(|staple| staple.is_stale(Timestamp::UNIX_EPOCH));
+        }
+    }
+}

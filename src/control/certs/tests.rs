@@ -8,7 +8,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
-    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, SignatureAlgorithm, date_time_ymd,
+    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, SerialNumber, SignatureAlgorithm,
+    date_time_ymd,
 };
 
 use super::keyring::{ANY_DOMAIN, Circumstances, Keyring, Occasion, Reading};
@@ -319,6 +320,32 @@ fn several_kinds_of_key_stand_side_by_side() {
     let keyring = first(&site.loaded("", &[("a.test", two)]));
     assert!(keyring.served().iter().all(|served| served.pair.facts.kind == Kind::Ecdsa));
     assert_eq!(keyring.served().len(), 2);
+}
+
+#[test]
+fn a_staple_is_for_its_own_certificate() {
+    let site = Site::new();
+    site.write("a.der", super::ocsp::tests::response());
+    let key = KeyPair::generate().unwrap();
+    let mut about = params(&Wish::of(&["a.test"]));
+    about.serial_number = Some(SerialNumber::from_slice(&[0x12, 0x34, 0x56, 0x78, 0x90]));
+    site.write("a.pem", about.self_signed(&key).unwrap().pem());
+    site.write("a.key", key.serialize_pem());
+    let stapled = A.to_owned() + "ocsp = \"DIR/a.der\"\n";
+    let loaded = site.loaded("listen_tls = [\"0.0.0.0:443\"]\n", &[("a.test", &stapled)]);
+    let before = first(&loaded);
+    assert_eq!(before.warnings(), []);
+    let plain = first(&site.loaded("", &[("a.test", A)]));
+    let config =
+        |keyring: &Keyring| Arc::clone(certificates(keyring).find(Some("a.test")).unwrap());
+    assert!(!Arc::ptr_eq(&config(&plain), &config(&before)));
+    let later: Timestamp = "2026-12-15T00:00:00Z".parse().unwrap();
+    let stale = read_at(&loaded, &before, Occasion::Change, later).accepted().unwrap();
+    assert!(stale.warnings()[0].what.contains("due 2026-11-29"), "{:?}", stale.warnings());
+
+    site.pair("a", &Wish::of(&["a.test"]));
+    let problems = site.problems(read(&loaded, &before));
+    assert!(problems.contains("DIR/a.der: tls.ocsp of a.test: is about another"), "{problems}");
 }
 
 // === What the state directory keeps ===
