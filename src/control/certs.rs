@@ -21,6 +21,7 @@ mod tests;
 
 use std::sync::{Arc, LazyLock};
 
+use rustls::SupportedCipherSuite;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use challenges::Challenges;
@@ -30,8 +31,17 @@ pub use pem::read as read_file;
 /// RFC 7301: the one protocol that is spoken behind TLS.
 const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
 
-static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-    LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+    let mut provider = aws_lc_rs::default_provider();
+    // AES-128 is strong enough for all and the cheapest for both sides wherever there is hardware
+    // for AES; what follows keeps its order.
+    let is_aes_128 = |suite: &SupportedCipherSuite| {
+        let name = suite.suite().as_str().unwrap_or_default();
+        name.contains("AES_128")
+    };
+    provider.cipher_suites.sort_by_key(|suite| !is_aes_128(suite));
+    Arc::new(provider)
+});
 
 fn provider() -> &'static Arc<CryptoProvider> {
     &PROVIDER

@@ -59,6 +59,8 @@ pub fn server_config(
     };
     let mut config = builder.with_cert_resolver(Arc::new(BySignature::new(pairs)));
     config.alpn_protocols = vec![ALPN_HTTP_1_1.to_vec()];
+    // Ours is the side that does this for everybody.
+    config.ignore_client_order = true;
     config.enable_secret_extraction = true;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = tickets;

@@ -137,8 +137,15 @@ fn server_config(walk: &Walk<'_>) -> ServerConfig {
     config
 }
 
-/// No listener stands in another's place.
+/// There is a listener, and none stands in another's place.
 fn apart(config: &ServerConfig, server: &Table<'_>, admin: &Table<'_>) {
+    if config.listen.is_empty() && config.listen_tls.is_empty() {
+        server.refuse(
+            keys::server::LISTEN.name,
+            "with no listen_tls, nobody could connect",
+            "addresses here, or in listen_tls",
+        );
+    }
     let taken = |by: &[SocketAddr], addr| by.iter().find(|l| overlap(addr, **l)).copied();
     let both = config.listen_tls.iter().find_map(|addr| taken(&config.listen, *addr));
     if let Some(plain) = both {

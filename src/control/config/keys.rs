@@ -163,8 +163,8 @@ section! {
 
     /// Addresses for plain http and ws. Each worker has a listener of its own on every address, so
     /// each address costs one descriptor and one backlog per worker. Port 0 takes a free one. On a
-    /// host without IPv6 the default is only the first address.
-    LISTEN "listen": Vec<SocketAddr> = Many { shape: &SOCKET, min: 1, max: 64 }, default || vec![
+    /// host without IPv6 the default is only the first address. May be `[]` beside `listen_tls`.
+    LISTEN "listen": Vec<SocketAddr> = Many { shape: &SOCKET, min: 0, max: 64 }, default || vec![
         SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80)),
         SocketAddr::from((Ipv6Addr::UNSPECIFIED, 80)),
     ];

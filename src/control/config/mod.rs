@@ -49,7 +49,7 @@ pub struct Loaded {
 /// `hawser.toml`. All but `http`, `tls` and `acme` needs a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
-    /// Plain-text listeners. Never empty, no address twice.
+    /// Plain-text listeners. No address twice; there is one here or in `listen_tls`.
     pub listen: Vec<SocketAddr>,
     pub listen_by: ChosenBy,
     /// TLS listeners. May be empty.

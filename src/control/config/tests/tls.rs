@@ -52,6 +52,15 @@ address = "10.0.0.1"
 }
 
 #[test]
+fn an_edge_listens_somewhere() {
+    let load = |server: &str| from_texts(&text("hawser.toml", server), &[]);
+    let only_tls = load("[server]\nlisten = []\nlisten_tls = [\"0.0.0.0:443\"]\n").unwrap();
+    assert!(only_tls.server.listen.is_empty());
+    let problems = server_problems("[server]\nlisten = []\n");
+    assert_eq!(problems.0[0].what, "[]: with no listen_tls, nobody could connect");
+}
+
+#[test]
 fn the_name_of_origins_is_the_nearest_that_is_written() {
     let name = |lines: &str| {
         let domain = text("x.toml", &format!("{lines}\n[[origin]]\naddress = \"10.0.0.1\"\n"));
