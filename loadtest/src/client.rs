@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `open N` | opens connections until N are open | when each is open or has failed |
 //! | `echo LEN` | one message of LEN bytes on each | when each has its echo, checked |
+//! | `echo LEN N` | the same, N at a time | the same |
 //! | `pingpong LEN` | on each, the next message as soon as the last is back | at once |
 //! | `stop` | no further messages | when the last echoes are there |
 //! | `close` | Close 1000 on each | when each has got its Close and its end |
@@ -82,6 +83,10 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         wanted: 0,
         connecting: 0,
         pingpong: None,
+        to_ask: Vec::new(),
+        asked: 0,
+        at_once: usize::MAX,
+        length: 0,
         tally: Tally::default(),
         latency: Latency::default(),
     }
@@ -158,6 +163,11 @@ struct Client {
     connecting: usize,
     /// Length of the messages that go back and forth.
     pingpong: Option<usize>,
+    /// What an `echo` has still to ask, how many it has asked without an answer, and its limit.
+    to_ask: Vec<usize>,
+    asked: usize,
+    at_once: usize,
+    length: usize,
     tally: Tally,
     latency: Latency,
 }
@@ -213,6 +223,7 @@ impl Client {
                 }
             }
             self.connect_more()?;
+            self.ask_more();
             self.answer_if_done()?;
             while self.goal.is_none() {
                 let line = match lines.try_recv() {
@@ -222,14 +233,19 @@ impl Client {
                 };
                 self.obey(&line)?;
                 self.connect_more()?;
+                self.ask_more();
                 self.answer_if_done()?;
             }
         }
     }
 
     fn obey(&mut self, line: &str) -> anyhow::Result<()> {
-        let (verb, argument) = line.split_once(' ').unwrap_or((line, "0"));
-        let number: usize = argument.parse().with_context(|| format!("no number in {line:?}"))?;
+        let mut words = line.split(' ');
+        let verb = words.next().unwrap_or_default();
+        let numbers: Vec<usize> = words
+            .map(|word| word.parse().with_context(|| format!("no number in {line:?}")))
+            .collect::<Result<_, _>>()?;
+        let number = numbers.first().copied().unwrap_or(0);
         let kind = match verb {
             "open" => {
                 self.wanted = number;
@@ -237,13 +253,17 @@ impl Client {
                 Some(GoalKind::Opened)
             }
             "echo" => {
-                self.send_to_all(number);
+                self.to_ask = self.conns.iter().map(|(key, _)| key).collect();
+                self.asked = 0;
+                self.at_once = numbers.get(1).copied().unwrap_or(usize::MAX);
+                self.length = number;
                 Some(GoalKind::Answered)
             }
             "pingpong" => {
                 self.latency = Latency::default();
                 self.pingpong = Some(number);
-                self.send_to_all(number);
+                let keys: Vec<usize> = self.conns.iter().map(|(key, _)| key).collect();
+                keys.into_iter().for_each(|key| self.ask(key, number));
                 None
             }
             "stop" => {
@@ -275,7 +295,9 @@ impl Client {
             GoalKind::Opened => {
                 self.connecting == 0 && (self.conns.len() >= self.wanted || self.tally.failed > 0)
             }
-            GoalKind::Answered => self.conns.iter().all(|(_, conn)| conn.awaited == 0),
+            GoalKind::Answered => {
+                self.to_ask.is_empty() && self.conns.iter().all(|(_, conn)| conn.awaited == 0)
+            }
             GoalKind::Ended => self.conns.is_empty(),
         };
         if done || goal.since.elapsed() > PATIENCE {
@@ -329,15 +351,22 @@ impl Client {
         Ok(())
     }
 
-    fn send_to_all(&mut self, len: usize) {
-        let keys: Vec<usize> = self.conns.iter().map(|(key, _)| key).collect();
-        for key in keys {
-            let conn = &mut self.conns[key];
-            if matches!(conn.state, State::Open(_)) && conn.awaited == 0 {
-                conn.say(len);
-                if let Err(e) = conn.link.flush() {
-                    self.end(key, &e.to_string());
-                }
+    /// Goes on with an `echo`, as far as its answers have come.
+    fn ask_more(&mut self) {
+        while self.asked < self.at_once
+            && let Some(key) = self.to_ask.pop()
+        {
+            self.asked += 1;
+            self.ask(key, self.length);
+        }
+    }
+
+    fn ask(&mut self, key: usize, len: usize) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if matches!(conn.state, State::Open(_)) && conn.awaited == 0 {
+            conn.say(len);
+            if let Err(e) = conn.link.flush() {
+                self.end(key, &e.to_string());
             }
         }
     }
@@ -356,7 +385,9 @@ impl Client {
     fn advance(&mut self, key: usize, drain: Drain, buffer: &mut [u8]) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let was_open = !matches!(conn.state, State::Handshake(_));
+        let echoed = self.tally.echoed;
         let result = conn.pump(drain, buffer, &mut self.tally, &mut self.latency, self.pingpong);
+        self.asked -= self.asked.min((self.tally.echoed - echoed) as usize);
         let is_open = !matches!(conn.state, State::Handshake(_));
         if is_open && !was_open {
             self.connecting -= 1;
@@ -369,6 +400,7 @@ impl Client {
 
     fn end(&mut self, key: usize, why: &str) {
         let conn = self.conns.remove(key);
+        self.asked -= self.asked.min(usize::from(conn.awaited > 0));
         if matches!(conn.state, State::Handshake(_)) {
             self.connecting -= 1;
             self.tally.failed += 1;

@@ -30,6 +30,10 @@ pub struct Options {
     /// Lengths of the messages that every tunnel carried, there and back.
     #[arg(long, value_delimiter = ',', default_values_t = [64, 64, 64])]
     messages: Vec<usize>,
+    /// Tunnels that have a message under way at a time: memory that messages need is not that of
+    /// idle tunnels.
+    #[arg(long, default_value_t = 256)]
+    at_once: usize,
     /// Silence before memory is read, in seconds.
     #[arg(long, default_value_t = 2)]
     settle: u64,
@@ -50,6 +54,7 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
         "tls": options.tls,
         "workers": options.workers,
         "messages": options.messages,
+        "at_once": options.at_once,
         "settle_seconds": options.settle,
         "proxies": result,
         "goal": { "hawser_bytes_per_tunnel": if options.tls { 1536 } else { 512 } },
@@ -75,7 +80,7 @@ fn slope(
     for step in STEPS {
         client.open(step)?;
         for bytes in messages {
-            let answer = client.ask(&format!("echo {bytes}"))?;
+            let answer = client.ask(&format!("echo {bytes} {}", options.at_once))?;
             ensure!(answer["wrong_bytes"] == 0 && answer["open"] == step, "{kind}: {answer}");
         }
         sleep(Duration::from_secs(options.settle));
