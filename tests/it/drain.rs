@@ -3,8 +3,11 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::harness::road::{Legs, Road};
 use crate::harness::tunnel::closes;
-use crate::harness::{DomainFile, Edge, End, Frame, OnDrop, Op, Origin, Tunnel, Wire, eventually};
+use crate::harness::{
+    DomainFile, Edge, EdgeBuilder, End, Frame, OnDrop, Op, Origin, Tunnel, Wire, eventually,
+};
 
 fn get(addr: std::net::SocketAddr) -> Result<u16, End> {
     let stream = std::net::TcpStream::connect(addr).map_err(|_| End::Reset)?;
@@ -284,6 +287,19 @@ fn usr2_hands_over_to_a_new_process_without_losing_a_connection() {
     eventually("nobody listens any more", || {
         std::net::TcpStream::connect(edge.addr()).is_err().then_some(())
     });
+}
+
+#[test]
+fn usr2_hands_the_tls_listeners_over_too() {
+    let [listen, listen_tls] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
+    let legs = |edge: EdgeBuilder| edge.listen(&[&listen]).tls_at(&listen_tls);
+    let mut road = Road::with(Legs::Both, |domain| domain, legs);
+    let old = road.tunnel();
+    road.edge.signal("USR2");
+    old.closed_by_edge(1012, 1012);
+    assert_eq!(road.edge.exit(), Some(0), "the old process goes when it is empty");
+    road.tunnel().check();
+    road.edge.hawser_done(&["stop"]);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod records;
 mod resumption;
 mod termination;
 mod tunnels;
+mod uploads;
 
 /// One domain with a pair of its own, in front of a plain origin that the test plays.
 struct Site {

@@ -49,8 +49,12 @@ impl EdgeBuilder {
     }
 
     /// With a TLS listener beside the plain one.
-    pub fn tls(mut self) -> EdgeBuilder {
-        self.listen_tls = vec!["127.0.0.1:0".into()];
+    pub fn tls(self) -> EdgeBuilder {
+        self.tls_at("127.0.0.1:0")
+    }
+
+    pub fn tls_at(mut self, address: &str) -> EdgeBuilder {
+        self.listen_tls = vec![address.into()];
         self
     }
 

@@ -52,6 +52,8 @@ pub enum Pieces {
     Bytes,
     /// Cut once, behind this many bytes.
     CutAt(usize),
+    /// The last flight waits for the first data and leaves with it.
+    WithData,
 }
 
 impl TlsStream {
@@ -77,7 +79,10 @@ impl TlsStream {
         let shared = Shared { tcp, inner: Mutex::new(inner), out: Mutex::default() };
         let stream = TlsStream(Arc::new(shared));
         loop {
-            if how == Pieces::Whole {
+            if how == Pieces::WithData && !stream.inner().connection.is_handshaking() {
+                return Ok(stream);
+            }
+            if matches!(how, Pieces::Whole | Pieces::WithData) {
                 stream.flush_records()?;
             } else {
                 send_in_pieces(&stream.0.tcp, &stream.sealed(b""), how)?;
@@ -90,7 +95,11 @@ impl TlsStream {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
             drop(inner);
-            stream.receive()?;
+            if how == Pieces::WithData {
+                stream.take_in()?
+            } else {
+                stream.receive()?
+            };
         }
     }
 
@@ -143,8 +152,17 @@ impl TlsStream {
         let _ = self.flush_records();
     }
 
-    /// Takes one read's worth of bytes in; tells whether plaintext or the end came of it.
+    /// Takes one read's worth of bytes in, and sends what TLS itself has to say to that.
     fn receive(&self) -> io::Result<()> {
+        let taken = self.take_in();
+        if self.inner().connection.wants_write() {
+            // An alert may find nobody there any more.
+            let _ = self.flush_records();
+        }
+        taken
+    }
+
+    fn take_in(&self) -> io::Result<()> {
         let mut raw = [0; 32_768];
         let n = (&self.0.tcp).read(&mut raw)?;
         let mut inner = self.inner();
@@ -172,13 +190,7 @@ impl TlsStream {
                 break;
             }
         }
-        let (wants, failed) = (inner.connection.wants_write(), inner.end.clone());
-        drop(inner);
-        if wants {
-            // An alert may find nobody there any more.
-            let _ = self.flush_records();
-        }
-        match failed {
+        match inner.end.clone() {
             Some(Err(error)) => Err(io::Error::new(ErrorKind::InvalidData, error)),
             Some(Ok(())) | None => Ok(()),
         }
@@ -187,8 +199,17 @@ impl TlsStream {
     fn flush_records(&self) -> io::Result<()> {
         let mut out = self.0.out.lock().expect("unpoisoned");
         out.extend(take_records(&mut self.inner().connection));
+        self.send_all(&mut out)
+    }
+
+    /// What was taken from rustls already.
+    fn flush_sealed(&self) -> io::Result<()> {
+        self.send_all(&mut self.0.out.lock().expect("unpoisoned"))
+    }
+
+    fn send_all(&self, out: &mut Vec<u8>) -> io::Result<()> {
         while !out.is_empty() {
-            let n = (&self.0.tcp).write(&out)?;
+            let n = (&self.0.tcp).write(out)?;
             out.drain(..n);
         }
         Ok(())
@@ -223,7 +244,7 @@ pub fn alert_in(error: &io::Error) -> Option<rustls::AlertDescription> {
 /// Sends bytes so that the peer can see each piece by itself.
 pub fn send_in_pieces(mut tcp: &TcpStream, bytes: &[u8], how: Pieces) -> io::Result<()> {
     let piece = match how {
-        Pieces::Whole => bytes.len().max(1),
+        Pieces::Whole | Pieces::WithData => bytes.len().max(1),
         Pieces::Bytes => 1,
         Pieces::CutAt(at) => at.clamp(1, bytes.len().max(1)),
     };
@@ -266,7 +287,7 @@ impl Read for &TlsStream {
 impl Write for &TlsStream {
     /// Seals as much as one record holds once everything before has left.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.flush_records()?;
+        self.flush_sealed()?;
         let n = bytes.len().min(16_384);
         self.inner().connection.writer().write_all(&bytes[..n])?;
         match self.flush_records() {

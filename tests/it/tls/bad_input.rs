@@ -248,6 +248,36 @@ fn flood(site: &Site, client: &TlsClient) {
     wire.rest();
 }
 
+/// RFC 5246 7.2.2; the sequence number is part of what is authenticated (RFC 5288 3).
+#[test]
+fn wrong_records_of_tls_1_2_end_their_connection_with_an_alert() {
+    let site = Site::new();
+    type Twist = fn([Vec<u8>; 2]) -> Vec<u8>;
+    let rows: &[(&str, Twist, AlertDescription)] = &[
+        ("a flipped bit in the nonce", |[a, _]| flip(a, 6), BAD_MAC),
+        ("a flipped bit in the body", |[a, _]| flip(a, 15), BAD_MAC),
+        ("a record twice", |[a, _]| a.repeat(2), BAD_MAC),
+        ("a record left out", |[_, b]| b, BAD_MAC),
+        ("two records in the wrong order", |[a, b]| [b, a].concat(), BAD_MAC),
+        ("a record of 2^14 + 257", |_| announced(16_641), OVERFLOW),
+        ("too short for nonce and tag", |_| vec![DATA, 3, 3, 0, 5, 1, 2, 3, 4, 5], BAD_MAC),
+        ("data in the clear", |_| record(DATA, b"GET / HTTP/1.1\r\n\r\n"), BAD_MAC),
+        ("a type of 99", |_| record(99, b"0123456789abcdef0123456789abcdef"), UNEXPECTED),
+    ];
+    let suite = CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256;
+    let client = TlsClient::only_suite(&site.authority, suite);
+    for (what, twist, alert) in rows {
+        let Tunnel { client: mut wire, mut origin } = site.tunnel_of(&client);
+        let records = [(); 2].map(|()| wire.tls().sealed(&frame()));
+        wire.try_send_raw(twist(records));
+        let (said, end) = wire.rest();
+        assert!(said.is_empty(), "{what}: {}", said.escape_ascii());
+        assert_eq!(end, End::Alert(*alert), "{what}");
+        told(&mut origin, what);
+    }
+    site.serves();
+}
+
 // === The origin's side ===
 
 #[test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 use rustls::CipherSuite;
 
 use super::Site;
-use crate::harness::crooked::{ALERT, DATA, Sealer};
+use crate::harness::crooked::{ALERT, DATA, HANDSHAKE, Sealer};
+use crate::harness::road::{Legs, Road};
+use crate::harness::tls_peer::crooked_server;
 use crate::harness::{Authority, DomainFile, Edge, Frame, Origin, TlsClient, Tunnel, tls_server};
 
 /// A tunnel whose client's records are the test's own.
@@ -192,6 +194,58 @@ fn key_updates_of_both_peers_at_once() {
             (0..count).for_each(|i| assert!(origin.frame() == message(i).masked()));
         });
     });
+}
+
+/// RFC 8446 4.6.1: tickets may come at any time, and KeyUpdates too.
+#[test]
+fn tickets_and_key_updates_of_an_origin_may_come_anywhere() {
+    let authority = Authority::new("root");
+    let suite = CipherSuite::TLS13_AES_128_GCM_SHA256;
+    let (config, seen) = crooked_server(&authority.pair(&["a.test"]), suite);
+    let origin = Origin::bind_tls(config);
+    let edge = Edge::with(DomainFile::new("a.test").tls_origin(&origin, &authority));
+    let mut tunnel = Tunnel::open(&edge, &origin, "a.test");
+    // A ticket, and the 101.
+    let mut sealer = Sealer::server(&seen, 2);
+    // Lifetime, age_add, nonce, ticket, no extensions.
+    let ticket =
+        [&[4, 0, 0, 18, 0, 0, 2, 0, 1, 2, 3, 4, 1, 9, 0, 4][..], &[7; 4], &[0, 0]].concat();
+    let down = Frame::binary(vec![9; 5_000]);
+    let bytes = down.bytes();
+    for round in 0..20 {
+        let at = round * 200 + 1;
+        let records = [
+            sealer.record(DATA, &bytes[..at]),
+            sealer.record(HANDSHAKE, &ticket),
+            sealer.key_update(u8::from(round % 2 == 0)),
+            sealer.record(DATA, &bytes[at..]),
+        ];
+        tunnel.origin.send_raw(records.concat());
+        assert!(tunnel.client.frame() == down, "round {round}");
+        let up = Frame::binary(vec![8; 20_000]).masked();
+        tunnel.client.send_frame(&up);
+        assert!(tunnel.origin.frame() == up, "round {round}");
+    }
+}
+
+/// What is dropped while a connection is idle comes back by itself.
+#[test]
+fn tunnels_of_every_kind_wake_from_idleness() {
+    let roads = Legs::TLS.map(Road::new);
+    let mut tunnels: Vec<_> = roads.iter().map(Road::tunnel).collect();
+    for _ in 0..2 {
+        tunnels.iter_mut().for_each(Tunnel::check);
+        // Longer than AEAD contexts are kept; nothing announces that they are gone.
+        std::thread::sleep(Duration::from_millis(2_500));
+    }
+    for tunnel in &mut tunnels {
+        tunnel.check();
+        let big = Frame::binary(vec![7; 100_000]);
+        tunnel.origin.send_frame(&big);
+        assert!(tunnel.client.frame() == big);
+        tunnel.client.send_frame(&big.clone().masked());
+        assert!(tunnel.origin.frame() == big.masked());
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@ use rustls::{AlertDescription, CipherSuite, ProtocolVersion, SignatureScheme, ve
 
 use super::{Site, ask, await_failures};
 use crate::harness::{
-    Authority, DomainFile, Edge, End, Frame, Origin, Pair, TlsClient, Tunnel, Wish, upgrade_request,
+    Authority, DomainFile, Edge, End, Frame, Origin, Pair, Pieces, TlsClient, Tunnel, Wish,
+    switching, upgrade_request,
 };
 
 fn presented(edge: &Edge, client: &TlsClient, name: &str) -> Vec<u8> {
@@ -62,6 +63,9 @@ fn without_a_default_pair_unknown_names_and_none_are_refused() {
     await_failures(&site.edge, "unknown_name", 2);
     assert_eq!(refused(site.client().without_sni(), "a.test"), AlertDescription::MissingExtension);
     await_failures(&site.edge, "no_name", 1);
+    let line = site.edge.await_log("the handshake", |line| line["failure"] == "unknown_name");
+    assert_eq!(line["event"], "handshake", "{line}");
+    assert_eq!(line["client"], "127.0.0.1", "{line}");
     site.serves();
 }
 
@@ -286,4 +290,29 @@ fn a_proxy_header_comes_before_tls() {
     tunnel.check();
     let row = edge.conns().remove(0);
     assert!(row.to_string().contains("203.0.113.9"), "{row}");
+}
+
+/// A client may say the first things right behind its Finished, in the same segment.
+#[test]
+fn data_in_one_segment_with_the_end_of_the_handshake_arrives() {
+    let site = Site::new();
+    for version in [&version::TLS13, &version::TLS12] {
+        let client = TlsClient::only(&site.authority, version).in_pieces(Pieces::WithData);
+        let mut client = match version.version {
+            // Here the server has the last word, and the client waits for it.
+            ProtocolVersion::TLSv1_2 => {
+                site.edge.connect_tls(&client.in_pieces(Pieces::Whole), "a.test")
+            }
+            _ => site.edge.connect_tls(&client, "a.test"),
+        };
+        let early = Frame::text("early").masked();
+        let request = upgrade_request("a.test", "");
+        client.send([request.as_bytes(), &early.bytes()].concat());
+        let mut origin = site.origin.accept();
+        let head = origin.head();
+        origin.send(switching(&head));
+        assert_eq!(client.head().status(), 101);
+        assert_eq!(origin.frame(), early);
+        Tunnel { client, origin }.check();
+    }
 }
