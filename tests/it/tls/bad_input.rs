@@ -111,6 +111,13 @@ fn flip(mut record: Vec<u8>, at: usize) -> Vec<u8> {
     record
 }
 
+/// A record of TLS 1.2 that nobody sealed.
+fn clear(kind: u8) -> Vec<u8> {
+    let mut bytes = record(kind, b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    bytes[2] = 3;
+    bytes
+}
+
 /// A record that announces this much, and as many bytes.
 fn announced(length: u16) -> Vec<u8> {
     let header = [&[DATA, 3, 3][..], &length.to_be_bytes()].concat();
@@ -261,8 +268,9 @@ fn wrong_records_of_tls_1_2_end_their_connection_with_an_alert() {
         ("two records in the wrong order", |[a, b]| [b, a].concat(), BAD_MAC),
         ("a record of 2^14 + 257", |_| announced(16_641), OVERFLOW),
         ("too short for nonce and tag", |_| vec![DATA, 3, 3, 0, 5, 1, 2, 3, 4, 5], BAD_MAC),
-        ("data in the clear", |_| record(DATA, b"GET / HTTP/1.1\r\n\r\n"), BAD_MAC),
-        ("a type of 99", |_| record(99, b"0123456789abcdef0123456789abcdef"), UNEXPECTED),
+        ("data in the clear", |_| clear(DATA), BAD_MAC),
+        ("a type of 99", |_| clear(99), UNEXPECTED),
+        ("another version", |_| record(DATA, &[9; 40]), AlertDescription::ProtocolVersion),
     ];
     let suite = CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256;
     let client = TlsClient::only_suite(&site.authority, suite);

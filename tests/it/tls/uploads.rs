@@ -11,7 +11,8 @@ use crate::harness::{Authority, DomainFile, Edge, Origin, Pair, TlsClient, Wish}
 fn an_uploaded_pair_serves_at_once_and_goes_at_once() {
     let authority = Authority::new("root");
     let origin = Origin::answering("fine");
-    let edge = Edge::builder().tls().domain(DomainFile::to("a.test", &origin)).start();
+    let domain = DomainFile::to("a.test", &origin).websocket("origin_scheme = \"http\"");
+    let edge = Edge::builder().tls().domain(domain).start();
     let client = TlsClient::trusting(&authority);
     assert!(client.try_connect(edge.tls_addr(), "a.test").is_err(), "no pair yet");
     let set = |pair: &Pair| {
@@ -52,7 +53,8 @@ fn bad_pairs_are_refused_by_upload() {
     let (good, other) = (authority.pair(&["a.test"]), authority.pair(&["a.test"]));
     let expired = authority.issue(Wish::server(&["a.test"]).days_left(-2));
     let origin = Origin::answering("fine");
-    let edge = Edge::builder().tls().domain(DomainFile::to("a.test", &origin)).start();
+    let domain = DomainFile::to("a.test", &origin).websocket("origin_scheme = \"http\"");
+    let edge = Edge::builder().tls().domain(domain).start();
     let path = |p: std::path::PathBuf| p.display().to_string();
     let set = |certificate: String, key: String| {
         edge.hawser(&["cert", "set", "a.test", "--certificate", &certificate, "--key", &key])
