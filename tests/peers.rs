@@ -1,6 +1,7 @@
 //! Peers written by others, through the edge: Python `websockets`, npm `ws`, curl, tungstenite,
-//! Pebble (a CA), and the cases of the Autobahn test suite (kosoku runs them on any machine; the
-//! original where a CPython 2.7 exists). What they need stands in `target/test-deps`, which `tests/run` fills.
+//! OpenSSL, Chromium, sslyze, Pebble (a CA), and the cases of the Autobahn test suite (kosoku runs
+//! them on any machine; the original where a CPython 2.7 exists). What they need stands in
+//! `target/test-deps`, which `tests/run` fills.
 //!
 //! Not here: peers that the tests play themselves (`tests/it`).
 

@@ -32,7 +32,8 @@ pub struct Road {
     /// Played by the test.
     pub origin: Origin,
     client: Option<TlsClient>,
-    _pairs: [Pair; 2],
+    /// Whose files the edge may read again.
+    _files: (Authority, [Pair; 2]),
 }
 
 impl Road {
@@ -60,7 +61,7 @@ impl Road {
         };
         let edge = edge(Edge::builder().tls().domain(domain(base))).start();
         let client = legs.client_is_tls().then(|| TlsClient::trusting(&authority));
-        Road { edge, origin, client, _pairs: pairs }
+        Road { edge, origin, client, _files: (authority, pairs) }
     }
 
     pub fn connect(&self) -> Wire {
