@@ -66,6 +66,13 @@ enum Sealed {
     Short,
 }
 
+/// How plaintext goes on.
+#[derive(Clone, Copy)]
+enum Leaves {
+    Clear,
+    Sealed,
+}
+
 /// How the records of a delivery ended.
 enum End {
     /// With the last byte.
@@ -195,10 +202,9 @@ impl State {
     fn open_records(&mut self, key: u32, leg: Leg, buffer: Buffer, records: Range<usize>) {
         let now = self.now;
         let Some(entry) = self.table.entry(key) else { return self.ring.pool().recycle(buffer) };
-        // What leaves in the clear may be as long as it wants to be.
-        let run_max = match entry.secured[leg.peer() as usize] {
-            Some(_) => RECORD_PLAINTEXT_MAX,
-            None => usize::MAX,
+        let leaves = match entry.secured[leg.peer() as usize] {
+            Some(_) => Leaves::Sealed,
+            None => Leaves::Clear,
         };
         let Some(secured) = &mut entry.secured[leg as usize] else {
             return self.ring.pool().recycle(buffer);
@@ -206,7 +212,7 @@ impl State {
         secured.used_at = now.tick;
         let session = &mut secured.session;
         let bytes = self.ring.pool().bytes_mut(&buffer);
-        let end = open_all(session, bytes, records.clone(), run_max, &mut self.secure.runs);
+        let end = open_all(session, bytes, records.clone(), leaves, &mut self.secure.runs);
         if let End::Closed = end {
             secured.inbound = Inbound::Closed;
         }
@@ -584,13 +590,15 @@ fn record_bytes(bytes: &[u8]) -> usize {
     }
 }
 
-/// Opens records until the bytes end, and lists the plaintext. That of small records is moved up to
-/// that of the one before: moving up to 4 KiB costs less than a tenth of another send.
+/// Opens records until the bytes end, and lists the plaintext. What leaves in the clear always closes
+/// ranks: moving 48 KiB and sending once costs a sixth less than sending four records of 16 KiB one
+/// after the other. What is sealed again does so when it is small: large records stand side by side
+/// anyway, and leave in one send where they are.
 fn open_all(
     session: &mut Session,
     bytes: &mut [u8],
     records: Range<usize>,
-    run_max: usize,
+    leaves: Leaves,
     runs: &mut Vec<Range<usize>>,
 ) -> End {
     let mut at = records.start;
@@ -600,7 +608,7 @@ fn open_all(
             Ok(Opened::Handled { record }) => at += record,
             Ok(Opened::Closed { .. }) => return End::Closed,
             Ok(Opened::Data { plain, record }) => {
-                add_run(bytes, at + plain.start..at + plain.end, run_max, runs);
+                add_run(bytes, at + plain.start..at + plain.end, leaves, runs);
                 at += record;
             }
             Err(fault) => return End::Fault(fault),
@@ -609,12 +617,18 @@ fn open_all(
     End::Whole
 }
 
-fn add_run(bytes: &mut [u8], plain: Range<usize>, run_max: usize, runs: &mut Vec<Range<usize>>) {
+fn add_run(bytes: &mut [u8], plain: Range<usize>, leaves: Leaves, runs: &mut Vec<Range<usize>>) {
     if plain.is_empty() {
         return;
     }
+    let joins = |run: &Range<usize>| match leaves {
+        Leaves::Clear => true,
+        Leaves::Sealed => {
+            plain.len() <= RECORD_COMPACT_MAX && run.len() + plain.len() <= RECORD_PLAINTEXT_MAX
+        }
+    };
     match runs.last_mut() {
-        Some(run) if plain.len() <= RECORD_COMPACT_MAX && run.len() + plain.len() <= run_max => {
+        Some(run) if joins(run) => {
             let end = run.end + plain.len();
             bytes.copy_within(plain, run.end);
             run.end = end;
