@@ -47,27 +47,27 @@ fn end(error: &io::Error) -> End {
     }
 }
 
-impl Read for &Wire {
+impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &self.stream {
-            Stream::Plain(stream) => (&*stream).read(buffer),
-            Stream::Tls(stream) => (&*stream).read(buffer),
+        match self {
+            Stream::Plain(stream) => stream.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
         }
     }
 }
 
-impl Write for &Wire {
+impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &self.stream {
-            Stream::Plain(stream) => (&*stream).write(bytes),
-            Stream::Tls(stream) => (&*stream).write(bytes),
+        match self {
+            Stream::Plain(stream) => stream.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match &self.stream {
-            Stream::Plain(stream) => (&*stream).flush(),
-            Stream::Tls(stream) => (&*stream).flush(),
+        match self {
+            Stream::Plain(stream) => stream.flush(),
+            Stream::Tls(stream) => stream.flush(),
         }
     }
 }
@@ -142,14 +142,14 @@ impl Wire {
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
-        if let Err(e) = (&*self).write_all(bytes) {
+        if let Err(e) = self.stream.write_all(bytes) {
             panic!("sending {}: {e}; the peer had said {}", show(bytes), show(&self.ahead));
         }
     }
 
     /// For bytes that the peer may answer by closing before it has read them all.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        (&*self).write_all(bytes.as_ref()).is_ok()
+        self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
     pub fn send_frame(&mut self, frame: &Frame) {
@@ -158,15 +158,17 @@ impl Wire {
 
     /// Bytes for the socket itself, under whatever TLS there is.
     pub fn send_raw(&mut self, bytes: impl AsRef<[u8]>) {
-        let mut socket = self.socket();
-        if let Err(e) = socket.write_all(bytes.as_ref()) {
-            panic!("sending {}: {e}", show(bytes.as_ref()));
-        }
+        let bytes = bytes.as_ref();
+        assert!(self.try_send_raw(bytes), "could not send {}", show(bytes));
     }
 
     /// The same where the peer may be gone already.
     pub fn try_send_raw(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        self.socket().write_all(bytes.as_ref()).is_ok()
+        let sent = match &mut self.stream {
+            Stream::Plain(stream) => stream.write_all(bytes.as_ref()),
+            Stream::Tls(stream) => stream.tcp().write_all(bytes.as_ref()),
+        };
+        sent.is_ok()
     }
 
     /// The end after everything sent so far: FIN, over TLS behind close_notify.
@@ -179,14 +181,16 @@ impl Wire {
 
     /// Sends `bytes` again and again until nothing moves for half a second; how many went. It must
     /// stall before `bound`.
-    pub fn push_until_it_stalls(&self, bytes: &[u8], bound: usize) -> usize {
-        let wait = |time| self.socket().set_write_timeout(Some(time)).expect("a time-out");
-        wait(Duration::from_millis(500));
+    pub fn push_until_it_stalls(&mut self, bytes: &[u8], bound: usize) -> usize {
+        let wait = |wire: &Wire, time| {
+            wire.socket().set_write_timeout(Some(time)).expect("a time-out");
+        };
+        wait(self, Duration::from_millis(500));
         let mut pushed = 0;
         'full: loop {
             let mut rest = bytes;
             while !rest.is_empty() {
-                match (&mut &*self).write(rest) {
+                match self.stream.write(rest) {
                     Ok(n) => {
                         pushed += n;
                         rest = &rest[n..];
@@ -196,7 +200,7 @@ impl Wire {
                 assert!(pushed < bound, "{pushed} bytes went nowhere");
             }
         }
-        wait(DEADLINE);
+        wait(self, DEADLINE);
         pushed
     }
 
@@ -211,7 +215,7 @@ impl Wire {
     fn more(&mut self) -> Result<(), End> {
         let mut buffer = [0; 65_536];
         loop {
-            match (&*self).read(&mut buffer) {
+            match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(End::Fin),
                 Ok(n) => {
                     self.ahead.extend(&buffer[..n]);
@@ -235,7 +239,7 @@ impl Wire {
     }
 
     fn read_once(&mut self) -> io::Result<usize> {
-        (&*self).read(&mut [0; 4096])
+        self.stream.read(&mut [0; 4096])
     }
 
     /// Waits until `whole` finds something in what was received, and takes that many bytes.

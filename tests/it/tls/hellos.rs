@@ -76,7 +76,7 @@ fn nothing_in_common_is_said_and_counted() {
         // RSA key exchange, CBC, and a number that nobody has.
         Hello { suites: vec![0x002f, 0x003c, 0x009c], ..sound.clone() },
         Hello { suites: vec![0xc013, 0xc014], ..sound.clone() },
-        Hello { suites: vec![0x5678], ..sound.clone() },
+        Hello { suites: vec![0x5678], ..sound },
     ];
     for (i, hello) in rows.iter().enumerate() {
         assert_eq!(alert_to(&site, &hello.record()), HANDSHAKE_FAILURE, "{i}");
@@ -156,7 +156,7 @@ fn first_bytes_that_are_nothing_are_ended_and_counted() {
         ("a hello whose lengths disagree", record(HANDSHAKE, &[1, 0, 0, 3, 3, 3, 0])),
         ("a name twice", twice.record()),
         ("compression only", Hello { compression: vec![1], ..hello.clone() }.record()),
-        ("no compression at all", Hello { compression: vec![], ..hello.clone() }.record()),
+        ("no compression at all", Hello { compression: vec![], ..hello }.record()),
         ("a version of 9.9", [&[HANDSHAKE, 9, 9][..], &sound[3..]].concat()),
         ("a name that is an address", Hello::tls12("127.0.0.1").record()),
         ("a name with NUL", Hello::tls12("a\0.test").record()),

@@ -61,7 +61,7 @@ fn slow_readers_do_not_starve_the_core() {
         .map(|_| {
             let client = Wire::connect_small(edge.addr(), 4096);
             let tunnel = Tunnel::over(client, &origin, "a.test", "", "");
-            let wire = tunnel.origin.also();
+            let mut wire = tunnel.origin.also();
             let frame = frame.clone();
             let push = std::thread::spawn(move || wire.push_until_it_stalls(&frame, 48 << 20));
             (tunnel, push)
