@@ -73,7 +73,8 @@ pub struct OriginTls {
     /// Roots, client certificate, resumption, secret extraction on. The same `Arc` for as long as
     /// nothing in it changed, so that sessions and pooled connections outlive a reload.
     pub config: Arc<ClientConfig>,
-    /// SNI, and the name that the origin's certificate must carry. `None`: the address itself.
+    /// SNI, and the name that the origin's certificate must carry. `None`, of a wildcard domain: the
+    /// host that a request is for ([`OriginTls::for_host`]).
     pub server_name: Option<ServerName<'static>>,
 }
 
@@ -112,6 +113,14 @@ impl Certificates {
 
     pub fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.wildcard.is_empty() && self.default.is_none()
+    }
+}
+
+impl OriginTls {
+    /// The same rules for the origin of one host; `None` when no certificate can carry its name.
+    pub fn for_host(&self, host: &str) -> Option<OriginTls> {
+        let server_name = Some(ServerName::try_from(host.to_owned()).ok()?);
+        Some(OriginTls { config: Arc::clone(&self.config), server_name })
     }
 }
 

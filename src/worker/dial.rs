@@ -1,6 +1,7 @@
 //! The origin side of one exchange: a connection, pooled or fresh, and the heads that come back on
 //! it. Not here: bodies, and what is done with an answer.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
@@ -50,7 +51,7 @@ pub struct Route<'a> {
     pub endpoints: Vec<&'a Endpoint>,
     pub rules: &'a DomainHttp,
     /// `None`: in the clear.
-    pub tls: Option<&'a Arc<OriginTls>>,
+    pub tls: Option<Cow<'a, Arc<OriginTls>>>,
     /// A PROXY header, in the clear also where TLS follows; may be empty.
     pub preamble: Vec<u8>,
 }
@@ -59,7 +60,7 @@ pub struct Route<'a> {
 pub struct Candidates<'a> {
     rest: std::vec::IntoIter<&'a Endpoint>,
     rules: &'a DomainHttp,
-    tls: Option<&'a Arc<OriginTls>>,
+    tls: Option<Cow<'a, Arc<OriginTls>>>,
     preamble: Vec<u8>,
     /// Over all attempts together: many dead addresses must not keep a client for minutes.
     deadline: Instant,
@@ -92,7 +93,8 @@ impl<'a> Candidates<'a> {
         core: &Core,
         want: Want,
     ) -> Result<OriginConnection<'a>, Refused> {
-        let wanted = self.tls.map(|tls| &**tls);
+        let wanted = self.tls.clone();
+        let wanted = wanted.as_ref().map(|tls| &***tls);
         while let Some(endpoint) = self.rest.next() {
             if want == Want::Any
                 && let Some((stream, tls)) = core.pool.take(endpoint.addr, wanted, now())
@@ -141,10 +143,11 @@ impl<'a> Candidates<'a> {
                 _ => ConnectError::Refused(e),
             })?;
         }
-        if let Some(tls) = self.tls {
+        if let Some(tls) = &self.tls {
             self.secure(&stream, tls, core).await?;
         }
-        Ok(OriginConnection::new(stream, endpoint, Age::Fresh, self.tls.cloned()))
+        let tls = self.tls.as_ref().map(|tls| Arc::clone(tls));
+        Ok(OriginConnection::new(stream, endpoint, Age::Fresh, tls))
     }
 
     async fn secure(&self, stream: &Stream, tls: &OriginTls, core: &Core) -> Result<(), DialError> {

@@ -2,6 +2,7 @@
 //! of the edge itself. Not here: the plain way ([`super::forward`]) and the way to a tunnel
 //! ([`super::upgrade`]).
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,7 +24,9 @@ use crate::proto::h1::rewrite::{
 use crate::proto::h1::{AnswerTo, BodyLength, Persistence, RequestHead, Upgrade, parse_request};
 use crate::proto::proxy_protocol::{write_v1, write_v2};
 use crate::snapshot::domain::{Access, Domain, SendProxy};
-use crate::snapshot::{Balance, Endpoint, HashKey, Hosts, Http, OriginScheme, Transport};
+use crate::snapshot::{
+    Balance, Endpoint, HashKey, Hosts, Http, OriginScheme, OriginTls, Transport,
+};
 use crate::stats::Refusal;
 
 /// One request with all that decides about it.
@@ -238,7 +241,8 @@ impl<'a> Exchange<'a> {
         };
         let tls = match (transport, &self.domain.origin_tls) {
             (Transport::Plain, _) => None,
-            (Transport::Tls, Some(tls)) => Some(tls),
+            (Transport::Tls, Some(tls)) if tls.server_name.is_some() => Some(Cow::Borrowed(tls)),
+            (Transport::Tls, Some(tls)) => Some(Cow::Owned(self.for_host(tls)?)),
             (Transport::Tls, None) => {
                 let detail = "this domain has no rules for TLS with its origins";
                 return Err(Refused::new(Refusal::Internal, detail));
@@ -252,6 +256,13 @@ impl<'a> Exchange<'a> {
             SendProxy::V2 => write_v2(&mut preamble, client.addr, client.reached()),
         }
         Ok(Route { endpoints: self.endpoints(transport, client), rules, tls, preamble })
+    }
+
+    /// A wildcard domain has no name of its own to ask origins for.
+    fn for_host(&self, tls: &OriginTls) -> Result<Arc<OriginTls>, Refused> {
+        let named = tls.for_host(&self.request.host.name).map(Arc::new);
+        let detail = "no certificate of an origin can carry the name of this host";
+        named.ok_or_else(|| Refused::new(Refusal::BadRequest, detail))
     }
 
     fn endpoints(&self, transport: Transport, client: &Client) -> Vec<&'a Endpoint> {

@@ -506,7 +506,7 @@ impl Reader<'_> {
                 "\"webpki\", or a file with the roots of the origins",
             );
         }
-        let server_name = self.origin_name(config, &trust)?;
+        let server_name = self.origin_name(config)?;
         let Files { certificate, key } = &config.origin_tls.pair;
         let named_by = format!("origin_tls.certificate of {}", config.name);
         let places = places(certificate, key, &[], &named_by);
@@ -536,22 +536,10 @@ impl Reader<'_> {
         }
     }
 
-    /// The name by which origins are asked and verified; `None` when that is a problem.
-    fn origin_name(
-        &mut self,
-        config: &DomainConfig,
-        trust: &Trust,
-    ) -> Option<Option<ServerName<'static>>> {
-        let Some(name) = config.origin_name() else {
-            if matches!(trust, Trust::Anybody) {
-                return Some(None);
-            }
-            let what = "\"*\" names no origin that could be verified, and origin_scheme is \
-                        \"follow\" with server.listen_tls";
-            let accepted = "origin_tls.server_name or http.host, or origin_scheme = \"http\"";
-            self.refuse_name(config, what.to_owned(), accepted);
-            return None;
-        };
+    /// The name by which origins are asked for and verified, if it is the same for every request;
+    /// `None` when that is a problem.
+    fn origin_name(&mut self, config: &DomainConfig) -> Option<Option<ServerName<'static>>> {
+        let Some(name) = config.origin_name() else { return Some(None) };
         match ServerName::try_from(name.trim_matches(['[', ']']).to_owned()) {
             Ok(name) => Some(Some(name)),
             Err(error) => {

@@ -269,8 +269,11 @@ fn origins_are_spoken_to_over_tls_only_where_it_can_come_to_it() {
         let name = keyring.origin("b.test").unwrap().server_name.clone().unwrap();
         assert_eq!(name.to_str(), "b.test");
     }
-    let wild = site.loaded("", &[("*.w.test", "")]);
-    insta::assert_snapshot!(site.problems(read(&wild, &Keyring::default())));
+    let wild = first(&site.loaded("", &[("*.w.test", "")]));
+    let wild = wild.origin("*.w.test").unwrap();
+    assert!(wild.server_name.is_none(), "it is that of each request");
+    let named = wild.for_host("one.w.test").unwrap();
+    assert_eq!(named.server_name.unwrap().to_str(), "one.w.test");
     let off = first(&site.loaded("", &[("*.w.test", "[origin_tls]\nverify = \"off\"\n")]));
     assert!(off.origin("*.w.test").unwrap().server_name.is_none());
     assert!(off.warnings().iter().any(|w| w.what.contains("NOT VERIFIED")));

@@ -224,7 +224,7 @@ fn domain_config(walk: &Walk<'_>) -> DomainConfig {
             }
         },
     };
-    tls::of_domain(&config, &client, &origin);
+    tls::of_domain(&config, &client);
     config
 }
 

@@ -124,8 +124,8 @@ pub struct DomainConfig {
 }
 
 impl DomainConfig {
-    /// The name by which origins are asked for and verified over TLS; a wildcard domain may have
-    /// none.
+    /// The name by which origins are asked for and verified over TLS. `None`: that of each request,
+    /// of a wildcard domain.
     pub fn origin_name(&self) -> Option<&str> {
         let own = (!self.name.starts_with("*.")).then_some(&*self.name);
         let host = self.http.host.as_deref().map(tls::host_of);

@@ -123,6 +123,22 @@ fn sni_and_host_are_the_domains_own_or_as_set() {
 }
 
 #[test]
+fn a_wildcard_domain_asks_origins_for_the_host_of_the_request() {
+    let authority = Authority::new("root");
+    let pair = authority.pair(&["one.wild.test", "two.wild.test"]);
+    let origin = Origin::bind_tls(tls_server(&pair));
+    let edge = Edge::with(DomainFile::new("*.wild.test").tls_origin(&origin, &authority));
+    for host in ["one.wild.test", "two.wild.test"] {
+        let mut tunnel = Tunnel::open(&edge, &origin, host);
+        assert_eq!(tunnel.origin.agreed().server_name.as_deref(), Some(host));
+        tunnel.check();
+    }
+    let mut client = edge.connect();
+    client.send("GET / HTTP/1.1\r\nHost: three.wild.test\r\n\r\n");
+    assert_eq!(client.head().status(), 502, "the origin's certificate is not for that name");
+}
+
+#[test]
 fn a_wildcard_domain_asks_origins_for_a_fixed_name() {
     let authority = Authority::new("root");
     let pair = authority.pair(&["inner.test"]);

@@ -3,11 +3,9 @@
 
 use super::super::DomainConfig;
 use super::super::keys::{self, Key};
-use super::super::tls::{
-    Acme, Certificate, DomainTls, Files, OriginTls, SERVER_NAME, ServerTls, Verify,
-};
+use super::super::tls::{Acme, Certificate, DomainTls, Files, OriginTls, ServerTls};
 use super::Table;
-use crate::snapshot::{self, ClientAuth, OriginScheme};
+use crate::snapshot::{self, ClientAuth};
 
 pub fn server(table: &Table<'_>) -> ServerTls {
     use keys::tls as key;
@@ -100,7 +98,7 @@ pub fn origin(table: &Table<'_>) -> OriginTls {
 }
 
 /// What can be said only of a whole domain.
-pub fn of_domain(config: &DomainConfig, client: &Table<'_>, origin: &Table<'_>) {
+pub fn of_domain(config: &DomainConfig, client: &Table<'_>) {
     if config.tls.certificate == Certificate::Acme {
         let why = if config.name.starts_with("*.") {
             Some("a wildcard needs the challenge dns-01, which hawser does not answer")
@@ -112,14 +110,6 @@ pub fn of_domain(config: &DomainConfig, client: &Table<'_>, origin: &Table<'_>) 
         if let Some(why) = why {
             client.refuse(keys::domain_tls::CERTIFICATE.name, why, "\"uploaded\" or files");
         }
-    }
-    let https = config.websocket.origin_scheme == OriginScheme::Https;
-    if https && config.origin_tls.verify != Verify::Off && config.origin_name().is_none() {
-        origin.refuse(
-            keys::origin_tls::SERVER_NAME_KEY.name,
-            "is missing: \"*\" names no origin that could be verified",
-            &format!("{}; or http.host", SERVER_NAME.accepts),
-        );
     }
 }
 
