@@ -73,7 +73,12 @@ struct ClassState {
     ring: Mapping,
     class: Class,
     first_id: u16,
+    /// The last in is the first out, so what lies at the bottom has not been used for longest.
     free: Vec<u16>,
+    /// Fewest free buffers since [`Pool::give_back`] last looked: those below were not used since.
+    low: usize,
+    /// Free buffers, from the bottom, whose pages the kernel has.
+    returned: usize,
     provided: u16,
     tail: u16,
 }
@@ -104,7 +109,7 @@ impl Pool {
 
     /// A buffer for bytes of our own; `None` when there is none left of this size.
     pub fn take(&mut self, size: Size) -> Option<Buffer> {
-        let id = self.classes[size as usize].free.pop()?;
+        let id = self.classes[size as usize].pop()?;
         self.shares[usize::from(id)] = 1;
         Some(Buffer(id))
     }
@@ -162,6 +167,14 @@ impl Pool {
         // SAFETY: address() checked the source's range; two buffers never overlap, and the kernel
         // writes to neither, for both are held by a `Buffer`.
         unsafe { std::ptr::copy_nonoverlapping(source, target.as_mut_ptr(), target.len()) }
+    }
+
+    /// Gives the memory of buffers that were not used since the last call back to the kernel: a burst
+    /// would keep its megabytes otherwise.
+    pub fn give_back(&mut self) {
+        for class in &mut self.classes {
+            class.give_back();
+        }
     }
 
     /// Buffers that are neither free nor lent to the kernel, and all of them, of the small kind.
@@ -241,7 +254,25 @@ impl ClassState {
         let ring = Mapping::new(size_of::<BufRingEntry>() * usize::from(class.window.max(1)))?;
         // Reversed, so that the first buffers are used first and the rest stays untouched.
         let free = (first_id..first_id + class.count).rev().collect();
-        Ok(ClassState { memory, ring, class, first_id, free, provided: 0, tail: 0 })
+        let all = usize::from(class.count);
+        let (low, returned) = (all, all);
+        Ok(ClassState { memory, ring, class, first_id, free, low, returned, provided: 0, tail: 0 })
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<u16> {
+        let id = self.free.pop()?;
+        self.low = self.low.min(self.free.len());
+        Some(id)
+    }
+
+    fn give_back(&mut self) {
+        self.returned = self.returned.min(self.low);
+        for i in self.returned..self.low {
+            self.memory.forget(self.offset(self.free[i]), self.class.stride);
+        }
+        self.returned = self.low;
+        self.low = self.free.len();
     }
 
     fn offset(&self, id: u16) -> usize {
@@ -255,7 +286,7 @@ impl ClassState {
             return;
         }
         while self.provided < self.class.window {
-            let Some(id) = self.free.pop() else { break };
+            let Some(id) = self.pop() else { break };
             self.write_entry(id);
             self.tail = self.tail.wrapping_add(1);
             self.provided += 1;
@@ -288,6 +319,9 @@ impl ClassState {
     }
 }
 
+/// The smallest page; where pages are larger, less is given back.
+const PAGE: usize = 4096;
+
 /// Anonymous memory that is never moved; untouched pages cost nothing.
 #[derive(Debug)]
 struct Mapping {
@@ -313,6 +347,23 @@ impl Mapping {
         assert!(offset <= self.len);
         // SAFETY: the offset was just checked to stay inside the mapping.
         unsafe { self.start.as_ptr().add(offset) }
+    }
+}
+
+impl Mapping {
+    /// Lets the kernel have the whole pages of a range; they are zero when they are next touched.
+    fn forget(&self, offset: usize, len: usize) {
+        let start = offset.next_multiple_of(PAGE);
+        let end = (offset + len) / PAGE * PAGE;
+        if start >= end || end > self.len {
+            return;
+        }
+        // SAFETY: the pages are inside the mapping and belong to a free buffer alone: there is no
+        // `Buffer` for it, no share under way to a socket, and it is in no provided ring. Failure
+        // changes nothing.
+        unsafe {
+            libc::madvise(self.at(start).cast(), end - start, libc::MADV_DONTNEED);
+        }
     }
 }
 
@@ -365,6 +416,30 @@ mod tests {
             pool.recycle(buffer);
         }
         assert_eq!(pool.usage(), (0, 8));
+    }
+
+    #[test]
+    fn what_a_burst_touched_goes_back_when_it_lies_idle() {
+        let class = |count| Class { stride: 4096, lent: 4096 - 64, count, window: 1 };
+        let mut pool = Pool::new([class(8), class(1), class(1)]).unwrap();
+        let burst: Vec<_> = std::iter::from_fn(|| pool.take(Size::Small)).collect();
+        for buffer in &burst {
+            pool.bytes_mut(buffer).fill(7);
+        }
+        burst.into_iter().for_each(|buffer| pool.recycle(buffer));
+        pool.give_back();
+        let written = |pool: &mut Pool| {
+            let all: Vec<_> = std::iter::from_fn(|| pool.take(Size::Small)).collect();
+            let written = all.iter().filter(|buffer| pool.bytes(buffer)[0] == 7).count();
+            all.into_iter().for_each(|buffer| pool.recycle(buffer));
+            written
+        };
+        assert_eq!(written(&mut pool), 8, "they were in use until just now");
+        pool.give_back();
+        let hot = pool.take(Size::Small).unwrap();
+        pool.recycle(hot);
+        pool.give_back();
+        assert_eq!(written(&mut pool), 1, "but for the one that is in use");
     }
 
     #[test]

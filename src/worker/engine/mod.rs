@@ -82,6 +82,9 @@ pub struct EngineConfig {
     pub boot: Instant,
 }
 
+/// Pooled buffers that were not used for so many ticks give their memory back.
+const POOL_ROUND_TICKS: u32 = 10;
+
 /// A handle to this core's engine; it cannot leave the core.
 #[derive(Clone)]
 pub struct Engine(Rc<Shared>);
@@ -274,6 +277,9 @@ impl State {
         self.relieve_pressure();
         self.feed_starved();
         self.cool_idle_sessions();
+        if self.now.tick.is_multiple_of(POOL_ROUND_TICKS) {
+            self.ring.pool().give_back();
+        }
         self.show_gauges();
         self.pump();
     }

@@ -590,10 +590,10 @@ fn record_bytes(bytes: &[u8]) -> usize {
     }
 }
 
-/// Opens records until the bytes end, and lists the plaintext. What leaves in the clear always closes
-/// ranks: moving 48 KiB and sending once costs a sixth less than sending four records of 16 KiB one
-/// after the other. What is sealed again does so when it is small: large records stand side by side
-/// anyway, and leave in one send where they are.
+/// Opens records until the bytes end, and lists the plaintext. What leaves in the clear always
+/// closes ranks: moving 48 KiB and sending once costs a sixth less than sending four records of
+/// 16 KiB one after the other. What is sealed again does so when it is small: large records stand
+/// side by side anyway, and leave in one send where they are.
 fn open_all(
     session: &mut Session,
     bytes: &mut [u8],
