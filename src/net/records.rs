@@ -61,7 +61,7 @@ const LIMIT_LOG2_MAX: u8 = 62;
 /// contexts while it is busy. Packed: idle connections hold one each.
 pub struct Session {
     /// Gives the next keys; TLS 1.2 has none.
-    schedule: Option<Box<Schedule>>,
+    schedule: Option<Schedule>,
     /// What only a busy connection needs.
     working: Option<Box<Working>>,
     /// Sequence number of the next record of either direction (RFC 8446 5.3).
@@ -213,7 +213,7 @@ impl Session {
             .ok_or_else(|| rustls::Error::General("an unknown cipher suite".into()))?;
         let renews = SUITES[usize::from(index)].scheme == Scheme::Tls13;
         Ok(Session {
-            schedule: renews.then(|| Box::new(schedule())),
+            schedule: renews.then(schedule),
             working: None,
             sealed: secrets.tx.0,
             opened: secrets.rx.0,
@@ -575,7 +575,7 @@ impl Session {
                 }
                 self.take_key_update(body)
             }
-            NEW_SESSION_TICKET => match self.schedule.as_deref_mut() {
+            NEW_SESSION_TICKET => match self.schedule.as_mut() {
                 Some(schedule) => schedule.keep_ticket(body),
                 None => Ok(()),
             },
@@ -599,7 +599,7 @@ impl Session {
         };
         self.opening = self
             .schedule
-            .as_deref_mut()
+            .as_mut()
             .and_then(|schedule| schedule.next_opening().ok())
             .ok_or(Fault::Ours(Alert::INTERNAL_ERROR))?;
         self.opened = 0;

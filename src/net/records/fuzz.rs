@@ -53,7 +53,7 @@ fn session(side: Side, suite: u8) -> Session {
     let given = || Schedule::Given { sealing: sealing.clone(), opening: opening.clone() };
     let renews = SUITES[usize::from(suite)].scheme == Scheme::Tls13;
     Session {
-        schedule: renews.then(|| Box::new(given())),
+        schedule: renews.then(given),
         working: None,
         sealed: 0,
         opened: 0,

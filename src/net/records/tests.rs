@@ -325,12 +325,11 @@ fn sealing_leaves_what_is_around_the_record() {
     }
 }
 
-/// Two classes of the allocator: 640 bytes for rustls' half, 128 for ours. rustls' has some 280
-/// bytes more on the heap.
+/// In one piece with rustls' half, for the allocator's classes are 640, 768, ... bytes: apart they
+/// took 160 and 640. rustls' has some 280 bytes more on the heap.
 #[test]
 fn idle_sessions_are_small() {
-    assert_eq!(size_of::<Session>(), 128);
-    assert!(size_of::<Schedule>() <= 640, "{}", size_of::<Schedule>());
+    assert!(size_of::<Session>() <= 696, "{}", size_of::<Session>());
     let [session, _] = pair("TLSv1.2 ECDHE_RSA_AES_128_GCM");
     assert!(session.schedule.is_none());
 }
