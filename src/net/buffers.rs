@@ -169,8 +169,8 @@ impl Pool {
         unsafe { std::ptr::copy_nonoverlapping(source, target.as_mut_ptr(), target.len()) }
     }
 
-    /// Gives the memory of buffers that were not used since the last call back to the kernel: a burst
-    /// would keep its megabytes otherwise.
+    /// Gives the memory of buffers that were not used since the last call back to the kernel: a
+    /// burst would keep its megabytes otherwise.
     pub fn give_back(&mut self) {
         for class in &mut self.classes {
             class.give_back();

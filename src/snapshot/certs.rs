@@ -73,8 +73,8 @@ pub struct OriginTls {
     /// Roots, client certificate, resumption, secret extraction on. The same `Arc` for as long as
     /// nothing in it changed, so that sessions and pooled connections outlive a reload.
     pub config: Arc<ClientConfig>,
-    /// SNI, and the name that the origin's certificate must carry. `None`, of a wildcard domain: the
-    /// host that a request is for ([`OriginTls::for_host`]).
+    /// SNI, and the name that the origin's certificate must carry. `None`, of a wildcard domain:
+    /// the host that a request is for ([`OriginTls::for_host`]).
     pub server_name: Option<ServerName<'static>>,
 }
 

@@ -146,7 +146,7 @@ impl<'a> Candidates<'a> {
         if let Some(tls) = &self.tls {
             self.secure(&stream, tls, core).await?;
         }
-        let tls = self.tls.as_ref().map(|tls| Arc::clone(tls));
+        let tls = self.tls.clone().map(Cow::into_owned);
         Ok(OriginConnection::new(stream, endpoint, Age::Fresh, tls))
     }
 

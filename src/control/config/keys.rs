@@ -434,8 +434,8 @@ section! {
     /// can read and change everything.
     VERIFY_KEY "verify": Verify = VERIFY, default || Verify::Webpki;
     /// Name that is asked for (SNI) and that an origin's certificate must carry. `false`: the host
-    /// of `http.host`, else the domain's name, which for a wildcard domain is the host that a request
-    /// is for.
+    /// of `http.host`, else the domain's name, which for a wildcard domain is the host of each
+    /// request.
     SERVER_NAME_KEY "server_name": Option<Box<str>> =
         OrFalse { shape: &SERVER_NAME, means: "http.host, else the domain's name" },
         default || None;
