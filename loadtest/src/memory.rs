@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use serde_json::{Map, Value, json};
 
 use crate::certificate::Certificate;
@@ -42,10 +42,16 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<Value> {
     let certificate = options.tls.then(Certificate::make).transpose()?;
     let mut result = Map::new();
+    // Addresses of its own for each slope: closed connections keep their ports for a minute.
+    let mut nets = 1..;
+    let mut slope = |kind, messages| {
+        let net = nets.next().context("more slopes than addresses")?;
+        slope(kind, net, options, certificate.as_ref(), messages)
+    };
     for kind in &options.proxies {
         let slopes = json!({
-            "before_traffic": slope(*kind, options, certificate.as_ref(), &[])?,
-            "after_traffic": slope(*kind, options, certificate.as_ref(), &options.messages)?,
+            "before_traffic": slope(*kind, &[])?,
+            "after_traffic": slope(*kind, &options.messages)?,
         });
         result.insert(kind.name().to_owned(), slopes);
     }
@@ -64,17 +70,19 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
 
 fn slope(
     kind: Kind,
+    net: u8,
     options: &Options,
     certificate: Option<&Certificate>,
     messages: &[usize],
 ) -> anyhow::Result<Value> {
-    let origin = Origin::start(Ipv4Addr::LOCALHOST, None)?;
+    let origin = Origin::start(Ipv4Addr::new(127, 1, net, 1), None)?;
     let origins = [origin.addr];
     let workers = options.workers;
     let proxy =
         Proxy::start(kind, &Setup { origins: &origins, workers, certificate, ..Setup::default() })?;
     let authority = certificate.map(Certificate::authority);
-    let connects = Connects { authority: authority.as_deref(), ..Connects::to(proxy.addr) };
+    let source = Ipv4Addr::new(127, 2, net, 1);
+    let connects = Connects { source, authority: authority.as_deref(), ..Connects::to(proxy.addr) };
     let mut client = Client::start(&connects)?;
     let mut points = Vec::new();
     for step in STEPS {

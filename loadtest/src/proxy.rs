@@ -190,7 +190,7 @@ fn write_hawser(
 ) -> anyhow::Result<()> {
     let listen = match setup.certificate {
         None => format!("listen = [\"{addr}\"]"),
-        Some(_) => format!("listen = [\"{}\"]\nlisten_tls = [\"{addr}\"]", free_address()?),
+        Some(_) => format!("listen = []\nlisten_tls = [\"{addr}\"]"),
     };
     let server = format!(
         "version = 1\n[server]\n{listen}\nworkers = {}\nstate_dir = \"{}\"\n\
