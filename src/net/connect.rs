@@ -135,6 +135,7 @@ mod tests {
             let source = IpAddr::from([127, 0, 0, 9]);
             let stream = connect(open, Some(source), LIMIT).await.unwrap();
             assert_eq!(stream.peer_addr(), open);
+            assert!(socket2::SockRef::from(&stream).tcp_nodelay().unwrap());
             let (_, seen) = listener.accept().unwrap();
             assert_eq!(seen.ip(), source);
             let strange = IpAddr::from([192, 0, 2, 1]);

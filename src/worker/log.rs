@@ -35,3 +35,30 @@ impl Log {
 pub fn wall_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::event::FailedHandshake;
+    use crate::stats::{Stats, TlsFailure};
+
+    #[test]
+    fn a_full_ring_loses_events_and_counts_them() {
+        let stats = Stats::new(1);
+        let (producer, mut events) = rtrb::RingBuffer::new(2);
+        let log = Log::new(producer, Arc::clone(&stats.cores()[0]));
+        for at_us in 0..5 {
+            log.push(Event::Handshake(Box::new(FailedHandshake {
+                at_us,
+                client: [192, 0, 2, 1].into(),
+                failure: TlsFailure::Closed,
+                detail: "".into(),
+                duration_us: 0,
+            })));
+        }
+        assert_eq!(stats.cores()[0].core.log_drops.value(), 3);
+        for kept in 0..2 {
+            assert!(matches!(events.pop(), Ok(Event::Handshake(h)) if h.at_us == kept));
+        }
+    }
+}

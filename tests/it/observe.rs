@@ -220,6 +220,17 @@ fn conns_lists_what_is_connected() {
 }
 
 #[test]
+fn conns_can_be_watched() {
+    let (origin, edge) = Edge::and_origin();
+    let mut watching = edge.hawser_going_on(&["conns", "--watch"]);
+    watching.says("no tunnels");
+    let tunnel = Tunnel::open(&edge, &origin, "a.test");
+    watching.says(&tunnel.client.local().to_string());
+    drop(tunnel);
+    watching.says("no tunnels");
+}
+
+#[test]
 fn the_state_of_a_half_closed_tunnel_is_shown() {
     let (origin, edge) = Edge::and_origin();
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -289,6 +289,16 @@ impl Edge {
         command.stdin(Stdio::null()).output().expect("the binary runs")
     }
 
+    /// A verb that goes on until it is ended: drop it, and read its lines meanwhile.
+    pub fn hawser_going_on(&self, words: &[&str]) -> GoingOn {
+        let mut command = Command::new(HAWSER);
+        command.args(words).arg("-c").arg(self.dir.path().join("hawser.toml"));
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the binary runs");
+        let lines = BufReader::new(child.stdout.take().expect("it was piped"));
+        GoingOn { child, lines }
+    }
+
     /// The same, which must succeed; its standard output.
     pub fn hawser_done(&self, words: &[&str]) -> String {
         let output = self.hawser(words);
@@ -541,5 +551,30 @@ impl Notify {
 impl Drop for Notify {
     fn drop(&mut self) {
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// A running verb.
+pub struct GoingOn {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl GoingOn {
+    /// Reads up to the first line that contains `text`.
+    pub fn says(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert_ne!(self.lines.read_line(&mut line).expect("a line"), 0, "it ended");
+        }
+    }
+}
+
+impl Drop for GoingOn {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
