@@ -63,7 +63,8 @@ pub const PONG_WAIT: Duration = Duration::from_secs(10);
 // === Engine (worker, net) ===
 
 /// Bytes left free before the received bytes in every pooled buffer: held frame starts are put back
-/// there ([`HELD_BYTES_MAX`]), and a TLS record header needs 5.
+/// there ([`HELD_BYTES_MAX`]), and a TLS record header needs 5, or 13
+/// with the nonce of TLS 1.2.
 pub const BUFFER_HEADROOM: usize = 32;
 /// Bytes left free behind them: inner content type and AEAD tag of a TLS 1.3 record.
 pub const BUFFER_TAILROOM: usize = 32;
@@ -307,4 +308,4 @@ pub const CONTROL_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 const _: () = assert!(RING_COMPLETIONS >= 2 * RING_ENTRIES);
 const _: () = assert!(BUFFER_HEADROOM >= HELD_BYTES_MAX);
-const _: () = assert!(BUFFER_HEADROOM >= 5 && BUFFER_TAILROOM >= 17);
+const _: () = assert!(BUFFER_HEADROOM >= HELD_BYTES_MAX + 13 && BUFFER_TAILROOM >= 17);

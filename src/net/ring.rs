@@ -12,7 +12,8 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 use super::buffers::{Buffer, Class, Pool, Size};
 use super::event::{Event, Waker};
-use crate::limits::{BUFFER_HEADROOM, BUFFER_TAILROOM, RECORD_EXPANSION_MAX, RECORD_PLAINTEXT_MAX};
+use super::records::RECORD_BYTES_MAX;
+use crate::limits::{BUFFER_HEADROOM, BUFFER_TAILROOM};
 
 /// Submission entries; a full queue is submitted early.
 const SQ_ENTRIES: u32 = 1024;
@@ -26,7 +27,7 @@ const CLASSES: [Class; Size::ALL.len()] = [
     Class { stride: 16 * 1024 + 384, lent: 0, count: 4096, window: 0 },
 ];
 const ROOM: usize = BUFFER_HEADROOM + BUFFER_TAILROOM;
-const _: () = assert!(16 * 1024 + 384 >= ROOM + 5 + RECORD_PLAINTEXT_MAX + RECORD_EXPANSION_MAX);
+const _: () = assert!(16 * 1024 + 384 >= ROOM + RECORD_BYTES_MAX);
 
 /// Names one operation: what it is, for which leg of which connection. Comes back with its
 /// completion.

@@ -118,6 +118,18 @@ impl Edge {
         Client::connect(self.addr)
     }
 
+    /// Begins a drain; what comes back is told when it is over.
+    fn drain(&self) -> Receiver<()> {
+        let (drained, done) = channel();
+        self.worker.handle.send(Command::Drain {
+            window: WAIT,
+            code: 1001,
+            reason: "bye".into(),
+            reply: Box::new(move |()| drained.send(()).unwrap()),
+        });
+        done
+    }
+
     /// Status, refusal and target of the next plain request in the log.
     fn logged(&mut self) -> (u16, Option<Refusal>, String) {
         let until = Instant::now() + WAIT;

@@ -79,6 +79,11 @@ pub fn client(server: &Arc<ServerConfig>, client: &Arc<ClientConfig>) -> (Sessio
     (session, peer)
 }
 
+/// Lets the session seal 2^`log2` records with the same keys, and no more.
+pub fn limit(session: &mut Session, log2: u8) {
+    session.limit_log2 = log2;
+}
+
 /// What the peer has to send.
 pub fn output(peer: &mut Connection) -> Vec<u8> {
     let mut out = Vec::new();

@@ -17,10 +17,10 @@ use std::ops::Range;
 use super::{State, interval_ticks};
 use crate::limits::{
     AEAD_CONTEXT_IDLE, AEAD_CONTEXTS_MAX, BUFFER_HEADROOM, BUFFER_TAILROOM, RECORD_COMPACT_MAX,
-    RECORD_EXPANSION_MAX, RECORD_PLAINTEXT_MAX,
+    RECORD_PLAINTEXT_MAX,
 };
 use crate::net::buffers::{Buffer, Size};
-use crate::net::records::{Alert, Duty, Fault, HEADER_BYTES, Opened, Session};
+use crate::net::records::{Alert, Duty, Fault, HEADER_BYTES, Opened, RECORD_BYTES_MAX, Session};
 use crate::proto::ws::close;
 use crate::stats::{Cause, Side};
 use crate::tunnel::{Action, CloseOrder, Leg};
@@ -578,9 +578,6 @@ impl State {
         entry.secured[leg as usize].as_deref_mut()
     }
 }
-
-/// A whole record of the largest kind that is allowed.
-const RECORD_BYTES_MAX: usize = HEADER_BYTES + RECORD_PLAINTEXT_MAX + RECORD_EXPANSION_MAX;
 
 /// Bytes of the record that begins here, or of its header while that is not whole.
 fn record_bytes(bytes: &[u8]) -> usize {

@@ -21,13 +21,7 @@ fn a_drain_serves_what_is_there_and_closes_what_is_idle() {
     let mut busy = edge.client();
     assert_eq!(busy.send(&get("/")).answer().status, 200);
     busy.send(&get("/slow"));
-    let (drained, done) = channel();
-    edge.worker.handle.send(Command::Drain {
-        window: WAIT,
-        code: 1001,
-        reason: "bye".into(),
-        reply: Box::new(move |()| drained.send(()).unwrap()),
-    });
+    let done = edge.drain();
     assert!(idle.ended());
     assert!(TcpStream::connect(edge.addr).is_err());
     assert!(done.try_recv().is_err());

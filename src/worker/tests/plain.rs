@@ -298,15 +298,19 @@ fn a_cut_body_that_only_the_end_delimits_ends_in_a_reset() {
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
-#[test]
-fn a_client_that_stops_reading_holds_nothing_up_for_long() {
-    let addr = origin(|mut peer| {
+/// An origin whose answer is longer than any socket buffer.
+fn pouring() -> SocketAddr {
+    origin(|mut peer| {
         peer.head();
         peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
         let piece = vec![b'x'; 1 << 20];
         while peer.0.get_mut().write_all(&piece).is_ok() {}
-    });
-    let mut slow = domain(&[addr]);
+    })
+}
+
+#[test]
+fn a_client_that_stops_reading_holds_nothing_up_for_long() {
+    let mut slow = domain(&[pouring()]);
     slow.http.body_timeout = Duration::from_millis(200);
     let mut edge = edge(slow);
     let mut client = edge.client();
@@ -358,13 +362,7 @@ fn a_slow_body_that_moves_enough_in_each_window_passes() {
 
 #[test]
 fn a_client_that_reads_a_little_now_and_then_is_given_up() {
-    let addr = origin(|mut peer| {
-        peer.head();
-        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
-        let piece = vec![b'x'; 1 << 20];
-        while peer.0.get_mut().write_all(&piece).is_ok() {}
-    });
-    let mut slow = domain(&[addr]);
+    let mut slow = domain(&[pouring()]);
     slow.http.body_timeout = Duration::from_millis(300);
     let mut edge = edge(slow);
     let mut client = edge.client();

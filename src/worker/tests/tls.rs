@@ -520,13 +520,7 @@ fn a_drain_ends_idle_connections_in_order() {
     let edge = tls_edge(domain(&[addr]), &live);
     let mut idle = connect(edge.addr, HOST, &client(&[&live], None));
     assert_eq!(idle.send(&get("/")).answer().status, 200);
-    let (drained, done) = channel();
-    edge.worker.handle.send(Command::Drain {
-        window: WAIT,
-        code: 1001,
-        reason: "bye".into(),
-        reply: Box::new(move |()| drained.send(()).unwrap()),
-    });
+    let done = edge.drain();
     assert!(idle.ended());
     done.recv_timeout(WAIT).unwrap();
 }

@@ -98,8 +98,16 @@ impl Core {
         domain: &Arc<Domain>,
         [client, origin]: [Option<SupportedCipherSuite>; 2],
     ) -> (Peer, Peer) {
-        let (client, client_session) = secure(client, testing::server);
-        let (origin, origin_session) = secure(origin, testing::client);
+        self.secured_by(domain, [(client, testing::server), (origin, testing::client)])
+    }
+
+    fn secured_by(
+        &self,
+        domain: &Arc<Domain>,
+        [client, origin]: [(Option<SupportedCipherSuite>, Pair); 2],
+    ) -> (Peer, Peer) {
+        let (client, client_session) = secure(client);
+        let (origin, origin_session) = secure(origin);
         let secured = [client_session, origin_session].map(|session| {
             let session = Box::new(session?);
             Some(Secured { session, undigested: vec![], unsent: vec![] })
@@ -113,8 +121,7 @@ impl Core {
 type Pair = fn(&Arc<rustls::ServerConfig>, &Arc<rustls::ClientConfig>) -> (Session, Connection);
 
 fn secure(
-    suite: Option<SupportedCipherSuite>,
-    pair: Pair,
+    (suite, pair): (Option<SupportedCipherSuite>, Pair),
 ) -> (Option<Connection>, Option<Session>) {
     let Some(suite) = suite else { return (None, None) };
     let (server, client) = testing::configs(suite);
@@ -209,6 +216,37 @@ fn keys_change_in_the_middle_of_messages() {
         origin.tls.as_mut().unwrap().refresh_traffic_keys().unwrap();
         origin.say(&down[cut..]);
         client.expect(&down);
+    }
+}
+
+#[test]
+fn worn_keys_are_renewed_or_end_the_tunnel() {
+    // RFC 8446 5.5: 64 records are many more than the keys of TLS 1.3 may seal here, so all of them
+    // arrive only if the keys changed; those of TLS 1.2 cannot.
+    let mut core = Core::start();
+    for (suite, renews) in [(TLS13, true), (TRANSPORTS[3].unwrap(), false)] {
+        let pair: Pair = |server, client| {
+            let (mut session, peer) = testing::server(server, client);
+            testing::limit(&mut session, 5);
+            (session, peer)
+        };
+        let (mut client, mut origin) =
+            core.secured_by(&domain(websocket()), [(Some(suite), pair), (None, testing::client)]);
+        let frames = (0..64u8).map_while(|n| {
+            origin.stream.write_all(&message(&[n], false)).ok()?;
+            Some(client.frame())
+        });
+        let seen: Vec<_> = frames.take_while(|(first, _)| *first == 0x82).collect();
+        assert!(seen.iter().enumerate().all(|(n, (_, payload))| payload == &[n as u8]));
+        drop((client, origin));
+        let cause = core.closed().outcome.cause;
+        match renews {
+            true => assert_eq!(seen.len(), 64),
+            false => {
+                assert!((1..32).contains(&seen.len()), "{} of 32 records", seen.len());
+                assert_eq!(cause, Cause::TlsKeysWorn);
+            }
+        }
     }
 }
 
