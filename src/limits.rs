@@ -199,6 +199,9 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub const CONFIG_PROBLEMS_MAX: usize = 200;
 /// Domains of one node; sizes the per-core counter directories.
 pub const DOMAINS_MAX: usize = 65_536;
+/// Series of one core: domain, region and provider. Each takes about 1 KB once it is used. Beyond it
+/// the place of a client counts as unknown; as many as there may be domains are kept for that.
+pub const SERIES_MAX: u32 = 131_072;
 /// Origin entries of one domain.
 pub const ORIGINS_PER_DOMAIN_MAX: usize = 64;
 /// Addresses that one origin name may resolve to; the rest is ignored.

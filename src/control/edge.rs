@@ -8,10 +8,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
+use super::billing::Billing;
+use super::changes::Changes;
 use super::cores::Cores;
+use super::database::Database;
 use super::dns::SystemResolver;
+use super::keys::Keys;
 use super::publish::{Publisher, Rejected, Reloaded};
 use super::service_manager;
+use super::statistics::Store;
 use crate::stats::Stats;
 
 /// How far the process is in its life.
@@ -52,6 +57,11 @@ pub struct Edge {
     pub publisher: Publisher<SystemResolver>,
     pub cores: Cores,
     pub stats: Arc<Stats>,
+    pub database: Database,
+    pub keys: Keys,
+    pub changes: Changes,
+    pub billing: Billing,
+    pub statistics: Arc<dyn Store>,
     pub phase: watch::Sender<Phase>,
     pub orders: mpsc::Sender<Order>,
     pub started: Instant,

@@ -15,19 +15,24 @@ use tokio::sync::{mpsc, watch};
 use super::access_log::AccessLog;
 use super::acme;
 use super::admin;
+use super::billing::Billing;
 use super::certs::expiry;
-use super::config::Loaded;
+use super::changes::Changes;
+use super::config::{self, Loaded};
 use super::control_socket;
 use super::cores::Cores;
+use super::database::{Database, DatabaseError};
 use super::dns::{Names, SystemResolver};
 use super::edge::{Edge, Order, Phase};
 use super::handover::{Program, Sockets};
 use super::health::{self, TcpConnect};
+use super::keys::{KeyError, Keys};
 use super::lifecycle::{Ended, LastAnswers, Lifecycle};
 use super::metrics::{Metrics, Sources};
 use super::publish::{FIRST_NAMES_WAIT, First, Load, Publisher};
 use super::server::{self, Bounds};
 use super::state_dir::{ClaimError, StateDir};
+use super::statistics::sqlite::SqliteStore;
 use crate::snapshot::{CoreHandle, SnapshotCell, Transport};
 use crate::stats::{Event, Stats};
 
@@ -76,6 +81,10 @@ pub enum NodeError {
     Full(#[from] super::registry::Full),
     #[error("{0}")]
     State(#[from] ClaimError),
+    #[error("{0}")]
+    Database(#[from] DatabaseError),
+    #[error("{0}")]
+    Keys(#[from] KeyError),
     #[error("{step}: {error}")]
     Io { step: &'static str, error: io::Error },
 }
@@ -93,6 +102,7 @@ impl NodeConfig {
         let NodeConfig { first, load, stats, state, listen, listen_tls, admin, rings } = self;
         let loaded = first.loaded.clone();
         let log = AccessLog::start(&loaded.server.access_log, rings).map_err(io("access log"))?;
+        let database = Database::open(state.path())?;
         let resolver =
             SystemResolver::new(&loaded.server.name_servers).map_err(NodeError::Names)?;
         let names = Names::new(resolver);
@@ -107,6 +117,11 @@ impl NodeConfig {
             publisher,
             cores,
             stats,
+            keys: Keys::open(state.path(), database.clone())?,
+            changes: Changes::new(config::store::Store::of(state.path()), database.clone()),
+            billing: Billing::new(database.clone()),
+            statistics: Arc::new(SqliteStore::new(database.clone())),
+            database,
             phase: watch::Sender::new(Phase::Starting),
             orders: order,
             started: Instant::now(),

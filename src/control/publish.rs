@@ -435,6 +435,7 @@ fn build(
         generation,
         hash: loaded.hash.clone(),
         hosts: Hosts::new(domains),
+        geo: Arc::default(),
         http: loaded.server.http.clone(),
         tls: loaded.server.tls.handshakes.clone(),
         certificates: tls.keyring.certificates(tls.challenges),

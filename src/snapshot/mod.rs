@@ -9,6 +9,7 @@ pub mod cell;
 pub mod certs;
 pub mod command;
 pub mod domain;
+pub mod geo;
 pub mod hosts;
 pub mod origin;
 
@@ -21,6 +22,7 @@ pub use cell::{Reader, SnapshotCell};
 pub use certs::{Certificates, ClientAuth, OriginTls, ServerTls, Tls, Transport};
 pub use command::{Command, ConnRow, CoreHandle, Filter};
 pub use domain::{Domain, HeartbeatMode, OriginRule, OriginScheme, WebSocket};
+pub use geo::{Geo, Locate, Place};
 pub use hosts::Hosts;
 pub use origin::{Balance, Endpoint, EndpointState, HashKey, Origin};
 
@@ -32,6 +34,7 @@ pub struct Snapshot {
     /// Of the configuration text; 16 hexadecimal digits.
     pub hash: Box<str>,
     pub hosts: Hosts,
+    pub geo: Arc<Geo>,
     pub http: Http,
     pub tls: Tls,
     pub certificates: Certificates,

@@ -1,0 +1,167 @@
+//! Statistics of WebSocket by domain, region, provider and time: from the cores' counters to slots
+//! that can be asked for.
+//!
+//! Not here: the counters (`stats`), the words of an API (`api`, `dcdn`), bills (`billing`).
+
+pub mod sqlite;
+
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+use std::sync::Arc;
+
+use crate::stats::histogram::BOUNDS_US;
+use crate::stats::{Cause, SeriesName};
+
+use super::database::Schema;
+
+pub const SCHEMA: Schema = Schema { part: "statistics", steps: &[] };
+
+/// Seconds of the shortest slot.
+pub const SLOT: i64 = 300;
+
+/// What was counted in one slot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Measures {
+    /// Bytes sent to clients (the billed figure) and received from them.
+    pub bytes_out: u64,
+    pub bytes_in: u64,
+    pub messages_out: u64,
+    pub messages_in: u64,
+    /// Tunnels opened.
+    pub opened: u64,
+    /// Most tunnels open at once.
+    pub peak: u64,
+    /// Answers to upgrade requests by status code; the answers of rare codes count under 100, 299,
+    /// 399, 498 and 599.
+    pub handshakes: BTreeMap<u16, u64>,
+    /// Tunnels closed by cause (`Cause as usize`).
+    pub closed: BTreeMap<u8, u64>,
+    /// Of handshakes: microseconds in all, and counts by the buckets of `stats::histogram`.
+    pub handshake_us: u64,
+    pub handshake_times: [u64; BOUNDS_US.len() + 1],
+}
+
+impl AddAssign<&Measures> for Measures {
+    /// Peaks add up: two series of the same slot.
+    fn add_assign(&mut self, other: &Measures) {
+        self.bytes_out += other.bytes_out;
+        self.bytes_in += other.bytes_in;
+        self.messages_out += other.messages_out;
+        self.messages_in += other.messages_in;
+        self.opened += other.opened;
+        self.peak += other.peak;
+        for (code, n) in &other.handshakes {
+            *self.handshakes.entry(*code).or_default() += n;
+        }
+        for (cause, n) in &other.closed {
+            *self.closed.entry(*cause).or_default() += n;
+        }
+        self.handshake_us += other.handshake_us;
+        for (mine, theirs) in self.handshake_times.iter_mut().zip(other.handshake_times) {
+            *mine += theirs;
+        }
+    }
+}
+
+/// What one series counted in one slot, or in a part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Start, in seconds since the Unix epoch; a multiple of [`SLOT`].
+    pub slot: i64,
+    pub series: SeriesName,
+    pub measures: Measures,
+}
+
+/// Which series; all that match are merged into one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Empty: all.
+    pub domains: Vec<Arc<str>>,
+    pub regions: Vec<Arc<str>>,
+    pub isps: Vec<Arc<str>>,
+}
+
+/// The length of slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    FiveMinutes,
+    Hour,
+    /// Days begin at midnight of this offset from UTC, in seconds.
+    Day {
+        offset: i64,
+    },
+}
+
+/// Which part of [`Measures`] is wanted; the others may stay zero, and cost nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// `bytes_out`, `bytes_in`, and messages.
+    Traffic,
+    /// `handshakes`, `handshake_us`, `handshake_times`.
+    Handshakes,
+    /// `opened`, `peak`, `closed`.
+    Connections,
+    All,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    pub selection: Selection,
+    /// Seconds since the Unix epoch, half open; slots that begin in `start..end`. `start` is on a
+    /// boundary of `step`.
+    pub start: i64,
+    pub end: i64,
+    pub step: Step,
+    pub wanted: Wanted,
+}
+
+/// One slot of an answer. Every slot of the range is there, in order, empty ones too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Slot {
+    pub start: i64,
+    /// Sums; `peak` is the largest of its five-minute slots.
+    pub measures: Measures,
+    /// Largest bytes of one five-minute slot of the merged series, for bandwidth: `* 8 / 300`.
+    pub most_bytes_out: u64,
+    pub most_bytes_in: u64,
+}
+
+/// Where statistics are kept. All calls block.
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Adds to what there is of the same slot and series; all rows, or none.
+    ///
+    /// # Errors
+    /// Nothing was added; the caller keeps the rows and tries again.
+    fn add(&self, rows: &[Row]) -> Result<(), StatisticsError>;
+
+    /// # Errors
+    /// The store cannot be read.
+    fn query(&self, query: &Query) -> Result<Vec<Slot>, StatisticsError>;
+
+    /// Bytes out by domain and five-minute slot in `start..end`, for the ledger and tables by
+    /// domain: only slots with any.
+    fn bytes_by_domain(
+        &self,
+        start: i64,
+        end: i64,
+    ) -> Result<Vec<(Arc<str>, i64, u64)>, StatisticsError>;
+
+    /// Names that occur in what is kept: domains, regions, providers.
+    fn names(&self) -> Result<[Vec<Arc<str>>; 3], StatisticsError>;
+
+    /// Closes slots, rolls up and forgets what is older than is kept; called now and then.
+    fn tidy(&self, now: i64) -> Result<(), StatisticsError>;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StatisticsError {
+    #[error("statistics: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("statistics: {what} is damaged: {why}")]
+    Damaged { what: String, why: String },
+}
+
+/// The name of a cause by its index, as it is kept.
+pub fn cause_name(index: u8) -> &'static str {
+    Cause::ALL.get(usize::from(index)).map_or("unknown", |cause| cause.name())
+}
