@@ -106,13 +106,14 @@ pub struct Publisher<L> {
     /// The last generation published.
     published: watch::Sender<u64>,
     served: RwLock<Arc<[Served]>>,
+    configured: RwLock<Arc<Loaded>>,
     pub reloads: Arc<Reloads>,
 }
 
 struct State {
     /// What was started with, and so holds until the end for all that needs a restart.
     running: ServerConfig,
-    loaded: Loaded,
+    loaded: Arc<Loaded>,
     /// As in [`First`].
     listening: bool,
     keyring: Arc<Keyring>,
@@ -138,6 +139,8 @@ impl<L: Lookup> Publisher<L> {
         cores: Cores,
     ) -> Publisher<L> {
         let First { loaded, keyring, listening } = first;
+        let loaded = Arc::new(loaded);
+        let configured = RwLock::new(Arc::clone(&loaded));
         let state = State {
             running: loaded.server.clone(),
             loaded,
@@ -156,6 +159,7 @@ impl<L: Lookup> Publisher<L> {
             state: Mutex::new(state),
             published: watch::Sender::new(0),
             served: RwLock::default(),
+            configured,
             reloads: Arc::default(),
         }
     }
@@ -173,7 +177,7 @@ impl<L: Lookup> Publisher<L> {
     pub async fn first(&self, wait: Duration) -> Result<(), Full> {
         let mut state = self.state.lock().await;
         self.names.want(&names_of(&state.loaded), wait).await;
-        let (loaded, keyring) = (state.loaded.clone(), Arc::clone(&state.keyring));
+        let (loaded, keyring) = (Arc::clone(&state.loaded), Arc::clone(&state.keyring));
         self.publish(&mut state, loaded, Arc::clone(&keyring))?;
         tell(&keyring);
         Ok(())
@@ -207,7 +211,7 @@ impl<L: Lookup> Publisher<L> {
         self.names.want(&names_of(&loaded), NEW_NAMES_WAIT).await;
         let old = self.cell.current();
         let restart_needed = restart_needed(&state.running, &loaded.server);
-        self.publish(&mut state, loaded, Arc::clone(&keyring))
+        self.publish(&mut state, Arc::new(loaded), Arc::clone(&keyring))
             .map_err(|full| reject(full.to_string()))?;
         tell(&keyring);
         // Answers of before stay in use until the new ones are here.
@@ -255,6 +259,11 @@ impl<L: Lookup> Publisher<L> {
         Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// What the last snapshot was made from.
+    pub fn configured(&self) -> Arc<Loaded> {
+        Arc::clone(&self.configured.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The issuer of certificates, and the domains that want one from it.
     pub async fn acme_wanted(&self) -> (Acme, Vec<Arc<str>>) {
         let state = self.state.lock().await;
@@ -277,7 +286,7 @@ impl<L: Lookup> Publisher<L> {
     /// Those that are no good; the old ones stay in use in their place.
     pub async fn reread_issued(&self) -> Result<(), Rejected> {
         let mut state = self.state.lock().await;
-        let (loaded, before) = (state.loaded.clone(), Arc::clone(&state.keyring));
+        let (loaded, before) = (Arc::clone(&state.loaded), Arc::clone(&state.keyring));
         let circumstances = state.circumstances();
         let read = move || (Keyring::read_issued(&loaded, &before, circumstances), loaded);
         let read = tokio::task::spawn_blocking(read).await;
@@ -289,7 +298,7 @@ impl<L: Lookup> Publisher<L> {
     }
 
     fn republish(&self, state: &mut State) {
-        let (loaded, keyring) = (state.loaded.clone(), Arc::clone(&state.keyring));
+        let (loaded, keyring) = (Arc::clone(&state.loaded), Arc::clone(&state.keyring));
         if let Err(full) = self.publish(state, loaded, keyring) {
             // The same domains had their slots a moment ago.
             error!(%full, "a change could not be published");
@@ -299,7 +308,7 @@ impl<L: Lookup> Publisher<L> {
     fn publish(
         &self,
         state: &mut State,
-        loaded: Loaded,
+        loaded: Arc<Loaded>,
         keyring: Arc<Keyring>,
     ) -> Result<(), Full> {
         let old = self.cell.current();
@@ -316,7 +325,8 @@ impl<L: Lookup> Publisher<L> {
             Tls { keyring: &keyring, challenges: &state.challenges, listening: state.listening };
         let new = build(&loaded, generation, &mut state.registry, &tls, addresses, in_use)?;
         state.generation = generation;
-        state.loaded = loaded;
+        state.loaded = Arc::clone(&loaded);
+        *self.configured.write().unwrap_or_else(PoisonError::into_inner) = loaded;
         *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(keyring.served());
         state.keyring = keyring;
         let lost = lost(&old, &new);
