@@ -2,6 +2,7 @@
 //! One binary, one module per theme. Not here: peers written by others (`tests/peers.rs`).
 
 mod drain;
+mod durability;
 mod harness;
 mod http1;
 mod limits;

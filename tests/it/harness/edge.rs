@@ -23,6 +23,10 @@ pub struct EdgeBuilder {
     tls_lines: Vec<String>,
     workers: String,
     server: Vec<String>,
+    /// Lines of `[admin]`.
+    admin: Vec<String>,
+    /// Lines of `[billing]`.
+    billing: Vec<String>,
     /// Whole further tables of `hawser.toml`.
     tables: String,
     drain_window: &'static str,
@@ -77,6 +81,18 @@ impl EdgeBuilder {
         self
     }
 
+    /// A line of `[admin]`; one with `listen` replaces the loopback address.
+    pub fn admin(mut self, line: &str) -> EdgeBuilder {
+        self.admin.push(line.into());
+        self
+    }
+
+    /// The lines of `[billing]`, which is off unless said otherwise.
+    pub fn billing(mut self, lines: &[&str]) -> EdgeBuilder {
+        self.billing = lines.iter().map(|&l| l.to_owned()).collect();
+        self
+    }
+
     pub fn table(mut self, text: &str) -> EdgeBuilder {
         self.tables.push_str(text);
         self.tables.push('\n');
@@ -99,15 +115,18 @@ impl EdgeBuilder {
             let quoted: Vec<_> = addresses.iter().map(|a| format!("\"{a}\"")).collect();
             quoted.join(", ")
         };
-        let tls = match self.tls_lines.as_slice() {
+        let table = |name: &str, lines: &[String]| match lines {
             [] => String::new(),
-            lines => format!("[tls]\n{}\n", lines.join("\n")),
+            lines => format!("[{name}]\n{}\n", lines.join("\n")),
         };
+        let mut admin = self.admin.clone();
+        if !admin.iter().any(|line| line.starts_with("listen")) {
+            admin.push("listen = \"127.0.0.1:0\"".into());
+        }
         format!(
             "version = 1\n[server]\nlisten = [{}]\nlisten_tls = [{}]\n\
              workers = {}\nstate_dir = \"{}\"\n{}\n\
-             [log]\naccess = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-             [drain]\nwindow = \"{}\"\n{tls}{}",
+             [log]\naccess = \"{}\"\n[drain]\nwindow = \"{}\"\n{}{}{}{}",
             list(&self.listen),
             list(&self.listen_tls),
             self.workers,
@@ -115,6 +134,9 @@ impl EdgeBuilder {
             self.server.join("\n"),
             dir.join("access.log").display(),
             self.drain_window,
+            table("admin", &admin),
+            table("billing", &self.billing),
+            table("tls", &self.tls_lines),
             self.tables
         )
     }
@@ -135,7 +157,22 @@ impl EdgeBuilder {
 
     pub fn start(self) -> Edge {
         let dir = self.files();
-        self.start_in(dir).unwrap_or_else(|failed| panic!("no start: {failed}"))
+        let running = self.launch(dir.path()).unwrap_or_else(|e| panic!("no start: {e}"));
+        let Running { child, stderr, notify } = running;
+        let (pid, (listen, listen_tls)) = (child.id(), (vec![], vec![]));
+        let mut edge = Edge {
+            builder: self,
+            child,
+            pid,
+            dir,
+            listen,
+            listen_tls,
+            admin: None,
+            stderr,
+            notify,
+        };
+        edge.learn_addresses();
+        edge
     }
 
     /// Starts and expects it to end by itself.
@@ -161,9 +198,10 @@ impl EdgeBuilder {
         command
     }
 
-    fn start_in(&self, dir: tempfile::TempDir) -> Result<Edge, String> {
-        let notify = Notify::bind(dir.path());
-        let mut command = self.command(&dir.path().join("hawser.toml"));
+    /// Starts it on files that are there; back when it is ready.
+    fn launch(&self, dir: &Path) -> Result<Running, String> {
+        let notify = Notify::bind(dir);
+        let mut command = self.command(&dir.join("hawser.toml"));
         command.env("NOTIFY_SOCKET", &notify.path).env_remove("LISTEN_FDS");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|e| format!("{HAWSER}: {e}"))?;
@@ -180,20 +218,15 @@ impl EdgeBuilder {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        let pid = child.id();
-        let mut edge = Edge {
-            child,
-            pid,
-            dir,
-            listen: vec![],
-            listen_tls: vec![],
-            admin: None,
-            stderr,
-            notify,
-        };
-        edge.learn_addresses();
-        Ok(edge)
+        Ok(Running { child, stderr, notify })
     }
+}
+
+/// A process that said it is ready.
+struct Running {
+    child: Child,
+    stderr: Stderr,
+    notify: Notify,
 }
 
 fn domain_path(dir: &Path, name: &str) -> PathBuf {
@@ -201,6 +234,7 @@ fn domain_path(dir: &Path, name: &str) -> PathBuf {
 }
 
 pub struct Edge {
+    builder: EdgeBuilder,
     child: Child,
     pub pid: u32,
     dir: tempfile::TempDir,
@@ -219,6 +253,8 @@ impl Edge {
             tls_lines: vec![],
             workers: "1".into(),
             server: vec![],
+            admin: vec![],
+            billing: vec![],
             tables: String::new(),
             drain_window: "0s",
             domains: vec![],
@@ -305,6 +341,22 @@ impl Edge {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "hawser {words:?}: {}: {errors}", output.status);
         String::from_utf8(output.stdout).expect("UTF-8 output")
+    }
+
+    /// The key that the first start made, as `ID.SECRET`.
+    pub fn admin_key(&self) -> String {
+        let path = self.dir.path().join("admin.key");
+        let text = std::fs::read_to_string(&path);
+        text.unwrap_or_else(|e| panic!("{}: {e}", path.display())).trim_end().to_owned()
+    }
+
+    /// A new key of this role, as `ID.SECRET`.
+    pub fn key(&self, role: &str) -> String {
+        let words = ["key", "create", "--name", role, "--role", role, "--json"];
+        let text = self.hawser_done(&words);
+        let made: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        let part = |name: &str| made[name].as_str().unwrap_or_else(|| panic!("{name}: {text}"));
+        format!("{}.{}", part("access_key_id"), part("access_key_secret"))
     }
 
     /// Asks the control socket; the JSON of a 2xx answer.
@@ -432,6 +484,32 @@ impl Edge {
         let _ = self.child.wait();
     }
 
+    /// Starts it anew on what it left behind, after [`Edge::kill`] or an end of its own. Its ports
+    /// are others; what the next start says stands after what the last one said.
+    pub fn start_again(&mut self) {
+        assert!(!self.is_running(), "it still runs");
+        let running = self.builder.launch(self.dir.path());
+        let Running { child, stderr, notify } =
+            running.unwrap_or_else(|e| panic!("no further start: {e}"));
+        stderr.put_before(&self.stderr.text());
+        self.pid = child.id();
+        (self.child, self.stderr, self.notify) = (child, stderr, notify);
+        self.learn_addresses();
+    }
+
+    /// What a crash and the next start come to.
+    pub fn crash_and_start_again(&mut self) {
+        self.kill();
+        self.start_again();
+    }
+
+    /// `hawser.toml` becomes what these lines make of it, from the next start on.
+    pub fn rebuild(&mut self, change: impl FnOnce(EdgeBuilder) -> EdgeBuilder) {
+        self.builder = change(self.builder.clone());
+        let path = self.dir.path().join("hawser.toml");
+        std::fs::write(path, self.builder.config(self.dir.path())).expect("hawser.toml");
+    }
+
     /// Whether it told systemd this, up to now or within the deadline.
     pub fn notified(&self, state: &str) {
         eventually(&format!("{state} on NOTIFY_SOCKET"), || self.notify.says(state).then_some(()));
@@ -515,6 +593,10 @@ impl Stderr {
     fn text(&self) -> String {
         self.0.lock().map(|t| t.clone()).unwrap_or_default()
     }
+
+    fn put_before(&self, earlier: &str) {
+        self.0.lock().expect("unpoisoned").insert_str(0, earlier);
+    }
 }
 
 /// The receiving end of systemd's notification protocol.
@@ -527,6 +609,8 @@ pub struct Notify {
 impl Notify {
     pub fn bind(dir: &Path) -> Notify {
         let path = dir.join("notify.sock");
+        // Of a process that is over.
+        let _ = std::fs::remove_file(&path);
         let socket = UnixDatagram::bind(&path).expect("notify.sock");
         let said = Arc::new(Mutex::new(String::new()));
         let (reader, into) = (socket.try_clone().expect("a handle"), Arc::clone(&said));

@@ -2,7 +2,9 @@
 //! bytes, and the test's own view of heads and frames. Nothing here uses the product's own code, so
 //! that a mistake cannot hide on both sides.
 
+pub mod api;
 pub mod crooked;
+pub mod dcdn;
 pub mod domain;
 pub mod edge;
 pub mod frame;
@@ -19,6 +21,8 @@ pub mod wire;
 
 use std::time::{Duration, Instant};
 
+pub use api::{Answer, Api};
+pub use dcdn::{Dcdn, Scheme, Way};
 pub use domain::DomainFile;
 pub use edge::{Edge, EdgeBuilder};
 pub use frame::{Frame, Op};
