@@ -4,6 +4,7 @@
 //! Not here: the counters (`stats`), the words of an API (`api`, `dcdn`), bills (`billing`).
 
 pub mod sqlite;
+pub mod window;
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -18,6 +19,8 @@ pub const SCHEMA: Schema = Schema { part: "statistics", steps: &[] };
 
 /// Seconds of the shortest slot.
 pub const SLOT: i64 = 300;
+pub const HOUR: i64 = 3600;
+pub const DAY: i64 = 86_400;
 
 /// What was counted in one slot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -90,6 +93,25 @@ pub enum Step {
     Day {
         offset: i64,
     },
+}
+
+impl Step {
+    pub fn seconds(self) -> i64 {
+        match self {
+            Step::FiveMinutes => SLOT,
+            Step::Hour => HOUR,
+            Step::Day { .. } => DAY,
+        }
+    }
+
+    /// Start of the slot that `time` is in.
+    pub fn floor(self, time: i64) -> i64 {
+        let offset = match self {
+            Step::FiveMinutes | Step::Hour => 0,
+            Step::Day { offset } => offset,
+        };
+        (time + offset).div_euclid(self.seconds()) * self.seconds() - offset
+    }
 }
 
 /// Which part of [`Measures`] is wanted; the others may stay zero, and cost nothing.
