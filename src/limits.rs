@@ -296,6 +296,17 @@ pub const LOG_TEXT_BYTES_MAX: usize = 512;
 /// Rows that one listing returns; a truncated listing says so.
 pub const LISTED_CONNECTIONS_MAX: usize = 100_000;
 
+// === Keys, changes, audit ===
+
+/// Access keys in force. A key per person and program of a large team fits; each start opens them
+/// all once. Beyond it: refused until one is revoked.
+pub const KEYS_MAX: u32 = 256;
+/// Revoked access keys that are still listed, so that the audit log can be read; the one that was
+/// revoked first is forgotten first.
+pub const KEYS_REVOKED_KEPT: u32 = 1024;
+/// Bytes of the name of an access key. Beyond it: refused.
+pub const KEY_NAME_BYTES_MAX: usize = 64;
+
 // === Control socket ===
 
 /// Time for one request of the command line to the running edge, answer included.

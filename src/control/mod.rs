@@ -24,6 +24,7 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod node;
 pub mod operational_log;
+pub mod owner;
 pub mod publish;
 pub mod registry;
 pub mod server;

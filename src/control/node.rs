@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime};
 use jiff::Timestamp;
 use rtrb::Consumer;
 use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
 
 use super::access_log::AccessLog;
 use super::acme;
@@ -117,7 +118,7 @@ impl NodeConfig {
             publisher,
             cores,
             stats,
-            keys: Keys::open(state.path(), database.clone())?,
+            keys: keys(&state, &database)?,
             changes: Changes::new(config::store::Store::of(state.path()), database.clone()),
             billing: Billing::new(database.clone()),
             statistics: Arc::new(SqliteStore::new(database.clone())),
@@ -128,6 +129,23 @@ impl NodeConfig {
         };
         Ok(Node { edge: Arc::new(edge), orders, loaded, state, admin, log: Arc::new(log) })
     }
+}
+
+/// The access keys; the first start makes one.
+fn keys(state: &StateDir, database: &Database) -> Result<Keys, NodeError> {
+    let keys = Keys::open(state.path(), database.clone())?;
+    if let Some(path) = keys.first(state.path())? {
+        info!(path = %path.display(), "first start: an admin key of the API is in this file");
+    }
+    let lost = keys.sealed_by_another()?;
+    if !lost.is_empty() {
+        warn!(
+            keys = lost.join(" "),
+            "signatures with these keys cannot be checked: node.key is not the one that they were \
+             made with; put it back from a backup, or make new keys (hawser key create)"
+        );
+    }
+    Ok(keys)
 }
 
 impl Node {

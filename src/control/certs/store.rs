@@ -6,13 +6,14 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown, symlink};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::pair::{Pair, Place};
 use crate::control::config::Problem;
 use crate::control::config::store::{StoreError, checked_name};
+use crate::control::owner::{Owner, make_dir};
 
 const CERTIFICATE: &str = "certificate.pem";
 const KEY: &str = "key.pem";
@@ -87,7 +88,8 @@ impl PairStore {
     /// Keeps a pair, which the caller has checked, in the place of the one of before.
     pub fn write(&self, name: &str, chain: &[u8], key: &[u8]) -> Result<(), StoreError> {
         let folder = self.folder(name)?;
-        let owner = self.make_dir().map_err(io("create", &self.dir))?;
+        // For their owner only, who is that of the state directory.
+        let owner = make_dir(&self.dir, 0o700).map_err(io("create", &self.dir))?;
         let unique = format!(".{}.{:08x}", file_name(name), rand::random::<u32>());
         let fresh = self.dir.join(&unique);
         let link = self.dir.join(format!("{unique}.link"));
@@ -123,19 +125,6 @@ impl PairStore {
             before.remove().map(|()| true)
         };
         remove().map_err(io("remove", &folder))
-    }
-
-    /// Makes the folders down to this one, for their owner only. Whose they are: that of the state
-    /// directory.
-    fn make_dir(&self) -> io::Result<Owner> {
-        let there = self.dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
-        let owner = Owner::of(there)?;
-        let missing: Vec<&Path> = self.dir.ancestors().take_while(|dir| *dir != there).collect();
-        for dir in missing.into_iter().rev() {
-            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-            owner.take(dir)?;
-        }
-        Ok(owner)
     }
 
     /// The name is checked first: it becomes a path.
@@ -181,25 +170,6 @@ impl Before {
             Some(path) if path.exists() => fs::remove_file(path),
             _ => Ok(()),
         }
-    }
-}
-
-/// User and group.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Owner(u32, u32);
-
-impl Owner {
-    fn of(path: &Path) -> io::Result<Owner> {
-        let file = fs::symlink_metadata(path)?;
-        Ok(Owner(file.uid(), file.gid()))
-    }
-
-    /// What root writes must be readable for the user who runs hawser.
-    fn take(self, path: &Path) -> io::Result<()> {
-        if Owner::of(path)?.0 == self.0 {
-            return Ok(());
-        }
-        chown(path, Some(self.0), Some(self.1))
     }
 }
 
