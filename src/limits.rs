@@ -4,6 +4,7 @@
 //! default and range stand here too (`DEFAULT_*`, `*_RANGE`), so that the check, the manual and the
 //! code read one number.
 
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -306,6 +307,30 @@ pub const KEYS_MAX: u32 = 256;
 pub const KEYS_REVOKED_KEPT: u32 = 1024;
 /// Bytes of the name of an access key. Beyond it: refused.
 pub const KEY_NAME_BYTES_MAX: usize = 64;
+
+// === Admin listener ===
+
+/// Requests per second of one key to the REST API unless the operator says otherwise: a page that
+/// shows everything asks for a dozen at once. Beyond it: 429.
+pub const DEFAULT_REST_RATE: NonZeroU32 = NonZeroU32::new(100).unwrap();
+/// The same for each operation of the DCDN API: statistics, domains, lists, deletions, service.
+/// Those of the product.
+pub const DEFAULT_DCDN_RATES: [NonZeroU32; 5] = [
+    NonZeroU32::new(100).unwrap(),
+    NonZeroU32::new(30).unwrap(),
+    NonZeroU32::new(80).unwrap(),
+    NonZeroU32::new(10).unwrap(),
+    NonZeroU32::new(5).unwrap(),
+];
+/// Names by which the admin listener may be asked.
+pub const ADMIN_HOSTS_MAX: usize = 64;
+/// Bytes of a request body: one domain file of the largest size, as JSON with its quotes escaped.
+/// Beyond it: 413.
+pub const ADMIN_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Time for a request body to arrive, once its head has. Beyond it: 408.
+pub const ADMIN_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for a TLS handshake on the admin listener. Beyond it: closed.
+pub const ADMIN_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 // === Control socket ===
 

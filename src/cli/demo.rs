@@ -168,7 +168,7 @@ mod tests {
         let loaded = source.load().unwrap();
         let names: Vec<&str> = loaded.domains.iter().map(|domain| &*domain.name).collect();
         assert_eq!(names, ["127.0.0.1", "127.0.0.2", "localhost"]);
-        assert_eq!(loaded.server.admin, Some(args.admin));
+        assert_eq!(loaded.server.admin.listen, Some(args.admin));
         let path = dir.0.clone();
         drop(dir);
         assert!(!path.exists());

@@ -120,7 +120,7 @@ pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Resu
             return Ok(refused(&error, denied));
         }
     };
-    let admin = bind_admin(server.admin, admin)?;
+    let admin = bind_admin(server.admin.listen, admin)?;
     let addresses = Addresses {
         listen: sockets.addresses(Transport::Plain),
         listen_tls: sockets.addresses(Transport::Tls),

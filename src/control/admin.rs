@@ -1,20 +1,29 @@
-//! The admin listener: /healthz, /readyz, /metrics. Only reads.
+//! The admin listener: both APIs, /healthz, /readyz and /metrics, and what holds for all of them:
+//! who may ask by which name, how much, and for how long.
 //!
-//! Not here: commands, which go through the control socket.
+//! Not here: what the APIs answer (`dcdn`, `api`), connections and TLS (`server`), commands of this
+//! host's own command line (`control_socket`).
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::timeout;
 use tracing::error;
 
 use super::edge::{Edge, Phase};
+use super::keys::{KeyError, Role};
 use super::metrics::{self, Metrics};
+use super::server::Speech;
+use super::{api, dcdn};
+use crate::limits::{ADMIN_BODY_BYTES_MAX, ADMIN_BODY_TIMEOUT, CONTROL_REQUEST_TIMEOUT};
 
 #[derive(Clone)]
 struct Shown {
@@ -24,28 +33,37 @@ struct Shown {
 
 /// What the admin listener answers.
 pub fn router(edge: Arc<Edge>, metrics: Arc<Metrics>) -> Router {
+    let apis = dcdn::router(Arc::clone(&edge)).merge(api::router(Arc::clone(&edge)));
     Router::new()
-        .route("/", get(index))
         .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
         .route("/metrics", get(page))
-        .with_state(Shown { edge, metrics })
-        .layer(middleware::from_fn(guard))
+        .with_state(Shown { edge: Arc::clone(&edge), metrics })
+        .merge(apis)
+        .layer(middleware::from_fn(bounded))
+        .layer(middleware::from_fn_with_state(edge, guard))
 }
 
-/// A page of somebody else's that a browser on this host shows may send requests here, by a name of
-/// its own that it lets resolve to a loopback address (DNS rebinding). Such a request names that
-/// host; ours name an address or `localhost`.
-async fn guard(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).map(HeaderValue::to_str);
-    let mut response = match host {
-        // HTTP/1.0 without a Host: no browser.
+/// How a connection that comes now is spoken to. A listener that others than this host can reach
+/// speaks TLS or not at all, also when a reload took its certificate away.
+pub fn speech(edge: &Edge) -> Speech {
+    match edge.publisher.access().tls.clone() {
+        Some(config) => Speech::Tls(config),
+        None if is_local(edge) => Speech::Plain,
+        None => Speech::Refused,
+    }
+}
+
+/// Whether only this host can reach the admin listener.
+fn is_local(edge: &Edge) -> bool {
+    edge.admin.is_none_or(|addr| addr.ip().to_canonical().is_loopback())
+}
+
+/// Turns away what a browser sends for a page of somebody else's, before anybody reads it.
+async fn guard(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+    let mut response = match refused(&edge, &request) {
+        Some(refused) => refused.into_response(),
         None => next.run(request).await,
-        Some(Ok(host)) if is_local_name(host) => next.run(request).await,
-        Some(_) => {
-            let text = "421: ask the admin listener by its address or as localhost\n";
-            (StatusCode::MISDIRECTED_REQUEST, text).into_response()
-        }
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -53,17 +71,89 @@ async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
-/// An IP literal or `localhost`, with or without a port.
-fn is_local_name(host: &str) -> bool {
+fn refused(edge: &Edge, request: &Request) -> Option<(StatusCode, &'static str)> {
+    let headers = request.headers();
+    let host = match headers.get(header::HOST).map(HeaderValue::to_str) {
+        // HTTP/1.0 without a Host: no browser.
+        None => None,
+        Some(Ok(host)) if is_own_name(host, &edge.publisher.access().admin.hosts) => Some(host),
+        Some(_) => {
+            let text = "421: ask the admin listener by its address, as localhost, or by a name of \
+                        admin.hosts in hawser.toml\n";
+            return Some((StatusCode::MISDIRECTED_REQUEST, text));
+        }
+    };
+    if may_change(request.method(), request.uri()) && is_cross_site(headers, host) {
+        let text = "403: a page of another site sent this; nothing was done\n";
+        return Some((StatusCode::FORBIDDEN, text));
+    }
+    None
+}
+
+/// A page of somebody else's that a browser on this host shows may send requests here, by a name of
+/// its own that it lets resolve to a loopback address (DNS rebinding). Such a request names that
+/// host; ours name an address, `localhost`, or what the operator allows.
+fn is_own_name(host: &str, allowed: &[Box<str>]) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok()
+        || allowed.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
-async fn index() -> &'static str {
-    "hawser: /healthz /readyz /metrics\n"
+/// Operations of the DCDN API are GET requests too.
+fn may_change(method: &Method, uri: &Uri) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+        || (uri.path() == "/" && uri.query().is_some())
+}
+
+/// Fetch 3.2 (Origin) and Fetch Metadata 2.3 (Sec-Fetch-Site): only browsers send them.
+fn is_cross_site(headers: &HeaderMap, host: Option<&str>) -> bool {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if site.is_some_and(|site| !matches!(site, b"same-origin" | b"none")) {
+        return true;
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    !authority.is_some_and(|(_, authority)| host.is_some_and(|h| h.eq_ignore_ascii_case(authority)))
+}
+
+/// Reads the body, so that whoever sends a long or a slow one holds nothing but its connection; and
+/// ends what takes too long.
+async fn bounded(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    if body.size_hint().lower() > ADMIN_BODY_BYTES_MAX as u64 {
+        return too_large();
+    }
+    let body = Limited::new(body, ADMIN_BODY_BYTES_MAX).collect();
+    let bytes = match timeout(ADMIN_BODY_TIMEOUT, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(),
+        Ok(Err(_)) => {
+            return (StatusCode::BAD_REQUEST, "400: the body is cut off\n").into_response();
+        }
+        Err(_) => {
+            let text = "408: the body did not arrive in time\n";
+            let close = [(header::CONNECTION, "close")];
+            return (StatusCode::REQUEST_TIMEOUT, close, text).into_response();
+        }
+    };
+    let request = Request::from_parts(parts, Body::from(bytes));
+    match timeout(CONTROL_REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let text = "503: no answer in time; a change that was asked for may still come\n";
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+    }
+}
+
+fn too_large() -> Response {
+    let text = format!("413: the body has more than {ADMIN_BODY_BYTES_MAX} bytes\n");
+    let close = [(header::CONNECTION, "close")];
+    (StatusCode::PAYLOAD_TOO_LARGE, close, text).into_response()
 }
 
 /// Alive: this very answer.
@@ -83,7 +173,24 @@ async fn ready(State(shown): State<Shown>) -> (StatusCode, &'static str) {
     (StatusCode::SERVICE_UNAVAILABLE, why)
 }
 
-async fn page(State(shown): State<Shown>) -> Response {
+/// To this host's own scrapers without a key, to all others with one.
+async fn page(State(shown): State<Shown>, headers: HeaderMap) -> Response {
+    if !is_local(&shown.edge) {
+        match is_known(&shown.edge, &headers).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let challenge = [(header::WWW_AUTHENTICATE, "Bearer realm=\"hawser\"")];
+                let text =
+                    "401: /metrics needs an access key here: Authorization: Bearer ID.SECRET\n";
+                return (StatusCode::UNAUTHORIZED, challenge, text).into_response();
+            }
+            Err(error) => {
+                error!(%error, "access keys cannot be read");
+                let text = "503: access keys cannot be read\n";
+                return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+            }
+        }
+    }
     match shown.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => {
@@ -93,18 +200,67 @@ async fn page(State(shown): State<Shown>) -> Response {
     }
 }
 
+async fn is_known(edge: &Arc<Edge>, headers: &HeaderMap) -> Result<bool, KeyError> {
+    let Some(token) = api::bearer(headers) else { return Ok(false) };
+    let (asked, token) = (Arc::clone(edge), token.to_owned());
+    let known = edge.database.off_the_runtime(move |_| asked.keys.bearer(&token)).await?;
+    Ok(known.is_some_and(|key| key.role >= Role::Read))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_addresses_and_localhost_are_answered() {
+    fn only_addresses_localhost_and_allowed_names_are_answered() {
+        let allowed = ["edge.example.com".into()];
         let local = ["localhost", "LOCALHOST:9080", "127.0.0.1", "127.0.0.1:9080", "[::1]:9080"];
-        for host in local.into_iter().chain(["192.0.2.1", "[2001:db8::1]"]) {
-            assert!(is_local_name(host), "{host}");
+        let own = ["192.0.2.1", "[2001:db8::1]", "edge.example.com:9080", "Edge.Example.com"];
+        for host in local.into_iter().chain(own) {
+            assert!(is_own_name(host, &allowed), "{host}");
         }
-        for host in ["evil.test", "evil.test:9080", "localhost.evil.test", "", "[evil]", "::x"] {
-            assert!(!is_local_name(host), "{host}");
+        let foreign = ["evil.test", "evil.test:9080", "localhost.evil.test", "", "[evil]", "::x"];
+        for host in foreign.into_iter().chain(["x.edge.example.com", "example.com"]) {
+            assert!(!is_own_name(host, &allowed), "{host}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_sites_change_nothing() {
+        let host = Some("127.0.0.1:9080");
+        let cases = [
+            ("origin", "http://127.0.0.1:9080", false),
+            ("origin", "https://127.0.0.1:9080", false),
+            ("origin", "http://127.0.0.1", true),
+            ("origin", "http://evil.test", true),
+            ("origin", "null", true),
+            ("origin", "http://127.0.0.1:9080.evil.test", true),
+            ("sec-fetch-site", "same-origin", false),
+            ("sec-fetch-site", "none", false),
+            ("sec-fetch-site", "same-site", true),
+            ("sec-fetch-site", "cross-site", true),
+            ("accept", "*/*", false),
+        ];
+        for (name, value, foreign) in cases {
+            let headers = HeaderMap::from_iter([(
+                header::HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )]);
+            assert_eq!(is_cross_site(&headers, host), foreign, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn what_may_change_something() {
+        for (method, target, may) in [
+            (Method::GET, "/", false),
+            (Method::GET, "/?Action=DeleteDcdnDomain", true),
+            (Method::GET, "/api/v1/domains?search=a", false),
+            (Method::HEAD, "/metrics", false),
+            (Method::POST, "/", true),
+            (Method::DELETE, "/api/v1/domains/a.test", true),
+        ] {
+            assert_eq!(may_change(&method, &target.parse().unwrap()), may, "{method} {target}");
         }
     }
 }

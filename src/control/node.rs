@@ -31,7 +31,7 @@ use super::keys::{KeyError, Keys};
 use super::lifecycle::{Ended, LastAnswers, Lifecycle};
 use super::metrics::{Metrics, Sources};
 use super::publish::{FIRST_NAMES_WAIT, First, Load, Publisher};
-use super::server::{self, Bounds};
+use super::server::{self, Bounds, Speech};
 use super::state_dir::{ClaimError, StateDir};
 use super::statistics::sqlite::SqliteStore;
 use crate::snapshot::{CoreHandle, SnapshotCell, Transport};
@@ -166,7 +166,13 @@ impl Node {
             tokio::net::UnixListener::from_std(listener).map_err(io("control socket"))?;
         let control = control_socket::router(Arc::clone(&self.edge));
         let (last, end) = watch::channel(false);
-        let answers = tokio::spawn(server::serve(listener, control, Bounds::default(), end));
+        let answers = tokio::spawn(server::serve(
+            listener,
+            control,
+            Bounds::default(),
+            || Speech::Plain,
+            end,
+        ));
         let mut sockets = Sockets { listeners, admin: None };
         let mut admin = None;
         if let Some(listener) = &self.admin {
@@ -176,7 +182,9 @@ impl Node {
             let own = tokio::net::TcpListener::from_std(own).map_err(io("admin listener"))?;
             let router = admin::router(Arc::clone(&self.edge), Arc::new(self.metrics()));
             let end = last.subscribe();
-            let serving = tokio::spawn(server::serve(own, router, Bounds::default(), end));
+            let edge = Arc::clone(&self.edge);
+            let speech = move || admin::speech(&edge);
+            let serving = tokio::spawn(server::serve(own, router, Bounds::default(), speech, end));
             admin = Some(serving.abort_handle());
         }
         self.follow();

@@ -18,7 +18,9 @@ use tracing::{error, info, warn};
 use super::certs::keyring::{Circumstances, Occasion};
 use super::certs::{Challenges, Keyring, Reading, Served, expiry};
 use super::config::tls::{Acme, Certificate};
-use super::config::{DomainConfig, Loaded, OriginAddress, OriginConfig, Problems, ServerConfig};
+use super::config::{
+    Admin, DomainConfig, Loaded, OriginAddress, OriginConfig, Problems, ServerConfig,
+};
 use super::cores::{Closing, Cores};
 use super::dns::{Lookup, Names};
 use super::registry::{Full, Registry};
@@ -95,6 +97,14 @@ impl First {
     }
 }
 
+/// How the admin listener may be reached.
+#[derive(Debug, Clone)]
+pub struct Access {
+    pub admin: Admin,
+    /// `None`: it speaks plain HTTP.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+}
+
 /// The only writer of the [`SnapshotCell`].
 pub struct Publisher<L> {
     cell: SnapshotCell,
@@ -107,6 +117,7 @@ pub struct Publisher<L> {
     published: watch::Sender<u64>,
     served: RwLock<Arc<[Served]>>,
     configured: RwLock<Arc<Loaded>>,
+    access: RwLock<Arc<Access>>,
     pub reloads: Arc<Reloads>,
 }
 
@@ -139,6 +150,7 @@ impl<L: Lookup> Publisher<L> {
         cores: Cores,
     ) -> Publisher<L> {
         let First { loaded, keyring, listening } = first;
+        let access = Access { admin: loaded.server.admin.clone(), tls: keyring.admin() };
         let loaded = Arc::new(loaded);
         let configured = RwLock::new(Arc::clone(&loaded));
         let state = State {
@@ -160,6 +172,7 @@ impl<L: Lookup> Publisher<L> {
             published: watch::Sender::new(0),
             served: RwLock::default(),
             configured,
+            access: RwLock::new(Arc::new(access)),
             reloads: Arc::default(),
         }
     }
@@ -264,6 +277,11 @@ impl<L: Lookup> Publisher<L> {
         Arc::clone(&self.configured.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// How the admin listener may be reached, as of the last snapshot.
+    pub fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.access.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The issuer of certificates, and the domains that want one from it.
     pub async fn acme_wanted(&self) -> (Acme, Vec<Arc<str>>) {
         let state = self.state.lock().await;
@@ -325,6 +343,8 @@ impl<L: Lookup> Publisher<L> {
             Tls { keyring: &keyring, challenges: &state.challenges, listening: state.listening };
         let new = build(&loaded, generation, &mut state.registry, &tls, addresses, in_use)?;
         state.generation = generation;
+        let access = Access { admin: loaded.server.admin.clone(), tls: keyring.admin() };
+        *self.access.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
         state.loaded = Arc::clone(&loaded);
         *self.configured.write().unwrap_or_else(PoisonError::into_inner) = loaded;
         *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(keyring.served());
@@ -398,7 +418,7 @@ fn restart_needed(running: &ServerConfig, new: &ServerConfig) -> Vec<Box<str>> {
         ("server.listen_tls", *listen_tls != new.listen_tls),
         ("server.workers", *workers != new.workers),
         ("server.state_dir", *state_dir != new.state_dir),
-        ("admin.listen", *admin != new.admin),
+        ("admin.listen", admin.listen != new.admin.listen),
         ("log.access", *access_log != new.access_log),
         ("health", *health != new.health),
         ("dns.servers", *name_servers != new.name_servers),

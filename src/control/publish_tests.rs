@@ -4,9 +4,10 @@ use super::*;
 use crate::control::config::tls::{
     Acme, AcmeChallenge, Certificate, DomainTls, Files, MinVersion, OriginTls, ServerTls, Verify,
 };
-use crate::control::config::{ChosenBy, Health, LogDestination, Workers};
+use crate::control::config::{Admin, ChosenBy, Health, LogDestination, Rates, Workers};
 use crate::control::cores::fake;
 use crate::control::dns::Answer;
+use crate::limits;
 use crate::snapshot::Balance;
 use crate::snapshot::domain::{Access, AccessLog, DomainHttp, SendProxy, WebSocket};
 use crate::snapshot::{ClientAuth, HeartbeatMode, Http, OriginRule, OriginScheme, Tls};
@@ -77,7 +78,7 @@ pub fn config(domains: &[(&str, &[&str])]) -> Loaded {
         http: Http::default(),
         tls: server_tls(),
         acme: acme(),
-        admin: None,
+        admin: admin(),
         drain_window: second * 30,
         access_log: LogDestination::Off,
         health: Health { interval: second * 5, timeout: second * 3, failures_down: 3 },
@@ -98,6 +99,18 @@ fn client_tls() -> DomainTls {
 
 fn origin_tls() -> OriginTls {
     OriginTls { verify: Verify::Webpki, server_name: None, pair: Files::default() }
+}
+
+fn admin() -> Admin {
+    let rates = Rates {
+        rest: limits::DEFAULT_REST_RATE,
+        statistics: limits::DEFAULT_DCDN_RATES[0],
+        domains: limits::DEFAULT_DCDN_RATES[1],
+        lists: limits::DEFAULT_DCDN_RATES[2],
+        deletions: limits::DEFAULT_DCDN_RATES[3],
+        service: limits::DEFAULT_DCDN_RATES[4],
+    };
+    Admin { listen: None, files: Files::default(), hosts: Vec::new(), rates }
 }
 
 fn server_tls() -> ServerTls {

@@ -7,12 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::serve::Listener;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::{Request, service};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 use crate::limits;
 
@@ -20,6 +26,8 @@ use crate::limits;
 pub struct Bounds {
     /// At once; newcomers wait in the backlog.
     pub connections: usize,
+    /// For a TLS handshake.
+    pub handshake: Duration,
     /// For a request head, and between two requests.
     pub head: Duration,
     /// After this much a connection takes no further request.
@@ -32,6 +40,7 @@ impl Default for Bounds {
     fn default() -> Bounds {
         Bounds {
             connections: limits::CONTROL_CONNECTIONS_MAX,
+            handshake: limits::ADMIN_HANDSHAKE_TIMEOUT,
             head: limits::DEFAULT_HEAD_TIMEOUT,
             life: limits::CONTROL_CONNECTION_LIFE,
             last_request: limits::CONTROL_REQUEST_TIMEOUT,
@@ -39,21 +48,34 @@ impl Default for Bounds {
     }
 }
 
+/// How one connection is spoken to.
+pub enum Speech {
+    Plain,
+    Tls(Arc<rustls::ServerConfig>),
+    /// Not at all.
+    Refused,
+}
+
 /// Answers for as long as it is polled, or until `end` is true and the answers under way are
-/// written. Connections are tasks of their own.
-pub async fn serve(
-    mut listener: impl Listener,
+/// written. Connections are tasks of their own; `speech` is asked for each. Handlers find the
+/// client's address as [`ConnectInfo`].
+pub async fn serve<L>(
+    mut listener: L,
     router: Router,
     bounds: Bounds,
+    speech: impl Fn() -> Speech + Send,
     end: watch::Receiver<bool>,
-) {
+) where
+    L: Listener,
+    L::Addr: Clone + Sync + 'static,
+{
     let places = Arc::new(Semaphore::new(bounds.connections));
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
             (place, listener.accept().await)
         };
-        let (place, (io, _)) = tokio::select! {
+        let (place, (io, peer)) = tokio::select! {
             next = next => next,
             () = ended(end.clone()) => {
                 let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
@@ -61,22 +83,46 @@ pub async fn serve(
                 return;
             }
         };
-        let service = TowerToHyperService::new(router.clone());
-        let end = ended(end.clone());
+        let (router, end, speech) = (router.clone(), ended(end.clone()), speech());
         tokio::spawn(async move {
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(bounds.head);
-            let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
-            tokio::select! {
-                // How a connection ended is nobody's concern here.
-                _ = connection.as_mut() => {}
-                () = first(sleep(bounds.life), end) => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = timeout(bounds.last_request, connection).await;
+            match speech {
+                Speech::Plain => converse(io, peer, router, bounds, end).await,
+                Speech::Tls(config) => {
+                    let handshake = TlsAcceptor::from(config).accept(io);
+                    if let Ok(Ok(io)) = timeout(bounds.handshake, handshake).await {
+                        converse(io, peer, router, bounds, end).await;
+                    }
                 }
+                Speech::Refused => drop(io),
             }
             drop(place);
         });
+    }
+}
+
+/// One connection, from its first request to its last.
+async fn converse<A: Clone + Send + Sync + 'static>(
+    io: impl AsyncRead + AsyncWrite + Unpin,
+    peer: A,
+    router: Router,
+    bounds: Bounds,
+    end: impl Future<Output = ()>,
+) {
+    let answers = TowerToHyperService::new(router);
+    let answer = service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer.clone()));
+        service::Service::call(&answers, request.map(Body::new))
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(bounds.head);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(io), answer));
+    tokio::select! {
+        // How a connection ended is nobody's concern here.
+        _ = connection.as_mut() => {}
+        () = first(sleep(bounds.life), end) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = timeout(bounds.last_request, connection).await;
+        }
     }
 }
 
@@ -111,13 +157,14 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let router = Router::new().route("/", post(|body: String| async move { body }));
-        tokio::spawn(serve(listener, router, bounds, watch::channel(false).1));
+        let plain = || Speech::Plain;
+        tokio::spawn(serve(listener, router, bounds, plain, watch::channel(false).1));
         addr
     }
 
     fn short() -> Bounds {
         let [head, life] = [100, 500].map(Duration::from_millis);
-        Bounds { connections: 2, head, life, last_request: head }
+        Bounds { connections: 2, handshake: head, head, life, last_request: head }
     }
 
     async fn connected(addr: SocketAddr, text: &str) -> TcpStream {

@@ -51,7 +51,9 @@ pub fn tell(served: &[Served], now: Timestamp) {
         let way_out = match source {
             Source::Acme => "see the log for why it was not renewed",
             Source::Uploaded => "hawser cert set",
-            Source::Files | Source::Default | Source::Origins => "replace the file, then reload",
+            Source::Files | Source::Default | Source::Origins | Source::Admin => {
+                "replace the file, then reload"
+            }
         };
         let source = source.name();
         match verdict(one, now) {

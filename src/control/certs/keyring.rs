@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
 use rustls::server::ProducesTickets;
+use rustls::{RootCertStore, ServerConfig};
 
 use super::challenges::Challenges;
 use super::ocsp::Staple;
@@ -52,6 +52,8 @@ pub enum Source {
     Default,
     /// `origin_tls.certificate`.
     Origins,
+    /// `admin.certificate`.
+    Admin,
 }
 
 impl Source {
@@ -62,6 +64,7 @@ impl Source {
             Source::Files => "files",
             Source::Default => "default",
             Source::Origins => "origins",
+            Source::Admin => "admin",
         }
     }
 }
@@ -77,6 +80,9 @@ pub struct Served {
 
 /// Stands for no domain in particular; no domain can be called so.
 pub const ANY_DOMAIN: &str = "*";
+
+/// Stands for the admin listener; no domain can be called so.
+const ADMIN: &str = "[admin]";
 
 /// Something that works, and probably not as it was meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +114,7 @@ pub struct Keyring {
     origins: HashMap<Digest, Arc<OriginTls>>,
     domains: HashMap<Arc<str>, OfDomain>,
     default: Option<Arc<ServerTls>>,
+    admin: Option<Arc<ServerTls>>,
     served: Arc<[Served]>,
     warnings: Vec<Warning>,
 }
@@ -137,6 +144,7 @@ impl Keyring {
             problems: Vec::new(),
         };
         reader.default_pair();
+        reader.admin_pair();
         for config in &loaded.domains {
             let of_domain =
                 OfDomain { server: reader.server(config), origin: reader.origin(config) };
@@ -180,13 +188,14 @@ impl Keyring {
 
     /// Pairs and servers that were replaced since the last whole reading.
     fn forget_unused(&mut self) {
-        let Keyring { pairs, servers, domains, default, served, .. } = self;
+        let Keyring { pairs, servers, domains, default, admin, served, .. } = self;
         let shown: HashSet<Digest> = served.iter().map(|served| served.pair.digest).collect();
         pairs.retain(|digest, _| shown.contains(digest));
         let used: HashSet<*const ServerTls> = domains
             .values()
             .filter_map(|of_domain| of_domain.server.as_ref())
             .chain(default.as_ref())
+            .chain(admin.as_ref())
             .map(Arc::as_ptr)
             .collect();
         servers.retain(|_, server| used.contains(&Arc::as_ptr(server)));
@@ -215,6 +224,11 @@ impl Keyring {
     /// How the origins of a domain are spoken to.
     pub fn origin(&self, domain: &str) -> Option<Arc<OriginTls>> {
         self.domains.get(domain)?.origin.clone()
+    }
+
+    /// What the admin listener shows; `None`: it speaks plain HTTP.
+    pub fn admin(&self) -> Option<Arc<ServerConfig>> {
+        self.admin.as_ref().map(|server| Arc::clone(&server.config))
     }
 
     pub fn served(&self) -> &Arc<[Served]> {
@@ -270,6 +284,19 @@ impl Reader<'_> {
         let pairs = self.pairs(&places, &whose);
         let policy = ClientPolicy { auth: ClientAuth::Off, roots: None };
         self.new.default = self.built(None, pairs, policy, None, Path::new(""));
+    }
+
+    fn admin_pair(&mut self) {
+        let Files { certificate, key } = &self.loaded.server.admin.files;
+        if certificate.is_empty() {
+            return;
+        }
+        let places = places(certificate, key, &[], "admin.certificate");
+        let name: Arc<str> = ADMIN.into();
+        let whose = Whose { domain: &name, name: None, source: Source::Admin };
+        let pairs = self.pairs(&places, &whose);
+        let policy = ClientPolicy { auth: ClientAuth::Off, roots: None };
+        self.new.admin = self.built(Some(&name), pairs, policy, None, Path::new(""));
     }
 
     fn server(&mut self, config: &DomainConfig) -> Option<Arc<ServerTls>> {

@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::file::Text;
 use super::keys::{self, BalanceMode, DOMAIN_FILE, Key, SERVER_FILE, Section};
 use super::problem::Problem;
-use super::{ChosenBy, DomainConfig, Health, OriginConfig, ServerConfig};
+use super::{Admin, ChosenBy, DomainConfig, Health, OriginConfig, Rates, ServerConfig};
 use crate::limits;
 use crate::snapshot::domain::{Access, AccessLog, DomainHttp, WebSocket};
 use crate::snapshot::{self, Balance, HashKey, OriginScheme, ProxyProtocol};
@@ -120,7 +120,7 @@ fn server_config(walk: &Walk<'_>) -> ServerConfig {
         http,
         tls: tls::server(&walk.section(&keys::tls::SECTION)),
         acme: tls::acme(&walk.section(&keys::acme::SECTION)),
-        admin: admin.read(&keys::admin::LISTEN),
+        admin: admin_listener(&admin),
         drain_window: walk.section(&keys::drain::SECTION).read(&keys::drain::WINDOW),
         access_log: walk.section(&keys::log::SECTION).read(&keys::log::ACCESS),
         health: health(&walk.section(&keys::health::SECTION)),
@@ -135,6 +135,35 @@ fn server_config(walk: &Walk<'_>) -> ServerConfig {
     }
     apart(&config, &server, &admin);
     config
+}
+
+fn admin_listener(table: &Table<'_>) -> Admin {
+    use keys::admin as key;
+    let listen = table.read(&key::LISTEN);
+    let files = tls::files(table, &key::CERTIFICATE, &key::KEY);
+    if listen.is_some_and(|addr| !addr.ip().to_canonical().is_loopback())
+        && files.certificate.is_empty()
+    {
+        table.refuse(
+            key::LISTEN.name,
+            "access keys would cross the network in the clear",
+            "certificate = \"FILE.pem\" and key = \"FILE.pem\" beside it, an address of loopback \
+             such as \"127.0.0.1:9080\", or \"off\"",
+        );
+    }
+    Admin {
+        listen,
+        files,
+        hosts: table.read(&key::HOSTS),
+        rates: Rates {
+            rest: table.read(&key::RATE_REST),
+            statistics: table.read(&key::RATE_STATISTICS),
+            domains: table.read(&key::RATE_DOMAINS),
+            lists: table.read(&key::RATE_LISTS),
+            deletions: table.read(&key::RATE_DELETIONS),
+            service: table.read(&key::RATE_SERVICE),
+        },
+    }
 }
 
 /// There is a listener, and none stands in another's place.
@@ -157,7 +186,7 @@ fn apart(config: &ServerConfig, server: &Table<'_>, admin: &Table<'_>) {
     }
     let lists = [("server.listen", &config.listen), ("server.listen_tls", &config.listen_tls)];
     for (name, list) in lists {
-        if let Some(taken) = config.admin.and_then(|addr| taken(list, addr)) {
+        if let Some(taken) = config.admin.listen.and_then(|addr| taken(list, addr)) {
             admin.refuse(
                 keys::admin::LISTEN.name,
                 &format!("overlaps with {taken} of {name}"),

@@ -4,6 +4,7 @@
 //! Not here: rules that join several keys (`check`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +15,8 @@ use super::tls::{
     SERVER_NAME, VERIFY, Verify,
 };
 use super::words::{
-    ADDRESS, ADMIN, AllowedOrigins, DOMAIN_NAME, HASH_KEY, HOST, LOG, NODE, Priority, RANGE,
-    SOCKET, SOURCE, STATE_DIR, WorkersShape,
+    ADDRESS, ADMIN, AllowedOrigins, DOMAIN_NAME, HASH_KEY, HOST, HOST_NAME, LOG, NODE, PER_SECOND,
+    Priority, RANGE, SOCKET, SOURCE, STATE_DIR, WorkersShape,
 };
 use super::{LogDestination, OriginAddress, Workers};
 use crate::limits;
@@ -142,6 +143,8 @@ const DAY: u64 = 24 * HOUR;
 static RATE: Whole = whole(1, 1_000_000, "per second");
 static COUNT: Whole = whole(1, 100_000_000, "");
 static RANGES: Many<Cidr> = Many { shape: &RANGE, min: 0, max: limits::ACCESS_ENTRIES_MAX };
+static HOST_NAMES: Many<Box<str>> =
+    Many { shape: &HOST_NAME, min: 0, max: limits::ADMIN_HOSTS_MAX };
 static SOURCES: Many<IpAddr> = Many { shape: &SOURCE, min: 0, max: limits::SOURCE_ADDRESSES_MAX };
 static SECOND_TO_HOUR: Time = time(SECOND, HOUR);
 static OFF_OR_RATE: OrFalse<u32> = OrFalse { shape: &RATE, means: "no limit" };
@@ -251,13 +254,42 @@ section! {
 }
 
 section! {
-    /// The admin listener: /metrics, /healthz and /readyz. A change needs a restart.
+    /// The admin listener: the APIs, /metrics, /healthz and /readyz. Taken over by reload, but for
+    /// `listen`.
     admin = "admin", repeated: false;
 
-    /// Address of the admin listener, or `"off"`. It has no access control yet: keep it on loopback
-    /// or on a network of your own.
+    /// Address of the admin listener, or `"off"`. Any other than loopback needs `certificate`: keys
+    /// must not be readable on the way. A change needs a restart.
     LISTEN "listen": Option<SocketAddr> = ADMIN, default
         || Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9080)));
+    /// PEM files with the certificate chains of the admin listener, leaf first; several for several
+    /// kinds of key. It then speaks TLS only. `[]`: plain HTTP, on loopback only.
+    CERTIFICATE "certificate": Vec<PathBuf> = FILES, default Vec::new;
+    /// PEM files with the private keys of `certificate`, in its order. `[]`: they stand in the
+    /// certificates' files.
+    KEY "key": Vec<PathBuf> = FILES, default Vec::new;
+    /// Host names by which the admin listener may be asked, without a port. Addresses and
+    /// `localhost` always are accepted; any other name is answered 421, because a web page may let
+    /// a name of its own lead here.
+    HOSTS "hosts": Vec<Box<str>> = HOST_NAMES, default Vec::new;
+    /// Requests per second that one access key may make to the REST API; those beyond it are
+    /// answered 429.
+    RATE_REST "rate_rest": NonZeroU32 = PER_SECOND, default || limits::DEFAULT_REST_RATE;
+    /// Requests per second that one access key may make of each statistics operation of the DCDN
+    /// API; those beyond it are answered `Throttling.User`, here and below.
+    RATE_STATISTICS "rate_statistics": NonZeroU32 = PER_SECOND, default
+        || limits::DEFAULT_DCDN_RATES[0];
+    /// The same of each operation on domains, their configuration and certificates.
+    RATE_DOMAINS "rate_domains": NonZeroU32 = PER_SECOND, default
+        || limits::DEFAULT_DCDN_RATES[1];
+    /// The same of each operation that lists domains.
+    RATE_LISTS "rate_lists": NonZeroU32 = PER_SECOND, default || limits::DEFAULT_DCDN_RATES[2];
+    /// The same of each operation that deletes domains.
+    RATE_DELETIONS "rate_deletions": NonZeroU32 = PER_SECOND, default
+        || limits::DEFAULT_DCDN_RATES[3];
+    /// The same of each operation on the service and its plan.
+    RATE_SERVICE "rate_service": NonZeroU32 = PER_SECOND, default
+        || limits::DEFAULT_DCDN_RATES[4];
 }
 
 section! {

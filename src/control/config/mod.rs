@@ -46,7 +46,7 @@ pub struct Loaded {
     pub hash: Box<str>,
 }
 
-/// `hawser.toml`. All but `http`, `tls` and `acme` needs a restart.
+/// `hawser.toml`. All but `http`, `tls`, `acme` and most of `admin` needs a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
     /// Plain-text listeners. No address twice; there is one here or in `listen_tls`.
@@ -60,13 +60,38 @@ pub struct ServerConfig {
     pub http: snapshot::Http,
     pub tls: tls::ServerTls,
     pub acme: tls::Acme,
-    /// `None`: no admin listener.
-    pub admin: Option<SocketAddr>,
+    pub admin: Admin,
     pub drain_window: Duration,
     pub access_log: LogDestination,
     pub health: Health,
     /// Empty: those of the system.
     pub name_servers: Vec<SocketAddr>,
+}
+
+/// `[admin]` of `hawser.toml`. All but `listen` is taken over by reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// `None`: no admin listener. Loopback, unless there are `files`.
+    pub listen: Option<SocketAddr>,
+    /// What it shows its clients; empty: it speaks plain HTTP.
+    pub files: tls::Files,
+    /// Lower-case host names by which it may be asked, beside addresses and `localhost`.
+    pub hosts: Vec<Box<str>>,
+    pub rates: Rates,
+}
+
+/// Requests per second that one access key may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates {
+    /// Of the REST API, all operations together.
+    pub rest: NonZeroU32,
+    /// Of the DCDN API, each operation by itself: statistics, domains and their configuration,
+    /// lists of domains, deletions of domains, the service and its plan.
+    pub statistics: NonZeroU32,
+    pub domains: NonZeroU32,
+    pub lists: NonZeroU32,
+    pub deletions: NonZeroU32,
+    pub service: NonZeroU32,
 }
 
 /// Whose word a list of addresses is.

@@ -72,7 +72,16 @@ pub fn server(config: &ServerConfig) -> String {
     out.key(&keys::acme::ROOT, &config.acme.root);
     out.key(&keys::acme::CHALLENGE, &config.acme.challenge);
     out.section(&keys::admin::SECTION);
-    out.key(&keys::admin::LISTEN, &config.admin);
+    out.key(&keys::admin::LISTEN, &config.admin.listen);
+    out.key(&keys::admin::CERTIFICATE, &config.admin.files.certificate);
+    out.key(&keys::admin::KEY, &config.admin.files.key);
+    out.key(&keys::admin::HOSTS, &config.admin.hosts);
+    out.key(&keys::admin::RATE_REST, &config.admin.rates.rest);
+    out.key(&keys::admin::RATE_STATISTICS, &config.admin.rates.statistics);
+    out.key(&keys::admin::RATE_DOMAINS, &config.admin.rates.domains);
+    out.key(&keys::admin::RATE_LISTS, &config.admin.rates.lists);
+    out.key(&keys::admin::RATE_DELETIONS, &config.admin.rates.deletions);
+    out.key(&keys::admin::RATE_SERVICE, &config.admin.rates.service);
     out.section(&keys::drain::SECTION);
     out.key(&keys::drain::WINDOW, &config.drain_window);
     out.section(&keys::timeouts::SECTION);

@@ -61,6 +61,29 @@ pub static ADMIN: Parsed<Option<SocketAddr>> = Parsed {
     write: |addr| addr.map_or_else(|| "off".to_owned(), |addr| addr.to_string()),
 };
 
+/// A rate that cannot be zero.
+pub struct PerSecond;
+pub static PER_SECOND: PerSecond = PerSecond;
+
+impl PerSecond {
+    const WHOLE: Whole = whole(1, 1_000_000, "per second");
+}
+
+impl Shape<NonZeroU32> for PerSecond {
+    fn accepts(&self) -> String {
+        Shape::<u32>::accepts(&PerSecond::WHOLE)
+    }
+
+    fn read(&self, value: &Spanned<DeValue<'_>>) -> Result<NonZeroU32, Vec<Wrong>> {
+        let number: u32 = PerSecond::WHOLE.read(value)?;
+        NonZeroU32::new(number).ok_or_else(|| Wrong::new(value, self.accepts()))
+    }
+
+    fn write(&self, value: &NonZeroU32) -> String {
+        value.to_string()
+    }
+}
+
 pub static RANGE: Parsed<Cidr> = Parsed {
     accepts: "an address like \"192.0.2.7\" or a range like \"10.0.0.0/8\" or \"2001:db8::/32\"",
     read: |text| {
@@ -186,6 +209,17 @@ pub static HOST: Parsed<Box<str>> = Parsed {
         }
         host_name(host)?;
         Ok(text.into())
+    },
+    write: |host| host.to_string(),
+};
+
+pub static HOST_NAME: Parsed<Box<str>> = Parsed {
+    accepts: "a host name in lower case, without a port, such as \"edge.example.com\"",
+    read: |text| {
+        if text.contains(':') {
+            return Err(Some("a port does not belong here, and addresses are accepted".to_owned()));
+        }
+        host_name(text).map(|_| text.into())
     },
     write: |host| host.to_string(),
 };

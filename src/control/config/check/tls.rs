@@ -1,6 +1,8 @@
 //! The rules of the TLS tables. Not here: whether the files that they name are any good
 //! (`control::certs`).
 
+use std::path::PathBuf;
+
 use super::super::DomainConfig;
 use super::super::keys::{self, Key};
 use super::super::tls::{Acme, Certificate, DomainTls, Files, OriginTls, ServerTls};
@@ -9,19 +11,21 @@ use crate::snapshot::{self, ClientAuth};
 
 pub fn server(table: &Table<'_>) -> ServerTls {
     use keys::tls as key;
-    let default = Files {
-        certificate: table.read(&key::DEFAULT_CERTIFICATE),
-        key: table.read(&key::DEFAULT_KEY),
-    };
-    beside(table, &key::DEFAULT_KEY, default.key.len(), default.certificate.len());
     ServerTls {
-        default,
+        default: files(table, &key::DEFAULT_CERTIFICATE, &key::DEFAULT_KEY),
         handshakes: snapshot::Tls {
             handshake_timeout: table.read(&key::HANDSHAKE_TIMEOUT),
             handshakes_per_second: table.read(&key::HANDSHAKES_PER_SECOND),
         },
         min_version: table.read(&key::MIN_VERSION),
     }
+}
+
+/// Certificates, and keys that go with them.
+pub fn files(table: &Table<'_>, certificate: &Key<Vec<PathBuf>>, key: &Key<Vec<PathBuf>>) -> Files {
+    let files = Files { certificate: table.read(certificate), key: table.read(key) };
+    beside(table, key, files.key.len(), files.certificate.len());
+    files
 }
 
 pub fn acme(table: &Table<'_>) -> Acme {

@@ -23,7 +23,7 @@ fn paths(n: usize) -> impl Strategy<Value = Vec<PathBuf>> {
 }
 
 /// Certificates, and for each of two companions either nothing or as many.
-fn files(min: usize) -> impl Strategy<Value = [Vec<PathBuf>; 3]> {
+pub fn files(min: usize) -> impl Strategy<Value = [Vec<PathBuf>; 3]> {
     let beside = |n| prop_oneof![Just(0), Just(n)].prop_flat_map(paths);
     let all = move |n| (paths(n), beside(n), beside(n));
     (min..=PAIRS_PER_DOMAIN_MAX).prop_flat_map(all).prop_map(|(a, b, c)| [a, b, c])

@@ -10,6 +10,7 @@ use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
+use super::super::tls::Files;
 use super::super::*;
 use super::{any_tls, *};
 use crate::snapshot::domain::SendProxy;
@@ -22,7 +23,7 @@ fn nothing_written_means_the_documented_defaults() {
     insta::assert_snapshot!(render::effective(&loaded, None));
     assert_eq!(loaded.server.listen_by, ChosenBy::Default);
     assert_eq!(loaded.server.workers, Workers::Auto);
-    assert_eq!(loaded.server.admin, Some("127.0.0.1:9080".parse().unwrap()));
+    assert_eq!(loaded.server.admin.listen, Some("127.0.0.1:9080".parse().unwrap()));
     assert_eq!(loaded.server.http, snapshot::Http::default());
     let domain = &loaded.domains[0];
     assert_eq!(domain.websocket.heartbeat, Duration::from_secs(60));
@@ -179,7 +180,7 @@ fn server() -> impl Strategy<Value = ServerConfig> {
         let all = set.into_iter().map(|(ip, p)| SocketAddr::new(ip, port(p)));
         all.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
     });
-    let admin = option::of(any::<IpAddr>().prop_map(|ip| SocketAddr::new(ip, 1)));
+    let admin = admin();
     let health = (ms(100, 60_000), ms(0, 3_540_000), 1..=100u32).prop_map(|(timeout, more, n)| {
         Health { interval: timeout + more, timeout, failures_down: n }
     });
@@ -207,6 +208,25 @@ fn server() -> impl Strategy<Value = ServerConfig> {
                 access_log,
                 health,
                 name_servers,
+            }
+        },
+    )
+}
+
+fn admin() -> impl Strategy<Value = Admin> {
+    let listen = option::of(any::<IpAddr>().prop_map(|ip| SocketAddr::new(ip, 1)));
+    let hosts = btree_set("[a-z]{1,9}(\\.[a-z]{1,9})?", 0..3);
+    (listen, hosts, proptest::array::uniform6(1..=1_000_000u32), any_tls::files(1)).prop_map(
+        |(listen, hosts, rates, files)| {
+            let [certificate, key, _] = files;
+            let files = Files { certificate, key };
+            let [rest, statistics, domains, lists, deletions, service] =
+                rates.map(|rate| NonZeroU32::new(rate).unwrap());
+            Admin {
+                listen,
+                files,
+                hosts: hosts.into_iter().map(String::into_boxed_str).collect(),
+                rates: Rates { rest, statistics, domains, lists, deletions, service },
             }
         },
     )

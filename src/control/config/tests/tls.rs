@@ -113,3 +113,22 @@ fn one_file_may_stand_without_a_list() {
     let printed = render::domain(domain, render::Form::File);
     assert!(printed.contains("certificate = \"/a.pem\"\nkey = \"/a.key\"\n"), "{printed}");
 }
+
+#[test]
+fn an_admin_listener_that_others_can_reach_speaks_tls() {
+    let load = |listen: &str, tls: &str| {
+        let text = format!("[admin]\nlisten = \"{listen}\"\n{tls}");
+        from_texts(&super::text("hawser.toml", &text), &[]).map(|loaded| loaded.server.admin.listen)
+    };
+    let pair = "certificate = \"/a.pem\"\nkey = \"/a.key\"";
+    for local in ["127.0.0.1:9080", "127.8.0.1:9080", "[::1]:9080", "[::ffff:127.0.0.1]:9080"] {
+        assert!(load(local, "").is_ok(), "{local}");
+    }
+    for listen in ["0.0.0.0:9080", "192.0.2.1:9080", "[::]:9080", "[2001:db8::1]:9080"] {
+        assert_eq!(load(listen, pair).unwrap(), Some(listen.parse().unwrap()));
+        let problems = load(listen, "").unwrap_err().to_string();
+        assert!(problems.contains("certificate = ") && problems.contains(listen), "{problems}");
+    }
+    let alone = load("127.0.0.1:9080", "key = \"/a.key\"").unwrap_err().to_string();
+    assert!(alone.contains("admin.key"), "{alone}");
+}
