@@ -17,13 +17,12 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::certs::Served;
+use super::live::{self, Figures, Times};
 use super::publish::Reloads;
 use crate::snapshot::{Domain, Snapshot, SnapshotCell};
-use crate::stats::counters::CodeCounters;
+use crate::stats::counters::CodeName;
 use crate::stats::histogram::BOUNDS_US;
-use crate::stats::{
-    Cause, CoreCounters, Counter, DomainCounters, Histogram, Refusal, Stats, TlsFailure,
-};
+use crate::stats::{CoreCounters, Counter, Refusal, Stats, TlsFailure};
 
 /// What [`text`] sends as Content-Type.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -133,6 +132,15 @@ const RING_OVERFLOWS: Metric =
 const BUFFERS_USED: Metric =
     gauge("hawser_buffers_used", "Pooled buffers that hold bytes on their way.");
 const BUFFERS: Metric = gauge("hawser_buffers", "Pooled buffers of the core.");
+const SERIES: Metric = gauge(
+    "hawser_series",
+    "Combinations of domain, region and provider that the core counts apart.",
+);
+const SERIES_SHORTAGES: Metric = counter(
+    "hawser_series_shortages",
+    "Upgrade requests counted under an unknown region and provider, or under no domain, because the \
+     core has no room for another series.",
+);
 const PANICS: Metric =
     counter("hawser_panics", "Panics caught; each closed one connection and is a fault to report.");
 
@@ -289,9 +297,9 @@ impl Sources {
             Ok(())
         })?;
         page.family(&TLS_HANDSHAKE_TIME, |family| {
-            let cores = self.stats.cores().iter();
-            let sum = Sum::of(cores.map(|core| &core.core.tls_handshake_us));
-            sum.encode(&mut family.0)
+            let mut times = Times::default();
+            self.stats.cores().iter().for_each(|core| times.add(&core.core.tls_handshake_us));
+            encode_times(&times, &mut family.0)
         })?;
         page.family(&ORIGIN_TLS_HANDSHAKES, |family| {
             let full: Field = |c| c.origin_tls_full.value();
@@ -304,7 +312,7 @@ impl Sources {
 
     fn per_core(&self, page: &mut Page<'_, '_>) -> fmt::Result {
         type Field = fn(&CoreCounters) -> &Counter;
-        let whole: [(&Metric, Field); 14] = [
+        let whole: [(&Metric, Field); 15] = [
             (&ACCEPTED, |c| &c.accepted),
             (&SETUPS, |c| &c.setups),
             (&TUNNELS, |c| &c.tunnels),
@@ -317,6 +325,7 @@ impl Sources {
             (&BUFFERS_USED, |c| &c.buffers_used),
             (&BUFFERS, |c| &c.buffers_total),
             (&PANICS, |c| &c.panics),
+            (&SERIES_SHORTAGES, |c| &c.series_shortages),
             (&CORE_ELAPSED, |c| &c.elapsed_ns),
             (&CORE_BUSY, |c| &c.busy_ns),
         ];
@@ -333,7 +342,12 @@ impl Sources {
                 Ok(())
             })?;
         }
-        Ok(())
+        page.family(&SERIES, |family| {
+            for (i, core) in self.stats.cores().iter().enumerate() {
+                family.number(&[("core", i.to_string())], u64::from(core.series_used()))?;
+            }
+            Ok(())
+        })
     }
 
     fn certificates(&self, page: &mut Page<'_, '_>) -> fmt::Result {
@@ -349,86 +363,62 @@ impl Sources {
     fn per_domain(&self, page: &mut Page<'_, '_>, snapshot: &Snapshot) -> fmt::Result {
         let mut domains: Vec<&Domain> = snapshot.hosts.iter().map(|domain| &**domain).collect();
         domains.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        type Field = fn(&DomainCounters) -> &Counter;
+        let figures = live::by_domain(&self.stats, snapshot);
+        let of = |domain: &&Domain| &figures[&domain.name];
+        type Field = fn(&Figures) -> u64;
         let sums: [(&Metric, Field); 6] = [
-            (&SENT, |d| &d.bytes_out),
-            (&RECEIVED, |d| &d.bytes_in),
-            (&MESSAGES_SENT, |d| &d.messages_out),
-            (&MESSAGES_RECEIVED, |d| &d.messages_in),
-            (&OPENED, |d| &d.opened),
-            (&ACTIVE, |d| &d.active),
+            (&SENT, |f| f.http_bytes_out + f.bytes_out),
+            (&RECEIVED, |f| f.http_bytes_in + f.bytes_in),
+            (&MESSAGES_SENT, |f| f.messages_out),
+            (&MESSAGES_RECEIVED, |f| f.messages_in),
+            (&OPENED, |f| f.opened),
+            (&ACTIVE, |f| f.active),
         ];
         for (metric, field) in sums {
             page.family(metric, |family| {
                 for domain in &domains {
-                    let sum = self.counters(domain).map(|d| field(d).value()).sum();
-                    family.number(&[("domain", &*domain.name)], sum)?;
+                    family.number(&[("domain", &*domain.name)], field(of(domain)))?;
                 }
                 Ok(())
             })?;
         }
-        page.family(&CLOSED, |family| self.causes(family, &domains))?;
-        page.family(&HANDSHAKES, |family| self.codes(family, &domains, |d| &d.handshakes))?;
-        page.family(&REQUESTS, |family| self.codes(family, &domains, |d| &d.requests))?;
+        page.family(&CLOSED, |family| {
+            for domain in &domains {
+                for (cause, n) in of(domain).closed_by_cause() {
+                    family.counter(&[("domain", &*domain.name), ("cause", cause.name())], n)?;
+                }
+            }
+            Ok(())
+        })?;
+        let codes: [(&Metric, fn(&Figures) -> &BTreeMap<CodeName, u64>); 2] =
+            [(&HANDSHAKES, |f| &f.handshakes), (&REQUESTS, |f| &f.requests)];
+        for (metric, field) in codes {
+            page.family(metric, |family| {
+                for domain in &domains {
+                    for (code, n) in field(of(domain)) {
+                        let code = code.to_string();
+                        family.counter(&[("domain", &*domain.name), ("code", &*code)], *n)?;
+                    }
+                }
+                Ok(())
+            })?;
+        }
         page.family(&HANDSHAKE_TIME, |family| {
             for domain in &domains {
-                let sum = Sum::of(self.counters(domain).map(|d| &d.handshake_us));
-                family.histogram(&[("domain", &*domain.name)], &sum)?;
+                let times = &of(domain).handshake_times;
+                family.histogram(&[("domain", &*domain.name)], times)?;
             }
             Ok(())
         })?;
         page.family(&RTT, |family| {
             for domain in &domains {
-                let client = Sum::of(self.counters(domain).map(|d| &d.client_rtt_us));
-                family.histogram(&[("domain", &*domain.name), ("leg", "client")], &client)?;
-                let origin = Sum::of(self.counters(domain).map(|d| &d.origin_rtt_us));
-                family.histogram(&[("domain", &*domain.name), ("leg", "origin")], &origin)?;
+                let legs = [("client", &of(domain).client_rtt), ("origin", &of(domain).origin_rtt)];
+                for (leg, times) in legs {
+                    family.histogram(&[("domain", &*domain.name), ("leg", leg)], times)?;
+                }
             }
             Ok(())
         })
-    }
-
-    /// The blocks of all cores that counted something for `domain`.
-    fn counters(&self, domain: &Domain) -> impl Iterator<Item = &DomainCounters> {
-        self.stats.cores().iter().filter_map(|core| core.domain_if_used(domain.slot))
-    }
-
-    /// Causes that never happened are left out: with many domains most of the page would be zeros.
-    fn causes(&self, family: &mut Family<'_>, domains: &[&Domain]) -> fmt::Result {
-        for domain in domains {
-            for cause in Cause::ALL {
-                let cores = self.counters(domain);
-                let sum: u64 = cores.map(|d| d.closed[*cause as usize].value()).sum();
-                if sum > 0 {
-                    family.counter(&[("domain", &*domain.name), ("cause", cause.name())], sum)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// As [`Sources::causes`] for status codes.
-    fn codes(
-        &self,
-        family: &mut Family<'_>,
-        domains: &[&Domain],
-        field: fn(&DomainCounters) -> &CodeCounters,
-    ) -> fmt::Result {
-        for domain in domains {
-            let mut sums: Vec<(String, u64)> = Vec::new();
-            for counters in self.counters(domain) {
-                for (i, (code, n)) in field(counters).iter().enumerate() {
-                    match sums.get_mut(i) {
-                        Some((_, sum)) => *sum += n,
-                        None => sums.push((code.to_string(), n)),
-                    }
-                }
-            }
-            for (code, sum) in sums.iter().filter(|(_, sum)| *sum > 0) {
-                family.counter(&[("domain", &*domain.name), ("code", code)], *sum)?;
-            }
-        }
-        Ok(())
     }
 
     fn process(&self, page: &mut Page<'_, '_>) -> fmt::Result {
@@ -522,36 +512,15 @@ impl Family<'_> {
         self.0.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
-    fn histogram(&mut self, labels: &impl EncodeLabelSet, sum: &Sum) -> fmt::Result {
-        sum.encode(&mut self.0.encode_family(labels)?)
+    fn histogram(&mut self, labels: &impl EncodeLabelSet, times: &Times) -> fmt::Result {
+        encode_times(times, &mut self.0.encode_family(labels)?)
     }
 }
 
-/// Histograms of several cores added up.
-#[derive(Default)]
-struct Sum {
-    counts: [u64; BOUNDS_US.len() + 1],
-    us: u64,
-}
-
-impl Sum {
-    fn of<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> Sum {
-        let mut sum = Sum::default();
-        for histogram in histograms {
-            for (total, n) in sum.counts.iter_mut().zip(histogram.counts()) {
-                *total += n;
-            }
-            sum.us += histogram.sum_us();
-        }
-        sum
-    }
-
-    fn encode(&self, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
-        let bounds = BOUNDS_US.iter().map(|&us| us as f64 / 1e6).chain([f64::INFINITY]);
-        let buckets: Vec<(f64, u64)> = bounds.zip(self.counts).collect();
-        let count = self.counts.iter().sum();
-        encoder.encode_histogram::<NoLabelSet>(self.us as f64 / 1e6, count, &buckets, None)
-    }
+fn encode_times(times: &Times, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+    let bounds = BOUNDS_US.iter().map(|&us| us as f64 / 1e6).chain([f64::INFINITY]);
+    let buckets: Vec<(f64, u64)> = bounds.zip(times.counts).collect();
+    encoder.encode_histogram::<NoLabelSet>(times.us as f64 / 1e6, times.count(), &buckets, None)
 }
 
 /// What /proc says about this process; 0 where it says nothing.
@@ -586,16 +555,23 @@ impl Process {
 mod tests {
     use super::*;
     use crate::control::publish::testing;
+    use crate::stats::{Cause, SeriesName};
 
     fn page() -> String {
         let stats = Stats::new(2);
         let snapshot = testing::snapshot(&[("a.test", &["192.0.2.1"]), ("b.test", &["192.0.2.1"])]);
         for core in stats.cores() {
-            let a = core.domain(0);
-            a.bytes_out.add(100);
+            core.domain(0).http_bytes_out.add(30);
+            for (region, bytes) in [("x", 20), ("y", 50)] {
+                let (domain, region, isp) = ("a.test".into(), region.into(), "z".into());
+                let name = SeriesName { domain, region, isp };
+                let a = core.series(core.begin_series(name, 0).unwrap());
+                a.bytes_out.add(bytes);
+                a.handshake_us.record_us(2_000);
+            }
+            let a = core.series(0);
             a.handshakes.count(101);
             a.closed[Cause::Drain as usize].add(2);
-            a.handshake_us.record_us(2_000);
             core.core.busy_ns.add(1_500_000_000);
             core.core.tls_resumed.add(1);
             core.core.tls_failed[TlsFailure::NoName as usize].add(3);
@@ -630,8 +606,8 @@ mod tests {
             "hawser_client_sent_bytes_total{domain=\"b.test\"} 0",
             "hawser_handshakes_total{domain=\"a.test\",code=\"101\"} 2",
             "hawser_tunnels_closed_total{domain=\"a.test\",cause=\"drain\"} 4",
-            "hawser_handshake_seconds_count{domain=\"a.test\"} 2",
-            "hawser_handshake_seconds_bucket{le=\"0.004096\",domain=\"a.test\"} 2",
+            "hawser_handshake_seconds_count{domain=\"a.test\"} 4",
+            "hawser_handshake_seconds_bucket{le=\"0.004096\",domain=\"a.test\"} 4",
             "hawser_core_busy_seconds_total{core=\"1\"} 1.5",
             "hawser_tls_handshakes_total{result=\"resumed\"} 2",
             "hawser_tls_handshakes_total{result=\"failed\"} 6",

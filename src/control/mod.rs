@@ -21,6 +21,7 @@ pub mod handover;
 pub mod health;
 pub mod keys;
 pub mod lifecycle;
+pub mod live;
 pub mod metrics;
 pub mod node;
 pub mod operational_log;

@@ -330,13 +330,8 @@ impl<L: Lookup> Publisher<L> {
         keyring: Arc<Keyring>,
     ) -> Result<(), Full> {
         let old = self.cell.current();
-        let in_use = |slot| {
-            let of_core = |core: &Arc<crate::stats::CoreStats>| {
-                core.domain_if_used(slot).map_or(0, |domain| domain.active.value())
-            };
-            self.stats.admission(slot).active() > 0
-                || self.stats.cores().iter().any(|core| of_core(core) > 0)
-        };
+        // A tunnel gives its admission back when it ends.
+        let in_use = |slot| self.stats.admission(slot).active() > 0;
         let generation = state.generation + 1;
         let addresses = |name: &str| self.names.addresses(name);
         let tls =

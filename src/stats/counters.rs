@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::histogram::Histogram;
-use super::outcome::{Cause, Refusal, TlsFailure};
+use super::outcome::{Refusal, TlsFailure};
 
 /// A number with one writing thread and any number of readers.
 ///
@@ -63,6 +63,9 @@ pub struct CoreCounters {
     pub panics: Counter,
     /// The generation of the snapshot that this core uses.
     pub snapshot_generation: Counter,
+    /// Look-ups that found no room for another series: what they asked for counts under an unknown
+    /// place, or under no domain.
+    pub series_shortages: Counter,
     /// Refused before a domain was known, by reason (`Refusal as usize`).
     pub refused: [Counter; Refusal::COUNT],
     /// TLS handshakes with clients that succeeded: with certificates, and from a ticket.
@@ -87,26 +90,16 @@ pub const CODES: [u16; 44] = [
 ];
 const CLASS_OTHER: usize = 39;
 
-/// What one core did for one domain.
+/// What one core did for one domain in plain HTTP, and round-trip times. What it did for WebSocket
+/// stands in [`super::series`].
 #[derive(Debug, Default)]
 pub struct DomainCounters {
-    /// Bytes sent to clients (the billed figure) and received from them, tunnels and plain HTTP,
-    /// heads included.
-    pub bytes_out: Counter,
-    pub bytes_in: Counter,
-    /// Whole WebSocket messages to clients and from them.
-    pub messages_out: Counter,
-    pub messages_in: Counter,
-    /// Tunnels opened, and open now.
-    pub opened: Counter,
-    pub active: Counter,
-    /// Tunnels closed, by cause (`Cause as usize`).
-    pub closed: [Counter; Cause::COUNT],
-    /// Answers to upgrade requests and to plain requests, by code: see [`code_index`].
-    pub handshakes: CodeCounters,
+    /// Bytes of plain HTTP sent to clients and received from them, heads included; also those of
+    /// upgrade requests while the domain has WebSocket switched off.
+    pub http_bytes_out: Counter,
+    pub http_bytes_in: Counter,
+    /// Answers to those requests, by code.
     pub requests: CodeCounters,
-    /// Microseconds from the first byte of an upgrade request to its answer.
-    pub handshake_us: Histogram,
     /// Microseconds from our Ping to its Pong, client leg and origin leg.
     pub client_rtt_us: Histogram,
     pub origin_rtt_us: Histogram,
@@ -126,16 +119,23 @@ impl CodeCounters {
         self.0[code_index(status)].add(1);
     }
 
-    /// Every counted code with its number; a code that stands for the rest of its class is named
-    /// `1xx` ... `5xx`.
+    /// Every counted code with its number, in the order of [`CODES`]; a code that stands for the
+    /// rest of its class is named `1xx` ... `5xx`.
     pub fn iter(&self) -> impl Iterator<Item = (CodeName, u64)> + '_ {
         self.0.iter().enumerate().map(|(i, c)| (CodeName(i), c.value()))
     }
 }
 
 /// A counted status code, for labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CodeName(usize);
+
+impl CodeName {
+    /// As a number; of one that stands for the rest of its class, the last of [`CODES`].
+    pub fn code(self) -> u16 {
+        CODES[self.0]
+    }
+}
 
 impl std::fmt::Display for CodeName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -114,9 +114,14 @@ impl CoreStats {
         self.series.at(index)
     }
 
+    /// How many series this core counts.
+    pub fn series_used(&self) -> u32 {
+        self.series_used.load(Ordering::Acquire)
+    }
+
     /// Every series that this core ever counted, in the order in which they began.
     pub fn all_series(&self) -> impl Iterator<Item = (&SeriesName, &SeriesCounters)> {
-        let used = self.series_used.load(Ordering::Acquire);
+        let used = self.series_used();
         let named = |index| {
             let counters = self.series.if_used(index)?;
             Some((counters.name()?, counters))

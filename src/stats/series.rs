@@ -20,9 +20,12 @@ pub struct SeriesName {
 
 /// What one core did for WebSocket connections of one series. Bytes are those of TCP payload in
 /// the clear: frame headers and handshake heads count, TLS does not.
+///
+/// What a message touches comes first and shares one cache line, on which nothing of another series
+/// stands.
 #[derive(Debug, Default)]
+#[repr(C, align(64))]
 pub struct SeriesCounters {
-    name: OnceLock<SeriesName>,
     /// Bytes sent to clients (the billed figure) and received from them: upgrade requests with
     /// their answers, and tunnels. Counted when sent.
     pub bytes_out: Counter,
@@ -38,11 +41,16 @@ pub struct SeriesCounters {
     pub peak_period: Counter,
     /// Tunnels closed, by cause (`Cause as usize`).
     pub closed: [Counter; Cause::COUNT],
+    name: OnceLock<SeriesName>,
     /// Answers to upgrade requests of domains whose toggle is on, by code.
     pub handshakes: CodeCounters,
     /// Microseconds from the first byte of an upgrade request to its answer.
     pub handshake_us: Histogram,
 }
+
+const _: () = assert!(std::mem::offset_of!(SeriesCounters, messages_in) < 64);
+/// `limits::SERIES_MAX` speaks of about 1 KB.
+const _: () = assert!(size_of::<SeriesCounters>() <= 1024);
 
 impl SeriesCounters {
     /// `None` before its first use.

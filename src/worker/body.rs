@@ -10,6 +10,7 @@ use bytes::{Buf, BytesMut};
 
 use super::dial::{Interrupted, read_for};
 use super::pace::Pace;
+use super::record::Record;
 use crate::limits::BODY_BUFFER_BYTES;
 use crate::net::runtime::now;
 use crate::net::stream::{Patience, Stream};
@@ -34,7 +35,8 @@ pub struct Sink<'a> {
     pub stream: &'a Stream,
     pub coding: Coding,
     pub pace: Pace,
-    pub count: &'a Cell<u64>,
+    /// Where sent bytes count; `None`: they go to an origin.
+    pub record: Option<&'a Record<'a>>,
     /// When something was last written.
     pub moved: &'a Cell<Instant>,
     /// Goes out with the first piece: the head, unless the body keeps it waiting.
@@ -231,7 +233,9 @@ impl Sink<'_> {
             let n = self.stream.write(&mut parts, patience).await.map_err(BodyError::Sink)?;
             let ended = now();
             self.pace.moved(n, ended - began);
-            self.count.set(self.count.get() + n as u64);
+            if let Some(record) = self.record {
+                record.sent(n);
+            }
             self.moved.set(ended);
             began = ended;
         }

@@ -11,10 +11,11 @@ use super::engine::Engine;
 use super::latch::Latch;
 use super::log::{Log, wall_us};
 use super::pool::Pool;
+use super::series::SeriesIndex;
 use crate::limits::{DESCRIPTORS_REST, SETUPS_FREED};
 use crate::net::runtime::now;
 use crate::proto::h1::Date;
-use crate::snapshot::{Reader, Snapshot};
+use crate::snapshot::{Domain, Geo, Reader, Snapshot};
 use crate::stats::{CoreStats, DomainCounters, Refusal, Stats};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
@@ -36,6 +37,7 @@ pub struct Core {
     date: Cell<(u64, Option<Date>)>,
     view: RefCell<View>,
     rng: RefCell<StdRng>,
+    series: RefCell<SeriesIndex>,
     setups: Cell<usize>,
     setups_max: usize,
     /// Counts connections to origins, so that source addresses are used in turn.
@@ -78,6 +80,7 @@ impl Core {
             date: Cell::new((0, None)),
             view: RefCell::new(View { reader, current }),
             rng: RefCell::new(rand::make_rng()),
+            series: RefCell::default(),
             setups: Cell::new(0),
             setups_max,
             dialled: Cell::new(0),
@@ -112,6 +115,11 @@ impl Core {
 
     pub fn domain(&self, slot: u32) -> &DomainCounters {
         self.own().domain(slot)
+    }
+
+    /// The series that a client at `ip` counts in when it asks `domain` for a WebSocket.
+    pub fn series_of(&self, domain: &Domain, geo: &Arc<Geo>, ip: IpAddr) -> u32 {
+        self.series.borrow_mut().find(self.own(), &domain.name, domain.slot, geo, ip)
     }
 
     /// Counts a connection or request that was refused before its domain was known.

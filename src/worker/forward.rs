@@ -137,7 +137,7 @@ async fn attempt(
     let upload = send(x, head, from_client, held, to_origin, &flow);
     let answer = receive(x, to, wanted, to_origin, read, from_client, &flow);
     let ended = both(upload, answer, &flow).await;
-    x.record.bytes_in.set(x.record.bytes_in.get() + flow.taken.get());
+    x.record.received(flow.taken.get());
     match ended {
         Ok(delivered) => Outcome::Delivered(delivered),
         Err(Failure::Head(HeadFailure::Silent))
@@ -200,7 +200,7 @@ async fn send(
         stream: origin,
         coding,
         pace: Pace::of_origin(rules.body_timeout),
-        count: &Cell::new(0),
+        record: None,
         moved: &flow.moved,
         pending: head,
         begun: Begun::No,
@@ -259,7 +259,7 @@ pub async fn forward_interim(
     write_interim(&mut out, answer, &to_client);
     let patience = Patience::Until(now() + x.domain.http.body_timeout);
     client.write_all(&out, patience).await?;
-    x.record.bytes_out.set(x.record.bytes_out.get() + out.len() as u64);
+    x.record.sent(out.len());
     Ok(())
 }
 
@@ -284,7 +284,7 @@ pub async fn deliver(
         stream: client,
         coding: announced.body,
         pace: Pace::of_client(window),
-        count: &x.record.bytes_out,
+        record: Some(x.record),
         moved: &Cell::new(now()),
         pending,
         begun: Begun::No,

@@ -11,7 +11,7 @@ use super::balance::{self, Choice};
 use super::connection::{After, Client, refused_head};
 use super::core::Core;
 use super::dial::Route;
-use super::record::{Kind, Record, Refused, Subject};
+use super::record::{Account, Record, Refused, Subject};
 use super::tls::is_directed;
 use super::{forward, upgrade};
 use crate::limits::DEFAULT_BODY_TIMEOUT;
@@ -25,7 +25,7 @@ use crate::proto::h1::{AnswerTo, BodyLength, Persistence, RequestHead, Upgrade, 
 use crate::proto::proxy_protocol::{write_v1, write_v2};
 use crate::snapshot::domain::{Access, Domain, SendProxy};
 use crate::snapshot::{
-    Balance, Endpoint, HashKey, Hosts, Http, OriginScheme, OriginTls, Transport,
+    Balance, Endpoint, Geo, HashKey, Hosts, Http, OriginScheme, OriginTls, Transport,
 };
 use crate::stats::Refusal;
 
@@ -38,7 +38,7 @@ pub struct Exchange<'a> {
     pub request: &'a RequestHead<'a>,
     pub request_id: &'a str,
     pub peer: Peer,
-    pub record: &'a Record,
+    pub record: &'a Record<'a>,
 }
 
 /// How a request ended, and what is left of its connection.
@@ -54,7 +54,7 @@ pub enum Served {
 /// Serves the request whose head is the first `len` bytes of the client's buffer.
 pub async fn exchange(core: &Core, mut client: Client, len: usize, started: Instant) -> After {
     let head = client.buf.split_to(len).freeze();
-    let record = Record::new(started, &client, len);
+    let record = Record::new(core, started, &client, len);
     let snapshot = core.snapshot();
     let request = match parse_request(&head, client.scheme()) {
         Ok(request) => request,
@@ -70,6 +70,7 @@ pub async fn exchange(core: &Core, mut client: Client, len: usize, started: Inst
             Served::Refuse(client, unknown)
         }
         Some(domain) => {
+            record.count_at(account(core, &snapshot.geo, domain, &request, &client));
             let exchange = Exchange {
                 core,
                 http: &snapshot.http,
@@ -88,16 +89,16 @@ pub async fn exchange(core: &Core, mut client: Client, len: usize, started: Inst
     };
     match served {
         Served::Answered(after) => {
-            record.finish(core, subject);
+            record.finish(subject);
             after
         }
         Served::Opened(tunnel) => {
-            record.opened(core, subject, tunnel);
+            record.opened(subject, tunnel);
             After::Done
         }
         Served::Refuse(client, refused) => {
             let after = answer(core, client, &refused, &record, subject).await;
-            record.finish(core, subject);
+            record.finish(subject);
             after
         }
     }
@@ -105,14 +106,19 @@ pub async fn exchange(core: &Core, mut client: Client, len: usize, started: Inst
 
 /// Answers a head that was not even complete.
 pub async fn refuse_head(core: &Core, client: Client, refused: Refused, started: Instant) -> After {
-    let record = Record::new(started, &client, client.buf.len());
+    let record = Record::new(core, started, &client, client.buf.len());
     refuse_unknown(core, client, refused, record).await
 }
 
-async fn refuse_unknown(core: &Core, client: Client, refused: Refused, record: Record) -> After {
+async fn refuse_unknown(
+    core: &Core,
+    client: Client,
+    refused: Refused,
+    record: Record<'_>,
+) -> After {
     let subject = Subject { domain: None, request: None, request_id: "" };
     let after = answer(core, client, &refused, &record, subject).await;
-    record.finish(core, subject);
+    record.finish(subject);
     after
 }
 
@@ -121,7 +127,7 @@ async fn answer(
     core: &Core,
     client: Client,
     refused: &Refused,
-    record: &Record,
+    record: &Record<'_>,
     subject: Subject<'_>,
 ) -> After {
     record.refuse(refused);
@@ -155,7 +161,7 @@ async fn reply(
     core: &Core,
     client: Client,
     own: Own<'_>,
-    record: &Record,
+    record: &Record<'_>,
     subject: Subject<'_>,
 ) -> After {
     let complete = subject.request.is_some_and(|request| {
@@ -178,7 +184,7 @@ async fn reply(
     if client.stream.write_all(&out, patience).await.is_err() {
         return After::Done;
     }
-    record.bytes_out.set(record.bytes_out.get() + out.len() as u64);
+    record.sent(out.len());
     match persistence {
         Persistence::KeepAlive => After::KeepAlive(client),
         Persistence::Close => After::Close(client),
@@ -194,19 +200,12 @@ impl<'a> Exchange<'a> {
             // RFC 9110 7.6.2: an OPTIONS request that may go no further asks the edge itself.
             return self.say(client, "this is the edge: Max-Forwards is 0", Allow::Said).await;
         }
-        if !self.domain.websocket.enabled {
-            return forward::forward(self, client).await;
-        }
-        match &self.request.upgrade {
-            Upgrade::None => forward::forward(self, client).await,
-            Upgrade::Invalid(error) => {
-                self.record.kind.set(Kind::Upgrade);
+        match (self.record.account(), &self.request.upgrade) {
+            (Account::Upgrade { .. }, Upgrade::Invalid(error)) => {
                 Served::Refuse(client, refused_head(error))
             }
-            Upgrade::WebSocket { .. } => {
-                self.record.kind.set(Kind::Upgrade);
-                upgrade::upgrade(self, client).await
-            }
+            (Account::Upgrade { series }, _) => upgrade::upgrade(self, client, series).await,
+            (Account::Nobody | Account::Plain { .. }, _) => forward::forward(self, client).await,
         }
     }
 
@@ -296,6 +295,23 @@ impl<'a> Exchange<'a> {
             node: &self.http.node,
             request_id: self.request_id,
             date: self.core.date(),
+        }
+    }
+}
+
+/// Where a request counts. One that asks for a WebSocket of a domain that has it switched off is
+/// plain HTTP.
+fn account(
+    core: &Core,
+    geo: &Arc<Geo>,
+    domain: &Domain,
+    request: &RequestHead<'_>,
+    client: &Client,
+) -> Account {
+    match (domain.websocket.enabled, &request.upgrade) {
+        (false, _) | (true, Upgrade::None) => Account::Plain { slot: domain.slot },
+        (true, Upgrade::WebSocket { .. } | Upgrade::Invalid(_)) => {
+            Account::Upgrade { series: core.series_of(domain, geo, client.addr.ip()) }
         }
     }
 }

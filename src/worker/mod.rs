@@ -19,6 +19,7 @@ pub mod mailbox;
 pub mod pace;
 pub mod pool;
 pub mod record;
+pub mod series;
 pub mod start;
 pub mod table;
 #[cfg(test)]

@@ -37,19 +37,27 @@ impl Refused {
     }
 }
 
+/// Where a request counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Plain,
-    Upgrade,
+pub enum Account {
+    /// No domain is known.
+    Nobody,
+    Plain {
+        /// Of the domain.
+        slot: u32,
+    },
+    /// It asks for a WebSocket, of a domain that has it switched on.
+    Upgrade { series: u32 },
 }
 
 /// Figures of one request, gathered while it is served.
-pub struct Record {
+pub struct Record<'a> {
+    core: &'a Core,
     started: Instant,
     client: IpAddr,
-    pub kind: Cell<Kind>,
-    pub bytes_in: Cell<u64>,
-    pub bytes_out: Cell<u64>,
+    account: Cell<Account>,
+    bytes_in: Cell<u64>,
+    bytes_out: Cell<u64>,
     origin: Cell<Option<SocketAddr>>,
     /// Version and cipher suite of either side.
     client_tls: Option<&'static str>,
@@ -66,20 +74,60 @@ pub struct Subject<'a> {
     pub request_id: &'a str,
 }
 
-impl Record {
-    pub fn new(started: Instant, client: &Client, head_bytes: usize) -> Record {
+impl<'a> Record<'a> {
+    pub fn new(core: &'a Core, started: Instant, client: &Client, head_bytes: usize) -> Record<'a> {
         Record {
+            core,
             started,
             client: client.addr.ip(),
             client_tls: client.stream.tls_description(),
             origin_tls: Cell::new(None),
-            kind: Cell::new(Kind::Plain),
+            account: Cell::new(Account::Nobody),
             bytes_in: Cell::new(head_bytes as u64),
             bytes_out: Cell::new(0),
             origin: Cell::new(None),
             status: Cell::new(0),
             refused: RefCell::new(None),
         }
+    }
+
+    pub fn account(&self) -> Account {
+        self.account.get()
+    }
+
+    /// Where the request counts from now on, with what there was of it; to be said once.
+    pub fn count_at(&self, account: Account) {
+        debug_assert_eq!(self.account.get(), Account::Nobody);
+        self.account.set(account);
+        self.count_bytes(self.bytes_in.get(), self.bytes_out.get());
+    }
+
+    /// `n` further bytes came from the client.
+    pub fn received(&self, n: u64) {
+        self.bytes_in.set(self.bytes_in.get() + n);
+        self.count_bytes(n, 0);
+    }
+
+    /// `n` further bytes went to the client. They count at once: an answer may last for hours.
+    pub fn sent(&self, n: usize) {
+        self.bytes_out.set(self.bytes_out.get() + n as u64);
+        self.count_bytes(0, n as u64);
+    }
+
+    fn count_bytes(&self, received: u64, sent: u64) {
+        let (bytes_in, bytes_out) = match self.account.get() {
+            Account::Nobody => return,
+            Account::Plain { slot } => {
+                let domain = self.core.domain(slot);
+                (&domain.http_bytes_in, &domain.http_bytes_out)
+            }
+            Account::Upgrade { series } => {
+                let series = self.core.own().series(series);
+                (&series.bytes_in, &series.bytes_out)
+            }
+        };
+        bytes_in.add(received);
+        bytes_out.add(sent);
     }
 
     /// The request goes to this one; a later call replaces an earlier one.
@@ -104,13 +152,13 @@ impl Record {
     }
 
     /// Counts and logs a request that is over, but for one that became a tunnel.
-    pub fn finish(self, core: &Core, subject: Subject<'_>) {
-        self.count(core, subject);
+    pub fn finish(self, subject: Subject<'_>) {
+        self.count();
         if subject.domain.is_some_and(|domain| !domain.log.enabled) {
             return;
         }
         let refusal = self.refused.into_inner();
-        core.log.push(Event::Request(Box::new(Request {
+        self.core.log.push(Event::Request(Box::new(Request {
             at_us: wall_us(),
             domain: subject.domain.map(|domain| Arc::clone(&domain.name)),
             client: self.client,
@@ -122,7 +170,7 @@ impl Record {
             request_id: subject.request_id.into(),
             status: self.status.get(),
             refusal: refusal.map(|r| (r.refusal, r.detail.into())),
-            upgrade: self.kind.get() == Kind::Upgrade,
+            upgrade: matches!(self.account.get(), Account::Upgrade { .. }),
             bytes_out: self.bytes_out.get(),
             bytes_in: self.bytes_in.get(),
             duration_us: now().saturating_duration_since(self.started).as_micros() as u64,
@@ -130,13 +178,13 @@ impl Record {
     }
 
     /// Counts and logs a request that became a tunnel.
-    pub fn opened(self, core: &Core, subject: Subject<'_>, tunnel: Tunnel) {
-        self.count(core, subject);
+    pub fn opened(self, subject: Subject<'_>, tunnel: Tunnel) {
+        self.count();
         let (Some(domain), Some(request)) = (subject.domain, subject.request) else { return };
         if !domain.log.enabled {
             return;
         }
-        core.log.push(Event::Open(Box::new(Opened {
+        self.core.log.push(Event::Open(Box::new(Opened {
             at_us: wall_us(),
             id: tunnel.id,
             domain: Arc::clone(&domain.name),
@@ -154,19 +202,16 @@ impl Record {
         })));
     }
 
-    fn count(&self, core: &Core, subject: Subject<'_>) {
-        let Some(domain) = subject.domain else {
-            if let Some(refused) = &*self.refused.borrow() {
-                core.count_refused(refused.refusal);
+    fn count(&self) {
+        match self.account.get() {
+            Account::Nobody => {
+                if let Some(refused) = &*self.refused.borrow() {
+                    self.core.count_refused(refused.refusal);
+                }
             }
-            return;
-        };
-        let counters = core.domain(domain.slot);
-        counters.bytes_in.add(self.bytes_in.get());
-        counters.bytes_out.add(self.bytes_out.get());
-        match self.kind.get() {
-            Kind::Plain => counters.requests.count(self.status.get()),
-            Kind::Upgrade => {
+            Account::Plain { slot } => self.core.domain(slot).requests.count(self.status.get()),
+            Account::Upgrade { series } => {
+                let counters = self.core.own().series(series);
                 counters.handshakes.count(self.status.get());
                 counters.handshake_us.record_us(self.duration_us());
             }

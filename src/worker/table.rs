@@ -37,6 +37,8 @@ pub struct Entry {
     pub in_flight: u8,
     /// Tick of the next interval line of the access log.
     pub log_at: u32,
+    /// Where this core counts it (`stats::CoreStats::series`).
+    pub series: u32,
     pub domain: Arc<Domain>,
     /// Taken when the place is given back.
     pub admitted: Option<Admitted>,

@@ -24,7 +24,8 @@ use crate::proto::h1::{Agreed, AnswerTo, OriginPolicy, Persistence, ResponseHead
 use crate::snapshot::OriginRule;
 use crate::stats::{Admission, Admitted, Refusal};
 
-pub async fn upgrade(x: &Exchange<'_>, client: Client) -> Served {
+/// `series` is where the request counts, and the tunnel will.
+pub async fn upgrade(x: &Exchange<'_>, client: Client, series: u32) -> Served {
     let place = match admit(x, &client) {
         Ok(place) => place,
         Err(refused) => return Served::Refuse(client, refused),
@@ -62,7 +63,7 @@ pub async fn upgrade(x: &Exchange<'_>, client: Client) -> Served {
             return pass_on(x, client, origin, &answer, to).await;
         }
         return match verify_answer(x.request, &answer) {
-            Ok(agreed) => open(x, client, origin, &answer, agreed, place).await,
+            Ok(agreed) => open(x, client, origin, &answer, agreed, (place, series)).await,
             Err(error) => Served::Refuse(client, bad_answer(&error)),
         };
     }
@@ -196,7 +197,7 @@ async fn open(
     origin: OriginConnection<'_>,
     answer: &ResponseHead<'_>,
     agreed: Agreed,
-    mut place: Place<'_>,
+    (mut place, series): (Place<'_>, u32),
 ) -> Served {
     let mut out = Vec::with_capacity(512);
     write_switching(&mut out, answer, &x.to_client(Persistence::KeepAlive, AnswerTo::WebSocket));
@@ -208,7 +209,7 @@ async fn open(
         x.record.refuse(&refused);
         return Served::Answered(After::Done);
     }
-    x.record.bytes_out.set(x.record.bytes_out.get() + out.len() as u64);
+    x.record.sent(out.len());
     let handshake_us = x.record.duration_us();
     let subprotocol = answer.field("sec-websocket-protocol");
     let subprotocol = subprotocol.map(|value| String::from_utf8_lossy(value).into());
@@ -230,6 +231,7 @@ async fn open(
         early_from_origin: [&origin.buf[..], &from_origin.unread].concat(),
         secured: [from_client.secured, from_origin.secured],
         domain: std::sync::Arc::clone(x.domain),
+        series,
         admitted,
         reserved_bits: agreed.reserved_bits,
     };

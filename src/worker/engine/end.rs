@@ -78,9 +78,7 @@ impl State {
         let (now, core) = (self.now.tick, self.core);
         let Some(entry) = self.table.entry(key) else { return };
         let outcome = entry.tunnel.outcome();
-        let counters = self.stats.cores()[core].domain(entry.domain.slot);
-        counters.active.sub(1);
-        counters.closed[outcome.cause as usize].add(1);
+        self.stats.cores()[core].series(entry.series).close(outcome.cause);
         let figures = entry.tunnel.figures();
         entry.endpoint.state.tunnel_ended();
         if let Some(admitted) = entry.admitted.take() {

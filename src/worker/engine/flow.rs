@@ -96,7 +96,8 @@ impl State {
     #[inline]
     pub(super) fn count_received(&mut self, key: u32, leg: Leg, n: usize, messages: u32) {
         let Some(entry) = self.table.entry(key) else { return };
-        let counters = self.stats.cores()[self.core].domain(entry.domain.slot);
+        let core = &self.stats.cores()[self.core];
+        let counters = core.series(entry.series);
         match leg {
             Leg::Client => {
                 counters.bytes_in.add(n as u64);
@@ -105,6 +106,7 @@ impl State {
             Leg::Origin => counters.messages_out.add(u64::from(messages)),
         }
         if let Some(rtt) = entry.tunnel.take_rtt(leg) {
+            let counters = core.domain(entry.domain.slot);
             let legs = [&counters.client_rtt_us, &counters.origin_rtt_us];
             legs[leg as usize].record_us(u64::from(rtt));
         }
@@ -232,7 +234,7 @@ impl State {
         let Some(entry) = self.table.entry(key) else { return };
         entry.tunnel.sent(leg, counted);
         if leg == Leg::Client {
-            let counters = self.stats.cores()[self.core].domain(entry.domain.slot);
+            let counters = self.stats.cores()[self.core].series(entry.series);
             counters.bytes_out.add(counted as u64);
         }
         if entry.io[leg as usize].queued > 0 {

@@ -56,6 +56,8 @@ pub struct Upgraded {
     /// TLS of the client and of the origin.
     pub secured: [Option<Secured>; 2],
     pub domain: Arc<Domain>,
+    /// Where this core counts it (`stats::CoreStats::series`).
+    pub series: u32,
     pub admitted: Admitted,
     /// RSV bits that the agreed extensions allow: 0x40 for permessage-deflate, 0x70 for any other.
     pub reserved_bits: u8,
@@ -318,6 +320,7 @@ impl State {
             life: Life::Open,
             in_flight: 0,
             log_at: now.tick.wrapping_add(interval.map_or(0, interval_ticks)),
+            series: upgraded.series,
             domain: upgraded.domain,
             admitted: Some(upgraded.admitted),
             endpoint: upgraded.endpoint,
@@ -343,12 +346,10 @@ impl State {
 
     /// Accounts for a new tunnel.
     fn open(&mut self, key: u32) -> ConnId {
-        let core = &self.stats.cores()[self.core];
         let Some(entry) = self.table.entry(key) else { unreachable!("it was just inserted") };
         entry.endpoint.state.tunnel_opened();
-        let counters = core.domain(entry.domain.slot);
-        counters.opened.add(1);
-        counters.active.add(1);
+        let counters = self.stats.cores()[self.core].series(entry.series);
+        counters.open(self.stats.period());
         ConnId::new(self.core as u32, entry.generation, key)
     }
 

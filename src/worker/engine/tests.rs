@@ -80,6 +80,7 @@ impl Core {
             early_from_origin,
             secured,
             domain: Arc::clone(domain),
+            series: 0,
             admitted,
             reserved_bits: 0,
         };

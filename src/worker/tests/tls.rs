@@ -255,7 +255,7 @@ fn large_bodies_stream_both_ways_over_tls_on_both_sides() {
     }
     // What is counted is what was said, not what TLS made of it.
     let counters = edge.stats.cores()[0].domain(0);
-    let (bytes_in, bytes_out) = (counters.bytes_in.value(), counters.bytes_out.value());
+    let (bytes_in, bytes_out) = (counters.http_bytes_in.value(), counters.http_bytes_out.value());
     let whole = 3 * len as u64..3 * len as u64 + 3000;
     assert!(whole.contains(&bytes_in) && whole.contains(&bytes_out), "{bytes_in} {bytes_out}");
 }

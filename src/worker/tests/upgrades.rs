@@ -142,3 +142,108 @@ fn places_come_back_when_tunnels_end() {
     }
     assert!(edge.client().send(UPGRADE).head().starts_with("HTTP/1.1 101"));
 }
+
+/// What a series counted, waited for: bytes in and out, opened, open, closed; handshakes by code.
+fn counted(edge: &Edge, series: u32, code: u16) -> SeriesCounts {
+    let counters = edge.stats.cores()[0].series(series);
+    let handshakes = counters.handshakes.iter().find(|(name, _)| name.code() == code);
+    SeriesCounts {
+        bytes_in: counters.bytes_in.value(),
+        bytes_out: counters.bytes_out.value(),
+        messages_out: counters.messages_out.value(),
+        opened: counters.opened.value(),
+        active: counters.active.value(),
+        closed: counters.closed.iter().map(|counter| counter.value()).sum(),
+        handshakes: handshakes.map_or(0, |(_, n)| n),
+        timed: counters.handshake_us.counts().iter().sum(),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct SeriesCounts {
+    bytes_in: u64,
+    bytes_out: u64,
+    messages_out: u64,
+    opened: u64,
+    active: u64,
+    closed: u64,
+    handshakes: u64,
+    timed: u64,
+}
+
+#[test]
+fn a_tunnel_counts_in_its_series_and_nowhere_else() {
+    let addr = origin(move |mut peer| {
+        peer.head();
+        peer.0.get_mut().write_all(&[SWITCH.as_bytes(), &[0x81, 2, b'y', b'o']].concat()).unwrap();
+        let _ = peer.0.fill_buf();
+    });
+    let edge = edge(domain(&[addr]));
+    let mut client = edge.client();
+    client.send(UPGRADE);
+    let head = client.head();
+    client.0.read_exact(&mut [0; 4]).unwrap();
+    let open = SeriesCounts {
+        bytes_in: UPGRADE.len() as u64,
+        bytes_out: (head.len() + 4) as u64,
+        messages_out: 1,
+        opened: 1,
+        active: 1,
+        closed: 0,
+        handshakes: 1,
+        timed: 1,
+    };
+    await_counts(&edge, 0, 101, &open);
+    drop(client);
+    await_counts(&edge, 0, 101, &SeriesCounts { active: 0, closed: 1, ..open });
+    let core = &edge.stats.cores()[0];
+    assert_eq!(core.series_used(), 1);
+    let name = core.series(0).name().unwrap();
+    assert_eq!([&*name.domain, &*name.region, &*name.isp], [HOST, "unknown", "unknown"]);
+    let plain = core.domain(0);
+    assert_eq!((plain.http_bytes_in.value(), plain.http_bytes_out.value()), (0, 0));
+}
+
+fn await_counts(edge: &Edge, series: u32, code: u16, expected: &SeriesCounts) {
+    let until = Instant::now() + WAIT;
+    while counted(edge, series, code) != *expected {
+        let found = counted(edge, series, code);
+        assert!(Instant::now() < until, "{found:?} instead of {expected:?}");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn refused_upgrades_count_in_the_series_and_those_of_a_switched_off_domain_do_not() {
+    let (addr, _seen) = scripted("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    let mut denied = domain(&[addr]);
+    denied.access.deny = Box::new(["127.0.0.0/8".parse().unwrap()]);
+    let mut off = domain(&[addr]);
+    off.websocket.enabled = false;
+    let invalid = UPGRADE.replace("Version: 13", "Version: 8");
+    for (domain, request, code, in_series) in [
+        (denied, UPGRADE, 403, true),
+        (domain(&[addr]), &*invalid, 426, true),
+        (domain(&[addr]), UPGRADE, 200, true),
+        (off, UPGRADE, 200, false),
+    ] {
+        let mut edge = edge(domain);
+        let answer = edge.client().send(request).answer();
+        assert_eq!(answer.status, code);
+        edge.logged();
+        let core = &edge.stats.cores()[0];
+        let (sent, received) = match in_series {
+            true => (&core.series(0).bytes_out, &core.series(0).bytes_in),
+            false => (&core.domain(0).http_bytes_out, &core.domain(0).http_bytes_in),
+        };
+        let whole = answer.head.len() + answer.body.len();
+        assert_eq!(
+            (sent.value(), received.value()),
+            (whole as u64, request.len() as u64),
+            "{code}"
+        );
+        assert_eq!(counted(&edge, 0, code).handshakes, u64::from(in_series), "{code}");
+        let requests: u64 = core.domain(0).requests.iter().map(|(_, n)| n).sum();
+        assert_eq!(requests, u64::from(!in_series), "{code}");
+    }
+}
