@@ -332,6 +332,15 @@ pub const ADMIN_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for a TLS handshake on the admin listener. Beyond it: closed.
 pub const ADMIN_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Between two looks at what the cores counted, and so what `kill -9` may cost of the statistics.
+pub const STATISTICS_FLUSH_PERIOD: Duration = Duration::from_secs(10);
+/// Between two tidyings of the store.
+pub const STATISTICS_TIDY_PERIOD: Duration = Duration::from_secs(60);
+/// Rows, of half a kilobyte each, that wait while the store cannot be written: 7 days of 100 series.
+/// Beyond it they lose region and provider; where even that is too much, numbers stay in the
+/// counters and count when the store works again.
+pub const STATISTICS_ROWS_WAITING_MAX: usize = 200_000;
+
 // === Control socket ===
 
 /// Time for one request of the command line to the running edge, answer included.

@@ -32,6 +32,7 @@ pub fn router(edge: Arc<Edge>) -> Router {
         .route("/v1/reload", post(reload))
         .route("/v1/drain", post(drain))
         .route("/v1/stop", post(stop))
+        .route("/v1/flush", post(flush))
         .with_state(edge)
 }
 
@@ -261,6 +262,13 @@ async fn drain(
 async fn stop(State(edge): State<Arc<Edge>>) -> Result<StatusCode, Refused> {
     order(&edge, Order::Stop)?;
     Ok(StatusCode::ACCEPTED)
+}
+
+/// Brings the statistics up to date.
+async fn flush(State(edge): State<Arc<Edge>>) -> Result<StatusCode, Refused> {
+    let failed = |error| refuse(StatusCode::SERVICE_UNAVAILABLE, format!("{error}"));
+    edge.flush().await.map_err(failed)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn order(edge: &Edge, order: Order) -> Result<(), Refused> {

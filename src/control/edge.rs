@@ -14,9 +14,11 @@ use super::cores::Cores;
 use super::database::Database;
 use super::dns::SystemResolver;
 use super::keys::Keys;
+use super::live::{self, ByDomain};
 use super::publish::{Publisher, Rejected, Reloaded};
 use super::service_manager;
-use super::statistics::Store;
+use super::statistics::fold::{self, Fold};
+use super::statistics::{StatisticsError, Store};
 use crate::stats::Stats;
 
 /// How far the process is in its life.
@@ -62,6 +64,7 @@ pub struct Edge {
     pub changes: Changes,
     pub billing: Billing,
     pub statistics: Arc<dyn Store>,
+    pub fold: Arc<Fold>,
     pub phase: watch::Sender<Phase>,
     pub orders: mpsc::Sender<Order>,
     pub started: Instant,
@@ -90,6 +93,28 @@ impl Edge {
             Err(_) => "last reload refused, see the log; serving what was before".to_owned(),
         });
         result
+    }
+
+    /// Brings the statistics up to date; without it they are, at most
+    /// [`crate::limits::STATISTICS_FLUSH_PERIOD`] ago.
+    ///
+    /// # Errors
+    /// Of the store; nothing is lost.
+    pub async fn flush(&self) -> Result<(), StatisticsError> {
+        let fold = Arc::clone(&self.fold);
+        match tokio::task::spawn_blocking(move || fold.flush(fold::wall_ms())).await {
+            Ok(result) => result,
+            // A fault of our own must not keep the process from ending in order.
+            Err(panic) => {
+                let (what, why) = ("the writing of statistics".to_owned(), panic.to_string());
+                Err(StatisticsError::Damaged { what, why })
+            }
+        }
+    }
+
+    /// What goes on right now and since the start of the process, by domain.
+    pub fn live(&self) -> ByDomain {
+        live::by_domain(&self.stats, &self.publisher.cell().current())
     }
 
     /// One line for `systemctl status`.

@@ -28,6 +28,8 @@ const DRAIN_GRACE: Duration = CLOSE_WAIT.saturating_add(Duration::from_secs(1));
 /// Time for workers to end after [`crate::snapshot::Command::Stop`]; then the process ends under
 /// them.
 const STOP_WAIT: Duration = Duration::from_secs(1);
+/// Time for the last statistics to be written, another process that holds the database included.
+const LAST_FLUSH_WAIT: Duration = Duration::from_secs(6);
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,7 +241,7 @@ impl Lifecycle {
         let Drain { window, code, reason, ended } = drain;
         self.edge.phase.send_replace(Phase::Draining);
         info!(?window, "draining");
-        service_manager::stopping("draining", window + DRAIN_GRACE + STOP_WAIT);
+        service_manager::stopping("draining", window + DRAIN_GRACE + STOP_WAIT + LAST_FLUSH_WAIT);
         // Our copies of the listeners would keep queues open that no core reads any more.
         self.sockets = Sockets::default();
         let started = Instant::now();
@@ -276,6 +278,13 @@ impl Lifecycle {
         self.edge.stats.cores().iter().map(|core| core.core.tunnels.value()).sum()
     }
 
+    /// What was counted since the last look; an error is in the log already.
+    async fn flush(&self) {
+        if timeout(LAST_FLUSH_WAIT, self.edge.flush()).await.is_err() {
+            warn!("the last statistics were not written in time");
+        }
+    }
+
     async fn end(mut self) {
         self.edge.cores.stop();
         // Cores drop their end of this when they end, by whatever way.
@@ -283,6 +292,7 @@ impl Lifecycle {
         if timeout(STOP_WAIT, ends).await.is_err() {
             warn!("a core did not end in time");
         }
+        self.flush().await;
         self.control_socket.remove();
         let LastAnswers { ask, given } = self.last_answers;
         ask.send_replace(true);

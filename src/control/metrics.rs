@@ -2,7 +2,9 @@
 //! below: name, help, unit.
 //!
 //! Labels hold names of configured domains, of causes and of codes only, so their number is bounded
-//! by the configuration, never by what clients send. Not here: the counters themselves (`stats`).
+//! by the configuration, never by what clients send. Regions and providers are no labels: domains
+//! times regions times providers are too many series for a scrape, and whoever asks by place asks
+//! about time too, which is what the statistics are for. Not here: the counters themselves (`stats`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +21,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::certs::Served;
 use super::live::{self, Figures, Times};
 use super::publish::Reloads;
+use super::statistics::fold::Progress;
 use crate::snapshot::{Domain, Snapshot, SnapshotCell};
 use crate::stats::counters::CodeName;
 use crate::stats::histogram::BOUNDS_US;
@@ -80,6 +83,25 @@ const LOG_LOST: Metric = counter(
 const REFUSED: Metric = counter(
     "hawser_refused",
     "Requests or connections that the edge refused before their domain was known, by reason.",
+);
+
+const FLUSHES: Metric = counter(
+    "hawser_statistics_flushes",
+    "Times that the statistics were brought up to date (result=success) or waited because the \
+     database could not be written (result=failure).",
+);
+const LAST_FLUSH: Metric = gauge_of(
+    Unit::Seconds,
+    "hawser_statistics_last_flush",
+    "The last time that all statistics were written, since the Unix epoch; 0: never.",
+);
+const WAITING_ROWS: Metric = gauge(
+    "hawser_statistics_waiting_rows",
+    "Rows of statistics that wait in memory because the database could not be written.",
+);
+const COARSENED_ROWS: Metric = counter(
+    "hawser_statistics_coarsened_rows",
+    "Rows of statistics that lost region and provider because too many waited.",
 );
 
 // TLS of the node, in handshakes.
@@ -201,6 +223,7 @@ pub struct Sources {
     pub cell: SnapshotCell,
     pub stats: Arc<Stats>,
     pub reloads: Arc<Reloads>,
+    pub statistics: Arc<Progress>,
     /// Those in use.
     pub certificates: Box<dyn Fn() -> Arc<[Served]> + Send + Sync>,
     /// Access-log lines written and lost.
@@ -238,6 +261,7 @@ impl Collector for Sources {
         let mut page = Page(&mut encoder);
         let snapshot = self.cell.current();
         self.node(&mut page, &snapshot)?;
+        self.statistics(&mut page)?;
         self.tls(&mut page)?;
         self.certificates(&mut page)?;
         self.per_core(&mut page)?;
@@ -273,6 +297,21 @@ impl Sources {
             }
             Ok(())
         })
+    }
+
+    fn statistics(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        let progress = &self.statistics;
+        page.family(&FLUSHES, |family| {
+            let results = [("success", &progress.succeeded), ("failure", &progress.failed)];
+            for (result, count) in results {
+                family.counter(&[("result", result)], count.load(Ordering::Relaxed))?;
+            }
+            Ok(())
+        })?;
+        let written_at = progress.written_at.load(Ordering::Relaxed);
+        page.family(&LAST_FLUSH, |family| family.0.encode_gauge(&written_at))?;
+        page.number(&WAITING_ROWS, progress.waiting_rows.load(Ordering::Relaxed))?;
+        page.number(&COARSENED_ROWS, progress.coarsened_rows.load(Ordering::Relaxed))
     }
 
     fn tls(&self, page: &mut Page<'_, '_>) -> fmt::Result {
@@ -582,6 +621,7 @@ mod tests {
             cell: SnapshotCell::new(snapshot),
             stats,
             reloads: Arc::default(),
+            statistics: Arc::default(),
             certificates: Box::new(|| Arc::new([])),
             log_lines: Box::new(|| (7, 1)),
             ready: Box::new(|| true),

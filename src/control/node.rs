@@ -33,6 +33,8 @@ use super::metrics::{Metrics, Sources};
 use super::publish::{FIRST_NAMES_WAIT, First, Load, Publisher};
 use super::server::{self, Bounds, Speech};
 use super::state_dir::{ClaimError, StateDir};
+use super::statistics::Store;
+use super::statistics::fold::{self, Fold};
 use super::statistics::sqlite::SqliteStore;
 use crate::snapshot::{CoreHandle, SnapshotCell, Transport};
 use crate::stats::{Event, Stats};
@@ -111,6 +113,8 @@ impl NodeConfig {
         let publisher = Publisher::new(first, load, names, Arc::clone(&stats), cores.clone());
         publisher.first(FIRST_NAMES_WAIT).await?;
         let (order, orders) = mpsc::channel(ORDERS_MAX);
+        let statistics: Arc<dyn Store> = Arc::new(SqliteStore::new(database.clone()));
+        let fold = Fold::new(Arc::clone(&stats), Arc::clone(&statistics), fold::wall_ms());
         let edge = Edge {
             listen,
             listen_tls,
@@ -121,7 +125,8 @@ impl NodeConfig {
             keys: keys(&state, &database)?,
             changes: Changes::new(config::store::Store::of(state.path()), database.clone()),
             billing: Billing::new(database.clone()),
-            statistics: Arc::new(SqliteStore::new(database.clone())),
+            statistics,
+            fold: Arc::new(fold),
             database,
             phase: watch::Sender::new(Phase::Starting),
             orders: order,
@@ -210,6 +215,7 @@ impl Node {
             cell: self.cell(),
             stats: Arc::clone(&self.edge.stats),
             reloads: Arc::clone(&self.edge.publisher.reloads),
+            statistics: Arc::clone(&self.edge.fold.progress),
             certificates: Box::new(move || serving.publisher.served()),
             log_lines: Box::new(move || log.lines()),
             ready: Box::new(move || edge.is_ready()),
@@ -217,8 +223,9 @@ impl Node {
         })
     }
 
-    /// Names, health and certificates, for as long as the process lives.
+    /// Statistics, names, health and certificates, for as long as the process lives.
     fn follow(&self) {
+        tokio::spawn(Arc::clone(&self.edge.fold).run());
         let (edge, state_dir) = (Arc::clone(&self.edge), self.state.path().to_owned());
         tokio::spawn(async move { acme::run(edge, &state_dir).await });
         let edge = Arc::clone(&self.edge);

@@ -119,6 +119,11 @@ impl CodeCounters {
         self.0[code_index(status)].add(1);
     }
 
+    /// Numbers by [`CODES`].
+    pub fn values(&self) -> [u64; CODES.len()] {
+        self.0.each_ref().map(Counter::value)
+    }
+
     /// Every counted code with its number, in the order of [`CODES`]; a code that stands for the
     /// rest of its class is named `1xx` ... `5xx`.
     pub fn iter(&self) -> impl Iterator<Item = (CodeName, u64)> + '_ {

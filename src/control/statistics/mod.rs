@@ -3,6 +3,7 @@
 //!
 //! Not here: the counters (`stats`), the words of an API (`api`, `dcdn`), bills (`billing`).
 
+pub mod fold;
 pub mod sqlite;
 pub mod window;
 
