@@ -332,6 +332,8 @@ pub const ADMIN_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for a TLS handshake on the admin listener. Beyond it: closed.
 pub const ADMIN_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+// === Statistics ===
+
 /// Between two looks at what the cores counted, and so what `kill -9` may cost of the statistics.
 pub const STATISTICS_FLUSH_PERIOD: Duration = Duration::from_secs(10);
 /// Between two tidyings of the store.
