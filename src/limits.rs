@@ -200,8 +200,8 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub const CONFIG_PROBLEMS_MAX: usize = 200;
 /// Domains of one node; sizes the per-core counter directories.
 pub const DOMAINS_MAX: usize = 65_536;
-/// Series of one core: domain, region and provider. Each takes about 1 KB once it is used. Beyond it
-/// the place of a client counts as unknown; as many as there may be domains are kept for that.
+/// Series of one core: domain, region and provider. Each takes about 1 KB once it is used. Beyond
+/// it the place of a client counts as unknown; as many as there may be domains are kept for that.
 pub const SERIES_MAX: u32 = 131_072;
 /// Origin entries of one domain.
 pub const ORIGINS_PER_DOMAIN_MAX: usize = 64;
@@ -338,8 +338,8 @@ pub const ADMIN_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const STATISTICS_FLUSH_PERIOD: Duration = Duration::from_secs(10);
 /// Between two tidyings of the store.
 pub const STATISTICS_TIDY_PERIOD: Duration = Duration::from_secs(60);
-/// Rows, of half a kilobyte each, that wait while the store cannot be written: 7 days of 100 series.
-/// Beyond it they lose region and provider; where even that is too much, numbers stay in the
+/// Rows, of half a kilobyte each, that wait while the store cannot be written: 7 days of 100
+/// series. Beyond it they lose region and provider; where even that is too much, numbers stay in the
 /// counters and count when the store works again.
 pub const STATISTICS_ROWS_WAITING_MAX: usize = 200_000;
 

@@ -1,5 +1,5 @@
-//! What the cores counted so far, added up by domain: for the metrics and for whoever asks what goes
-//! on right now.
+//! What the cores counted so far, added up by domain: for the metrics and for whoever asks what
+//! goes on right now.
 //!
 //! Not here: slots of time (`statistics`), and single connections (`cores`).
 

@@ -4,7 +4,8 @@
 //! Labels hold names of configured domains, of causes and of codes only, so their number is bounded
 //! by the configuration, never by what clients send. Regions and providers are no labels: domains
 //! times regions times providers are too many series for a scrape, and whoever asks by place asks
-//! about time too, which is what the statistics are for. Not here: the counters themselves (`stats`).
+//! about time too, which is what the statistics are for. Not here: the counters themselves
+//! (`stats`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -160,8 +161,8 @@ const SERIES: Metric = gauge(
 );
 const SERIES_SHORTAGES: Metric = counter(
     "hawser_series_shortages",
-    "Upgrade requests counted under an unknown region and provider, or under no domain, because the \
-     core has no room for another series.",
+    "Upgrade requests counted under an unknown region and provider, or under no domain, because \
+     the core has no room for another series.",
 );
 const PANICS: Metric =
     counter("hawser_panics", "Panics caught; each closed one connection and is a fault to report.");

@@ -6,6 +6,7 @@ mod durability;
 mod harness;
 mod http1;
 mod limits;
+mod monitoring;
 mod observe;
 mod origins;
 mod program;

@@ -171,7 +171,10 @@ proptest! {
     /// Whatever the clock does and however often the store fails, what was counted is found once.
     #[test]
     fn nothing_is_lost_or_doubled(
-        steps in prop::collection::vec((0u64..1000, -4 * MINUTE..20 * MINUTE, prop::bool::ANY), 1..60)
+        steps in prop::collection::vec(
+            (0u64..1000, -4 * MINUTE..20 * MINUTE, prop::bool::ANY),
+            1..60,
+        )
     ) {
         let bench = Bench::new(2, 8, T);
         let (mut now, mut counted) = (T, 0);
