@@ -287,6 +287,24 @@ pub const ACME_RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Bytes of what the CA says about a failure that are kept and logged.
 pub const ACME_WORDS_BYTES_MAX: usize = 1024;
 
+// === Regions and providers ===
+
+/// Bytes of an mmdb database; it is in memory whole while it is read. The largest that are sold
+/// today have a third of it. Beyond it: refused.
+pub const GEO_DATABASE_BYTES_MAX: u64 = 2 << 30;
+/// Networks of a database, those without a record included: one of cities has about 10 million. A
+/// broken tree may seem to have any number. Beyond it: refused.
+pub const GEO_NETWORKS_MAX: usize = 64_000_000;
+/// Bytes of the rules file, at about 40 a line. Beyond it: refused.
+pub const GEO_RULES_BYTES_MAX: u64 = 64 << 20;
+/// Lines of the rules file: more are a database. Beyond it: refused.
+pub const GEO_RULES_MAX: usize = 1_000_000;
+/// Names of regions, and as many of providers: all countries and provinces, and some hundreds of
+/// an operator's own. Each can be a series of every domain. Beyond it: refused.
+pub const GEO_NAMES_MAX: usize = 1024;
+/// Entries of `geo.isps`. Beyond it: refused.
+pub const GEO_PROVIDERS_MAX: usize = 10_000;
+
 // === What is kept and shown ===
 
 /// Access-log events of one core that wait for the writer. Beyond it: dropped and counted.

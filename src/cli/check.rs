@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::{Exit, Which, say};
 use crate::control::certs::{Keyring, expiry};
-use crate::control::config::render;
+use crate::control::config::{Loaded, Problems, render};
+use crate::control::geo::Atlas;
 
 /// Check the configuration and every domain file
 ///
@@ -52,7 +53,8 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 pub fn check(which: &Which, answer: Answer) -> anyhow::Result<Exit> {
     let source = which.source();
     let loaded = source.load()?;
-    warn(&Keyring::checked(&loaded)?);
+    let keyring = checked(&loaded)?;
+    warn(&keyring);
     match answer {
         Answer::Nothing => {}
         Answer::OneLine => {
@@ -67,6 +69,18 @@ pub fn check(which: &Which, answer: Answer) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// What the configuration names, read and judged.
+fn checked(loaded: &Loaded) -> Result<Keyring, Problems> {
+    match (Keyring::checked(loaded), Atlas::read(&loaded.server.geo, &Atlas::default())) {
+        (Ok(keyring), Ok(_)) => Ok(keyring),
+        (Err(problems), Ok(_)) | (Ok(_), Err(problems)) => Err(problems),
+        (Err(Problems(mut all)), Err(Problems(others))) => {
+            all.extend(others);
+            Err(Problems(all))
+        }
+    }
+}
+
 /// What is accepted, and probably not as it was meant.
 fn warn(keyring: &Keyring) {
     for warning in keyring.warnings() {
@@ -79,7 +93,7 @@ fn warn(keyring: &Keyring) {
 }
 
 fn json(which: &Which) -> anyhow::Result<Exit> {
-    let checked = which.source().load().and_then(|loaded| Keyring::checked(&loaded));
+    let checked = which.source().load().and_then(|loaded| checked(&loaded));
     let (problems, exit) = match checked {
         Ok(_) => (Vec::new(), Exit::Done),
         Err(problems) => (problems.0, Exit::BadConfig),

@@ -23,6 +23,7 @@ use super::config::{
 };
 use super::cores::{Closing, Cores};
 use super::dns::{Lookup, Names};
+use super::geo::Atlas;
 use super::registry::{Full, Registry};
 use crate::snapshot::{
     Domain, Endpoint, Filter, Hosts, Origin, OriginScheme, Snapshot, SnapshotCell, Transport,
@@ -82,6 +83,7 @@ pub struct Reloads {
 pub struct First {
     pub loaded: Loaded,
     pub keyring: Keyring,
+    pub atlas: Atlas,
     /// Whether clients come over TLS: `server.listen_tls`, or sockets of the service manager.
     pub listening: bool,
 }
@@ -93,7 +95,8 @@ impl First {
         let (occasion, now) = (Occasion::Start, Timestamp::now());
         let circumstances = Circumstances { occasion, now, listening };
         let keyring = Keyring::read(&loaded, &Keyring::default(), circumstances).accepted()?;
-        Ok(First { loaded, keyring, listening })
+        let atlas = Atlas::read(&loaded.server.geo, &Atlas::default())?;
+        Ok(First { loaded, keyring, atlas, listening })
     }
 }
 
@@ -128,6 +131,7 @@ struct State {
     /// As in [`First`].
     listening: bool,
     keyring: Arc<Keyring>,
+    atlas: Atlas,
     challenges: Challenges,
     registry: Registry,
     generation: u64,
@@ -149,7 +153,7 @@ impl<L: Lookup> Publisher<L> {
         stats: Arc<Stats>,
         cores: Cores,
     ) -> Publisher<L> {
-        let First { loaded, keyring, listening } = first;
+        let First { loaded, keyring, atlas, listening } = first;
         let access = Access { admin: loaded.server.admin.clone(), tls: keyring.admin() };
         let loaded = Arc::new(loaded);
         let configured = RwLock::new(Arc::clone(&loaded));
@@ -158,6 +162,7 @@ impl<L: Lookup> Publisher<L> {
             loaded,
             listening,
             keyring: Arc::new(keyring),
+            atlas,
             challenges: Challenges::default(),
             registry: Registry::default(),
             generation: 0,
@@ -220,12 +225,15 @@ impl<L: Lookup> Publisher<L> {
 
     async fn try_reload(&self) -> Result<Reloaded, Rejected> {
         let mut state = self.state.lock().await;
-        let (loaded, keyring) = off_the_runtime(&state, Arc::clone(&self.load)).await?;
+        let (loaded, keyring, atlas) = off_the_runtime(&state, Arc::clone(&self.load)).await?;
         self.names.want(&names_of(&loaded), NEW_NAMES_WAIT).await;
         let old = self.cell.current();
         let restart_needed = restart_needed(&state.running, &loaded.server);
-        self.publish(&mut state, Arc::new(loaded), Arc::clone(&keyring))
-            .map_err(|full| reject(full.to_string()))?;
+        let atlas_before = std::mem::replace(&mut state.atlas, atlas);
+        if let Err(full) = self.publish(&mut state, Arc::new(loaded), Arc::clone(&keyring)) {
+            state.atlas = atlas_before;
+            return Err(reject(full.to_string()));
+        }
         tell(&keyring);
         // Answers of before stay in use until the new ones are here.
         self.names.refresh();
@@ -337,6 +345,7 @@ impl<L: Lookup> Publisher<L> {
         let tls =
             Tls { keyring: &keyring, challenges: &state.challenges, listening: state.listening };
         let new = build(&loaded, generation, &mut state.registry, &tls, addresses, in_use)?;
+        let new = Snapshot { geo: Arc::clone(state.atlas.geo()), ..new };
         state.generation = generation;
         let access = Access { admin: loaded.server.admin.clone(), tls: keyring.admin() };
         *self.access.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
@@ -364,14 +373,18 @@ impl<L> std::fmt::Debug for Publisher<L> {
     }
 }
 
-/// Gets a configuration and reads its certificates: both wait for disks.
-async fn off_the_runtime(state: &State, load: Load) -> Result<(Loaded, Arc<Keyring>), Rejected> {
-    let before = Arc::clone(&state.keyring);
+/// Gets a configuration, and reads its certificates and what it has of places: all wait for disks.
+async fn off_the_runtime(
+    state: &State,
+    load: Load,
+) -> Result<(Loaded, Arc<Keyring>, Atlas), Rejected> {
+    let (before, atlas_before) = (Arc::clone(&state.keyring), state.atlas.clone());
     let circumstances = state.circumstances();
     let work = move || {
         let loaded = load()?;
         let keyring = Keyring::read(&loaded, &before, circumstances).accepted()?;
-        Ok((loaded, Arc::new(keyring)))
+        let atlas = Atlas::read(&loaded.server.geo, &atlas_before)?;
+        Ok((loaded, Arc::new(keyring), atlas))
     };
     tokio::task::spawn_blocking(work)
         .await
@@ -407,6 +420,7 @@ fn restart_needed(running: &ServerConfig, new: &ServerConfig) -> Vec<Box<str>> {
         access_log,
         health,
         name_servers,
+        geo: _,
     } = running;
     let differs = [
         ("server.listen", *listen != new.listen),

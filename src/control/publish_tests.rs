@@ -4,7 +4,7 @@ use super::*;
 use crate::control::config::tls::{
     Acme, AcmeChallenge, Certificate, DomainTls, Files, MinVersion, OriginTls, ServerTls, Verify,
 };
-use crate::control::config::{Admin, ChosenBy, Health, LogDestination, Rates, Workers};
+use crate::control::config::{Admin, ChosenBy, GeoConfig, Health, LogDestination, Rates, Workers};
 use crate::control::cores::fake;
 use crate::control::dns::Answer;
 use crate::limits;
@@ -83,6 +83,7 @@ pub fn config(domains: &[(&str, &[&str])]) -> Loaded {
         access_log: LogDestination::Off,
         health: Health { interval: second * 5, timeout: second * 3, failures_down: 3 },
         name_servers: Vec::new(),
+        geo: GeoConfig::default(),
     };
     Loaded { server, domains: domains.iter().map(domain).collect(), hash: "0123".into() }
 }

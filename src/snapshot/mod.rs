@@ -82,7 +82,7 @@ pub enum ProxyProtocol {
 }
 
 /// An address range; IPv4-mapped IPv6 addresses match IPv4 ranges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cidr {
     address: IpAddr,
     prefix: u8,
@@ -100,6 +100,11 @@ impl Cidr {
     /// The first address of the range.
     pub fn address(&self) -> IpAddr {
         self.address
+    }
+
+    /// Of an IPv4 range at most 32.
+    pub fn prefix(&self) -> u8 {
+        self.prefix
     }
 
     pub fn contains(&self, ip: IpAddr) -> bool {

@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::file::Text;
 use super::keys::{self, BalanceMode, DOMAIN_FILE, Key, SERVER_FILE, Section};
 use super::problem::Problem;
-use super::{Admin, ChosenBy, DomainConfig, Health, OriginConfig, Rates, ServerConfig};
+use super::{Admin, ChosenBy, DomainConfig, GeoConfig, Health, OriginConfig, Rates, ServerConfig};
 use crate::limits;
 use crate::snapshot::domain::{Access, AccessLog, DomainHttp, WebSocket};
 use crate::snapshot::{self, Balance, HashKey, OriginScheme, ProxyProtocol};
@@ -125,6 +125,7 @@ fn server_config(walk: &Walk<'_>) -> ServerConfig {
         access_log: walk.section(&keys::log::SECTION).read(&keys::log::ACCESS),
         health: health(&walk.section(&keys::health::SECTION)),
         name_servers: walk.section(&keys::dns::SECTION).read(&keys::dns::SERVERS),
+        geo: geo(&walk.section(&keys::geo::SECTION)),
     };
     if config.http.proxy_protocol != ProxyProtocol::Off && config.http.trusted_proxies.is_empty() {
         server.refuse(
@@ -193,6 +194,15 @@ fn apart(config: &ServerConfig, server: &Table<'_>, admin: &Table<'_>) {
                 "a port of its own, or \"off\"",
             );
         }
+    }
+}
+
+fn geo(table: &Table<'_>) -> GeoConfig {
+    GeoConfig {
+        rules: table.read(&keys::geo::RULES),
+        city: table.read(&keys::geo::CITY),
+        asn: table.read(&keys::geo::ASN),
+        isps: table.read(&keys::geo::ISPS),
     }
 }
 

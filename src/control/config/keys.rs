@@ -3,6 +3,7 @@
 //!
 //! Not here: rules that join several keys (`check`).
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use super::tls::{
 };
 use super::words::{
     ADDRESS, ADMIN, AllowedOrigins, DOMAIN_NAME, HASH_KEY, HOST, HOST_NAME, LOG, NODE, PER_SECOND,
-    Priority, RANGE, SOCKET, SOURCE, STATE_DIR, WorkersShape,
+    PROVIDERS, Priority, RANGE, SOCKET, SOURCE, STATE_DIR, WorkersShape,
 };
 use super::{LogDestination, OriginAddress, Workers};
 use crate::limits;
@@ -121,6 +122,7 @@ pub static SERVER_FILE: &[&Section] = &[
     &log::SECTION,
     &health::SECTION,
     &dns::SECTION,
+    &geo::SECTION,
 ];
 
 /// The sections of a domain file, in the order in which they are written.
@@ -344,6 +346,28 @@ section! {
     /// Name servers to ask instead of those of /etc/resolv.conf; /etc/hosts is read first in any
     /// case.
     SERVERS "servers": Vec<SocketAddr> = Many { shape: &SOCKET, min: 0, max: 8 }, default Vec::new;
+}
+
+section! {
+    /// Where clients are, for statistics. Everything is read and checked at start and at a reload,
+    /// and looked up once per connection. Without any of these every region and every provider is
+    /// `unknown`. Taken over by reload, for new connections; files that did not change are not read
+    /// again. How places get their names: docs/geo.md.
+    geo = "geo", repeated: false;
+
+    /// CSV file with a range of addresses, a region and a provider on each line, under the line
+    /// `network,region,isp`. Comes before the databases; of several ranges the longest prefix
+    /// counts.
+    RULES "rules": Option<PathBuf> = OrFalse { shape: &FILE, means: "none" }, default || None;
+    /// mmdb database of countries or cities, with `country.iso_code` and `subdivisions`, or with a
+    /// flat `country_code`. It needs its size in memory while it is read, and a few MB after that.
+    CITY "city": Option<PathBuf> = OrFalse { shape: &FILE, means: "none" }, default || None;
+    /// mmdb database of autonomous systems or providers, with `autonomous_system_number` or `isp`,
+    /// at the same cost.
+    ASN "asn": Option<PathBuf> = OrFalse { shape: &FILE, means: "none" }, default || None;
+    /// Names of providers by the number of their autonomous system, such as `{ 64500 = "acme" }`.
+    /// They come before the names that this version was built with.
+    ISPS "isps": BTreeMap<u32, Arc<str>> = PROVIDERS, default BTreeMap::new;
 }
 
 // === Domain files ===

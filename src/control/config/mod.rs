@@ -16,11 +16,12 @@ pub mod render;
 mod shape;
 pub mod store;
 pub mod tls;
-mod words;
+pub mod words;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -46,7 +47,7 @@ pub struct Loaded {
     pub hash: Box<str>,
 }
 
-/// `hawser.toml`. All but `http`, `tls`, `acme` and most of `admin` needs a restart.
+/// `hawser.toml`. All but `http`, `tls`, `acme`, `geo` and most of `admin` needs a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
     /// Plain-text listeners. No address twice; there is one here or in `listen_tls`.
@@ -66,6 +67,20 @@ pub struct ServerConfig {
     pub health: Health,
     /// Empty: those of the system.
     pub name_servers: Vec<SocketAddr>,
+    pub geo: GeoConfig,
+}
+
+/// `[geo]`: where regions and providers of clients come from. Taken over by reload.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GeoConfig {
+    /// CSV; comes before both databases.
+    pub rules: Option<PathBuf>,
+    /// mmdb with countries, and cities perhaps.
+    pub city: Option<PathBuf>,
+    /// mmdb with autonomous systems, and providers perhaps.
+    pub asn: Option<PathBuf>,
+    /// Names of providers by the number of their autonomous system.
+    pub isps: BTreeMap<u32, Arc<str>>,
 }
 
 /// `[admin]` of `hawser.toml`. All but `listen` is taken over by reload.

@@ -95,6 +95,11 @@ pub fn server(config: &ServerConfig) -> String {
     out.key(&keys::health::FAILURES, &config.health.failures_down);
     out.section(&keys::dns::SECTION);
     out.key(&keys::dns::SERVERS, &config.name_servers);
+    out.section(&keys::geo::SECTION);
+    out.key(&keys::geo::RULES, &config.geo.rules);
+    out.key(&keys::geo::CITY, &config.geo.city);
+    out.key(&keys::geo::ASN, &config.geo.asn);
+    out.key(&keys::geo::ISPS, &config.geo.isps);
     out.text
 }
 

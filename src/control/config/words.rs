@@ -1,6 +1,7 @@
 //! Texts with a grammar: addresses, host names, origins of browsers, and the few keys that take
 //! more than one kind of value.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -224,6 +225,17 @@ pub static HOST_NAME: Parsed<Box<str>> = Parsed {
     write: |host| host.to_string(),
 };
 
+/// Of a region or a provider: it stands in queries, file names and metrics.
+pub static PLACE_NAME: Parsed<Arc<str>> = Parsed {
+    accepts: "1 to 64 letters in lower case, digits, dots, - or _",
+    read: |text| {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+        let fits = (1..=64).contains(&text.len()) && text.bytes().all(plain);
+        if fits { Ok(text.into()) } else { Err(None) }
+    },
+    write: |name| name.to_string(),
+};
+
 // === Where logs go, what is hashed ===
 
 pub static LOG: Parsed<LogDestination> = Parsed {
@@ -295,6 +307,52 @@ impl Shape<Workers> for WorkersShape {
         match value {
             Workers::Auto => quoted("auto"),
             Workers::Count(n) => n.to_string(),
+        }
+    }
+}
+
+/// Names by numbers of autonomous systems.
+pub struct ProvidersShape;
+
+pub static PROVIDERS: ProvidersShape = ProvidersShape;
+
+impl Shape<BTreeMap<u32, Arc<str>>> for ProvidersShape {
+    fn accepts(&self) -> String {
+        format!(
+            "a table of at most {} entries, each the number of an autonomous system and a name of \
+             {}, such as {{ 64500 = \"acme\" }}",
+            limits::GEO_PROVIDERS_MAX,
+            PLACE_NAME.accepts
+        )
+    }
+
+    fn read(&self, value: &Spanned<DeValue<'_>>) -> Result<BTreeMap<u32, Arc<str>>, Vec<Wrong>> {
+        let accepts = || Shape::accepts(self);
+        let table = value.get_ref().as_table().ok_or_else(|| Wrong::new(value, accepts()))?;
+        if table.len() > limits::GEO_PROVIDERS_MAX {
+            let why = format!("the table has {} entries", table.len());
+            return Err(Wrong::because(value, Some(why), accepts()));
+        }
+        let mut names = BTreeMap::new();
+        for (number, name) in table {
+            let plain = number.get_ref().bytes().all(|b| b.is_ascii_digit());
+            let Some(number) = number.get_ref().parse().ok().filter(|_| plain) else {
+                let why = format!("{:?} is no number of an autonomous system", number.get_ref());
+                return Err(Wrong::because(name, Some(why), accepts()));
+            };
+            if names.insert(number, PLACE_NAME.read(name)?).is_some() {
+                let why = format!("{number} stands in the table twice");
+                return Err(Wrong::because(name, Some(why), accepts()));
+            }
+        }
+        Ok(names)
+    }
+
+    fn write(&self, value: &BTreeMap<u32, Arc<str>>) -> String {
+        let entry = |(number, name): (&u32, &Arc<str>)| format!("{number} = {}", quoted(name));
+        match value.is_empty() {
+            true => "{}".to_owned(),
+            false => format!("{{ {} }}", value.iter().map(entry).collect::<Vec<_>>().join(", ")),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proptest::collection::{btree_set, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
@@ -147,6 +147,17 @@ fn ranges() -> impl Strategy<Value = Vec<Cidr>> {
     })
 }
 
+fn geo() -> impl Strategy<Value = GeoConfig> {
+    let file = || option::of("/[ -~]{0,40}".prop_map(PathBuf::from));
+    let isps = btree_map(any::<u32>(), "[a-z0-9._-]{1,64}".prop_map(Arc::from), 0..4);
+    (file(), file(), file(), isps).prop_map(|(rules, city, asn, isps)| GeoConfig {
+        rules,
+        city,
+        asn,
+        isps,
+    })
+}
+
 fn server() -> impl Strategy<Value = ServerConfig> {
     let http =
         (ranges(), 0..4usize, ms(1_000, 300_000), ms(1_000, 3_600_000), "[A-Za-z0-9._-]{1,64}")
@@ -189,10 +200,10 @@ fn server() -> impl Strategy<Value = ServerConfig> {
         .prop_map(|set| set.into_iter().map(SocketAddr::from).collect::<Vec<_>>());
     // Ports of their own here too: the two lists must not overlap.
     let tls = (btree_set(any::<IpAddr>(), 0..3), any_tls::server(), any_tls::acme());
-    let rest = (log, health, servers, tls);
+    let rest = (log, health, servers, tls, geo());
     (listen, workers, state_dir, http, admin, ms(0, 3_600_000), rest).prop_map(
         |(listen, workers, state_dir, http, admin, drain_window, rest)| {
-            let (access_log, health, name_servers, (listen_tls, tls, acme)) = rest;
+            let (access_log, health, name_servers, (listen_tls, tls, acme), geo) = rest;
             let listen_tls = listen_tls.into_iter().map(|ip| SocketAddr::new(ip, 3)).collect();
             ServerConfig {
                 listen,
@@ -208,6 +219,7 @@ fn server() -> impl Strategy<Value = ServerConfig> {
                 access_log,
                 health,
                 name_servers,
+                geo,
             }
         },
     )
