@@ -357,8 +357,8 @@ pub const STATISTICS_FLUSH_PERIOD: Duration = Duration::from_secs(10);
 /// Between two tidyings of the store.
 pub const STATISTICS_TIDY_PERIOD: Duration = Duration::from_secs(60);
 /// Rows, of half a kilobyte each, that wait while the store cannot be written: 7 days of 100
-/// series. Beyond it they lose region and provider; where even that is too much, numbers stay in the
-/// counters and count when the store works again.
+/// series. Beyond it they lose region and provider; where even that is too much, numbers stay in
+/// the counters and count when the store works again.
 pub const STATISTICS_ROWS_WAITING_MAX: usize = 200_000;
 
 // === Control socket ===
