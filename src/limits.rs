@@ -36,6 +36,11 @@ pub const INTERIM_RESPONSES_MAX: usize = 8;
 /// core do without ever being balanced anew.
 pub const REQUESTS_PER_CONNECTION_MAX: u32 = 10_000;
 
+// === Bills ===
+
+/// Tiers of one list of prices. Real ones have a handful. Beyond it: the price file is refused.
+pub const PRICE_TIERS_MAX: usize = 20;
+
 // === PROXY protocol ===
 
 /// A v1 line is at most 107 bytes with CRLF (PROXY protocol 2.1).

@@ -16,7 +16,8 @@ use tracing::{info, warn};
 use super::access_log::AccessLog;
 use super::acme;
 use super::admin;
-use super::billing::Billing;
+use super::billing::gate::Gate;
+use super::billing::{self, Billing};
 use super::certs::expiry;
 use super::changes::Changes;
 use super::config::{self, Loaded};
@@ -110,7 +111,9 @@ impl NodeConfig {
             SystemResolver::new(&loaded.server.name_servers).map_err(NodeError::Names)?;
         let names = Names::new(resolver);
         let cores = Cores::default();
-        let publisher = Publisher::new(first, load, names, Arc::clone(&stats), cores.clone());
+        let billing = Billing::new(database.clone(), loaded.server.billing.clone());
+        let gate = Gate::new(billing.clone());
+        let publisher = Publisher::new(first, load, names, Arc::clone(&stats), cores.clone(), gate);
         publisher.first(FIRST_NAMES_WAIT).await?;
         let (order, orders) = mpsc::channel(ORDERS_MAX);
         let statistics: Arc<dyn Store> = Arc::new(SqliteStore::new(database.clone()));
@@ -124,7 +127,7 @@ impl NodeConfig {
             stats,
             keys: keys(&state, &database)?,
             changes: Changes::new(config::store::Store::of(state.path()), database.clone()),
-            billing: Billing::new(database.clone()),
+            billing,
             statistics,
             fold: Arc::new(fold),
             database,
@@ -230,6 +233,7 @@ impl Node {
         tokio::spawn(async move { acme::run(edge, &state_dir).await });
         let edge = Arc::clone(&self.edge);
         tokio::spawn(async move { edge.publisher.follow_names().await });
+        tokio::spawn(billing::live::follow(Arc::clone(&self.edge)));
         let edge = Arc::clone(&self.edge);
         tokio::spawn(expiry::watch(
             move || edge.publisher.served(),

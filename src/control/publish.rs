@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 use tracing::{error, info, warn};
 
+use super::billing::BillingError;
+use super::billing::gate::Gate;
 use super::certs::keyring::{Circumstances, Occasion};
 use super::certs::{Challenges, Keyring, Reading, Served, expiry};
 use super::config::tls::{Acme, Certificate};
@@ -115,6 +117,7 @@ pub struct Publisher<L> {
     cores: Cores,
     names: Names<L>,
     load: Load,
+    gate: Gate,
     state: Mutex<State>,
     /// The last generation published.
     published: watch::Sender<u64>,
@@ -152,6 +155,7 @@ impl<L: Lookup> Publisher<L> {
         names: Names<L>,
         stats: Arc<Stats>,
         cores: Cores,
+        gate: Gate,
     ) -> Publisher<L> {
         let First { loaded, keyring, atlas, listening } = first;
         let access = Access { admin: loaded.server.admin.clone(), tls: keyring.admin() };
@@ -173,6 +177,7 @@ impl<L: Lookup> Publisher<L> {
             cores,
             names,
             load,
+            gate,
             state: Mutex::new(state),
             published: watch::Sender::new(0),
             served: RwLock::default(),
@@ -180,6 +185,11 @@ impl<L: Lookup> Publisher<L> {
             access: RwLock::new(Arc::new(access)),
             reloads: Arc::default(),
         }
+    }
+
+    /// Whether domains may have WebSocket.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     pub fn cell(&self) -> &SnapshotCell {
@@ -196,8 +206,10 @@ impl<L: Lookup> Publisher<L> {
         let mut state = self.state.lock().await;
         self.names.want(&names_of(&state.loaded), wait).await;
         let (loaded, keyring) = (Arc::clone(&state.loaded), Arc::clone(&state.keyring));
+        look(&self.gate).await;
         self.publish(&mut state, loaded, Arc::clone(&keyring))?;
         tell(&keyring);
+        self.gate.tell(&state.loaded.domains);
         Ok(())
     }
 
@@ -227,6 +239,7 @@ impl<L: Lookup> Publisher<L> {
         let mut state = self.state.lock().await;
         let (loaded, keyring, atlas) = off_the_runtime(&state, Arc::clone(&self.load)).await?;
         self.names.want(&names_of(&loaded), NEW_NAMES_WAIT).await;
+        look(&self.gate).await;
         let old = self.cell.current();
         let restart_needed = restart_needed(&state.running, &loaded.server);
         let atlas_before = std::mem::replace(&mut state.atlas, atlas);
@@ -235,6 +248,7 @@ impl<L: Lookup> Publisher<L> {
             return Err(reject(full.to_string()));
         }
         tell(&keyring);
+        self.gate.tell(&state.loaded.domains);
         // Answers of before stay in use until the new ones are here.
         self.names.refresh();
         let new = self.cell.current();
@@ -254,6 +268,21 @@ impl<L: Lookup> Publisher<L> {
             self.names.changed().await;
             self.republish(&mut *self.state.lock().await);
         }
+    }
+
+    /// Looks whether a plan has come into effect, and publishes what that changes. Returns whether
+    /// it is news.
+    ///
+    /// # Errors
+    /// The database cannot be read; nothing changed.
+    pub async fn look_at_plans(&self) -> Result<bool, BillingError> {
+        let gate = self.gate.clone();
+        let looked = tokio::task::spawn_blocking(move || gate.look(Timestamp::now())).await;
+        let news = looked.map_err(|panic| BillingError::Refused(panic.to_string()))??;
+        if news {
+            self.republish(&mut *self.state.lock().await);
+        }
+        Ok(news)
     }
 
     /// An endpoint went down: closes its tunnels where the domain says so.
@@ -344,7 +373,9 @@ impl<L: Lookup> Publisher<L> {
         let addresses = |name: &str| self.names.addresses(name);
         let tls =
             Tls { keyring: &keyring, challenges: &state.challenges, listening: state.listening };
-        let new = build(&loaded, generation, &mut state.registry, &tls, addresses, in_use)?;
+        let allowed = self.gate.allowed(&loaded);
+        let new = build(&allowed, generation, &mut state.registry, &tls, addresses, in_use)?;
+        drop(allowed);
         let new = Snapshot { geo: Arc::clone(state.atlas.geo()), ..new };
         state.generation = generation;
         let access = Access { admin: loaded.server.admin.clone(), tls: keyring.admin() };
@@ -391,6 +422,15 @@ async fn off_the_runtime(
         .map_err(|panic| reject(format!("the check of the configuration failed: {panic}")))?
 }
 
+/// A database that cannot be read leaves the gate as it is: it is looked at again soon.
+async fn look(gate: &Gate) {
+    let gate = gate.clone();
+    let looked = tokio::task::spawn_blocking(move || gate.look(Timestamp::now())).await;
+    if let Ok(Err(error)) = looked {
+        warn!(%error, "billing plans cannot be read");
+    }
+}
+
 /// What an operator should know of the certificates that were just taken over.
 fn tell(keyring: &Keyring) {
     for warning in keyring.warnings() {
@@ -421,6 +461,7 @@ fn restart_needed(running: &ServerConfig, new: &ServerConfig) -> Vec<Box<str>> {
         health,
         name_servers,
         geo: _,
+        billing: _,
     } = running;
     let differs = [
         ("server.listen", *listen != new.listen),

@@ -84,6 +84,7 @@ pub fn config(domains: &[(&str, &[&str])]) -> Loaded {
         health: Health { interval: second * 5, timeout: second * 3, failures_down: 3 },
         name_servers: Vec::new(),
         geo: GeoConfig::default(),
+        billing: Default::default(),
     };
     Loaded { server, domains: domains.iter().map(domain).collect(), hash: "0123".into() }
 }
@@ -153,7 +154,8 @@ async fn publisher(first: Loaded) -> (Publisher<NoNames>, Next, fake::Asked) {
     };
     let (cores, asked) = fake::cores(2);
     let first = First::of(first, false).unwrap();
-    let publisher = Publisher::new(first, load, Names::new(NoNames), Stats::new(2), cores);
+    let gate = Gate::open();
+    let publisher = Publisher::new(first, load, Names::new(NoNames), Stats::new(2), cores, gate);
     publisher.first(Duration::ZERO).await.unwrap();
     asked.lock().unwrap().clear();
     (publisher, next, asked)

@@ -15,6 +15,7 @@ use super::file::Text;
 use super::keys::{self, BalanceMode, DOMAIN_FILE, Key, SERVER_FILE, Section};
 use super::problem::Problem;
 use super::{Admin, ChosenBy, DomainConfig, GeoConfig, Health, OriginConfig, Rates, ServerConfig};
+use crate::control::billing;
 use crate::limits;
 use crate::snapshot::domain::{Access, AccessLog, DomainHttp, WebSocket};
 use crate::snapshot::{self, Balance, HashKey, OriginScheme, ProxyProtocol};
@@ -126,6 +127,7 @@ fn server_config(walk: &Walk<'_>) -> ServerConfig {
         health: health(&walk.section(&keys::health::SECTION)),
         name_servers: walk.section(&keys::dns::SECTION).read(&keys::dns::SERVERS),
         geo: geo(&walk.section(&keys::geo::SECTION)),
+        billing: billing(&walk.section(&keys::billing::SECTION)),
     };
     if config.http.proxy_protocol != ProxyProtocol::Off && config.http.trusted_proxies.is_empty() {
         server.refuse(
@@ -203,6 +205,18 @@ fn geo(table: &Table<'_>) -> GeoConfig {
         city: table.read(&keys::geo::CITY),
         asn: table.read(&keys::geo::ASN),
         isps: table.read(&keys::geo::ISPS),
+    }
+}
+
+fn billing(table: &Table<'_>) -> billing::Settings {
+    use keys::billing as key;
+    billing::Settings {
+        enabled: table.read(&key::ENABLED),
+        utc_offset: table.read(&key::UTC_OFFSET_KEY),
+        pending: table.read(&key::PENDING),
+        overhead: table.read(&key::OVERHEAD),
+        price_file: table.read(&key::PRICES),
+        prices: None,
     }
 }
 

@@ -16,10 +16,12 @@ use super::tls::{
     SERVER_NAME, VERIFY, Verify,
 };
 use super::words::{
-    ADDRESS, ADMIN, AllowedOrigins, DOMAIN_NAME, HASH_KEY, HOST, HOST_NAME, LOG, NODE, PER_SECOND,
-    PROVIDERS, Priority, RANGE, SOCKET, SOURCE, STATE_DIR, WorkersShape,
+    ADDRESS, ADMIN, AllowedOrigins, DOMAIN_NAME, Factor, HASH_KEY, HOST, HOST_NAME, LOG, NODE,
+    PER_SECOND, PROVIDERS, Priority, RANGE, SOCKET, SOURCE, STATE_DIR, UTC_OFFSET, WorkersShape,
 };
 use super::{LogDestination, OriginAddress, Workers};
+use crate::control::billing::calendar::Offset;
+use crate::control::billing::{Overhead, Pending};
 use crate::limits;
 use crate::snapshot::domain::SendProxy;
 use crate::snapshot::{
@@ -123,6 +125,7 @@ pub static SERVER_FILE: &[&Section] = &[
     &health::SECTION,
     &dns::SECTION,
     &geo::SECTION,
+    &billing::SECTION,
 ];
 
 /// The sections of a domain file, in the order in which they are written.
@@ -368,6 +371,31 @@ section! {
     /// Names of providers by the number of their autonomous system, such as `{ 64500 = "acme" }`.
     /// They come before the names that this version was built with.
     ISPS "isps": BTreeMap<u32, Arc<str>> = PROVIDERS, default BTreeMap::new;
+}
+
+section! {
+    /// Plans, and statements of what WebSocket costs. Taken over by reload.
+    billing = "billing", repeated: false;
+
+    /// With billing, no domain has WebSocket before a plan was chosen (`hawser plan open`). `false`:
+    /// nothing depends on plans, and no statements are made.
+    ENABLED "enabled": bool = Flag, default || true;
+    /// Where days and months begin: at 00:00 of this offset from UTC, all year. Statistics by the
+    /// day use it too. Choose it once: days that are on record keep theirs.
+    UTC_OFFSET_KEY "utc_offset": Offset = UTC_OFFSET, default || Offset::BEIJING;
+    /// TOML file with prices, read again at every reload (docs/billing.md). `false`: statements
+    /// have quantities and no amounts.
+    PRICES "prices": Option<PathBuf> = OrFalse { shape: &FILE, means: "no amounts" }, default
+        || None;
+    /// Factor on counted bytes, for headers of TCP and IP and for retransmission, which are not
+    /// counted. Statements show both.
+    OVERHEAD "overhead": Overhead = Factor, default || Overhead::NONE;
+    /// What becomes of a change of plan while another one has not taken effect yet: `"refuse"` it,
+    /// or let it `"replace"` the other one.
+    PENDING "pending": Pending = Choice(&[
+        ("refuse", Pending::Refuse),
+        ("replace", Pending::Replace),
+    ]), default || Pending::Refuse;
 }
 
 // === Domain files ===

@@ -9,6 +9,7 @@ use super::file::Text;
 use super::keys;
 use super::problem::{Problem, Problems};
 use super::{DomainConfig, Loaded, ServerConfig, check, render};
+use crate::control::billing::prices::Prices;
 use crate::limits::DOMAINS_MAX;
 
 /// Read when no file is named and it exists.
@@ -27,7 +28,12 @@ impl Source {
     /// Reads and checks everything.
     pub fn load(&self) -> Result<Loaded, Problems> {
         let mut problems = Vec::new();
-        let (server, state_dir) = self.server(&mut problems);
+        let (mut server, state_dir) = self.server(&mut problems);
+        if let Some(billing) = server.as_mut().map(|server| &mut server.billing) {
+            let read = billing.price_file.as_deref().map(Prices::read).transpose();
+            let prices = read.map_err(|problem| problems.push(problem)).ok().flatten();
+            billing.prices = prices.map(Arc::new);
+        }
         let domains = state_dir.map(|dir| domains(&dir, &mut problems)).unwrap_or_default();
         finish(server, domains, problems)
     }

@@ -32,6 +32,7 @@ pub use file::Text;
 pub use load::{DEFAULT_FILE, Source, check_list, from_texts, load, load_domains};
 pub use problem::{Problem, Problems};
 
+use crate::control::billing;
 use crate::snapshot::domain::{Access, AccessLog, DomainHttp, WebSocket};
 use crate::snapshot::{self, Balance};
 
@@ -47,7 +48,8 @@ pub struct Loaded {
     pub hash: Box<str>,
 }
 
-/// `hawser.toml`. All but `http`, `tls`, `acme`, `geo` and most of `admin` needs a restart.
+/// `hawser.toml`. All but `http`, `tls`, `acme`, `geo`, `billing` and most of `admin` needs a
+/// restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
     /// Plain-text listeners. No address twice; there is one here or in `listen_tls`.
@@ -67,6 +69,7 @@ pub struct ServerConfig {
     pub health: Health,
     /// Empty: those of the system.
     pub name_servers: Vec<SocketAddr>,
+    pub billing: billing::Settings,
     pub geo: GeoConfig,
 }
 

@@ -100,6 +100,12 @@ pub fn server(config: &ServerConfig) -> String {
     out.key(&keys::geo::CITY, &config.geo.city);
     out.key(&keys::geo::ASN, &config.geo.asn);
     out.key(&keys::geo::ISPS, &config.geo.isps);
+    out.section(&keys::billing::SECTION);
+    out.key(&keys::billing::ENABLED, &config.billing.enabled);
+    out.key(&keys::billing::UTC_OFFSET_KEY, &config.billing.utc_offset);
+    out.key(&keys::billing::PRICES, &config.billing.price_file);
+    out.key(&keys::billing::OVERHEAD, &config.billing.overhead);
+    out.key(&keys::billing::PENDING, &config.billing.pending);
     out.text
 }
 

@@ -12,6 +12,8 @@ use toml::de::DeValue;
 
 use super::shape::{Many, Parsed, Shape, Whole, Wrong, quoted, whole};
 use super::{LogDestination, OriginAddress, Workers};
+use crate::control::billing::Overhead;
+use crate::control::billing::calendar::Offset;
 use crate::limits;
 use crate::proto::h1::target::canonical_name;
 use crate::snapshot::{Cidr, HashKey, OriginRule};
@@ -235,6 +237,46 @@ pub static PLACE_NAME: Parsed<Arc<str>> = Parsed {
     },
     write: |name| name.to_string(),
 };
+
+// === Bills ===
+
+pub static UTC_OFFSET: Parsed<Offset> = Parsed {
+    accepts: "an offset from \"-12:00\" to \"+14:00\" in quarters of an hour, such as \"+08:00\"",
+    read: |text| text.parse().map_err(|()| None),
+    write: Offset::to_string,
+};
+
+/// A factor with at most three decimals.
+pub struct Factor;
+
+impl Shape<Overhead> for Factor {
+    fn accepts(&self) -> String {
+        "a factor from 1.0 to 2.0 with at most three decimals, such as 1.10".to_owned()
+    }
+
+    fn read(&self, value: &Spanned<DeValue<'_>>) -> Result<Overhead, Vec<Wrong>> {
+        let text = match value.get_ref() {
+            DeValue::Float(number) => number.as_str().to_owned(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
+            _ => String::new(),
+        };
+        let thousandths = || -> Option<u16> {
+            let (units, decimals) = text.split_once('.').unwrap_or((&text, "0"));
+            let plain = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+            if !plain(units) || !plain(decimals) || decimals.len() > 3 {
+                return None;
+            }
+            format!("{units}{decimals:0<3}").parse().ok()
+        };
+        thousandths()
+            .and_then(Overhead::from_thousandths)
+            .ok_or_else(|| Wrong::new(value, self.accepts()))
+    }
+
+    fn write(&self, value: &Overhead) -> String {
+        value.to_string()
+    }
+}
 
 // === Where logs go, what is hashed ===
 

@@ -254,7 +254,7 @@ impl Edge {
             workers: "1".into(),
             server: vec![],
             admin: vec![],
-            billing: vec![],
+            billing: vec!["enabled = false".into()],
             tables: String::new(),
             drain_window: "0s",
             domains: vec![],
