@@ -194,7 +194,8 @@ fn write_hawser(
     };
     let server = format!(
         "version = 1\n[server]\n{listen}\nworkers = {}\nstate_dir = \"{}\"\n\
-         [admin]\nlisten = \"{admin}\"\n[drain]\nwindow = \"{}s\"\n[log]\naccess = \"off\"\n",
+         [admin]\nlisten = \"{admin}\"\n[drain]\nwindow = \"{}s\"\n[log]\naccess = \"off\"\n\
+         [billing]\nenabled = false\n",
         setup.workers,
         folder.display(),
         setup.drain_seconds,

@@ -347,12 +347,14 @@ impl History {
     }
 
     fn at(&self, now: Timestamp) -> Plans {
-        let current = self.0.iter().rev().find(|plan| plan.effective_from <= now).copied();
+        let past = self.0.iter().rev().find(|plan| plan.effective_from <= now);
+        // The first one is in effect from its beginning on, also by a clock that was set back.
+        let current = past.or(self.0.first()).copied();
         // A change back to what is in effect changes nothing: it called another one off.
         let differs = |plan: &&Plan| current.is_none_or(|current| !plan.is_like(&current));
-        let later = self.0.iter().find(|plan| plan.effective_from > now);
+        let later = self.0.iter().skip(1).find(|plan| plan.effective_from > now);
         let next = later.filter(differs).copied();
-        Plans { opened: self.opened().filter(|opened| *opened <= now), current, next }
+        Plans { opened: self.opened(), current, next }
     }
 }
 

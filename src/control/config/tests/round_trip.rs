@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use super::super::tls::Files;
 use super::super::*;
 use super::{any_tls, *};
+use crate::control::billing::{Overhead, Pending};
 use crate::snapshot::domain::SendProxy;
 use crate::snapshot::{Cidr, HashKey, HeartbeatMode, OriginRule, OriginScheme, ProxyProtocol};
 use crate::stats::admission::Allowance;
@@ -200,10 +201,10 @@ fn server() -> impl Strategy<Value = ServerConfig> {
         .prop_map(|set| set.into_iter().map(SocketAddr::from).collect::<Vec<_>>());
     // Ports of their own here too: the two lists must not overlap.
     let tls = (btree_set(any::<IpAddr>(), 0..3), any_tls::server(), any_tls::acme());
-    let rest = (log, health, servers, tls, geo());
+    let rest = (log, health, servers, tls, geo(), billing());
     (listen, workers, state_dir, http, admin, ms(0, 3_600_000), rest).prop_map(
         |(listen, workers, state_dir, http, admin, drain_window, rest)| {
-            let (access_log, health, name_servers, (listen_tls, tls, acme), geo) = rest;
+            let (access_log, health, name_servers, (listen_tls, tls, acme), geo, billing) = rest;
             let listen_tls = listen_tls.into_iter().map(|ip| SocketAddr::new(ip, 3)).collect();
             ServerConfig {
                 listen,
@@ -220,6 +221,26 @@ fn server() -> impl Strategy<Value = ServerConfig> {
                 health,
                 name_servers,
                 geo,
+                billing,
+            }
+        },
+    )
+}
+
+fn billing() -> impl Strategy<Value = billing::Settings> {
+    let pending = [Pending::Refuse, Pending::Replace];
+    let file = option::of("/[ -~]{0,40}".prop_map(PathBuf::from));
+    (any::<bool>(), -48..=56i32, 0..2usize, Overhead::THOUSANDTHS, file).prop_map(
+        move |(enabled, quarters, which, thousandths, price_file)| {
+            let (hours, minutes) = (quarters.abs() / 4, quarters.abs() % 4 * 15);
+            let sign = if quarters < 0 { '-' } else { '+' };
+            billing::Settings {
+                enabled,
+                utc_offset: format!("{sign}{hours:02}:{minutes:02}").parse().unwrap(),
+                pending: pending[which],
+                overhead: Overhead::from_thousandths(thousandths).unwrap(),
+                price_file,
+                prices: None,
             }
         },
     )
