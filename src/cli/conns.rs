@@ -197,6 +197,8 @@ mod tests {
             id: id.to_owned(),
             domain: "live.example.com".to_owned(),
             client: "192.0.2.1:50123".parse().unwrap(),
+            region: "beijing".to_owned(),
+            isp: "unicom".to_owned(),
             origin: "[2001:db8::5]:8080".parse().unwrap(),
             client_tls: Some("TLSv1.3 AES_128_GCM".to_owned()),
             origin_tls: None,

@@ -86,6 +86,9 @@ pub struct Connection {
     pub id: String,
     pub domain: String,
     pub client: SocketAddr,
+    /// Where the client is, by `[geo]`.
+    pub region: String,
+    pub isp: String,
     pub origin: SocketAddr,
     /// Version and cipher suite; absent where the leg is plain.
     pub client_tls: Option<String>,
@@ -287,6 +290,8 @@ impl From<ConnRow> for Connection {
             id: row.id.to_string(),
             domain: row.domain.to_string(),
             client: row.client,
+            region: row.region.to_string(),
+            isp: row.isp.to_string(),
             origin: row.origin,
             client_tls: row.tls[0].map(str::to_owned),
             origin_tls: row.tls[1].map(str::to_owned),

@@ -227,6 +227,8 @@ pub mod fake {
             id: ConnId::new(core as u32, 0, 0),
             domain: "a.test".into(),
             client: addr,
+            region: "unknown".into(),
+            isp: "unknown".into(),
             origin: addr,
             tls: [None, None],
             age_ms: 0,

@@ -72,6 +72,9 @@ pub struct ConnRow {
     pub id: ConnId,
     pub domain: Arc<str>,
     pub client: SocketAddr,
+    /// Where the client is counted.
+    pub region: Arc<str>,
+    pub isp: Arc<str>,
     pub origin: SocketAddr,
     /// Version and cipher suite of the client's leg and of the origin's; `None` where it is plain.
     pub tls: [Option<&'static str>; 2],

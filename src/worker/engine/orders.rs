@@ -2,11 +2,13 @@
 //! (`worker::mailbox`).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{State, interval_ticks};
 use crate::limits::{CLOSE_BOUNDARY_WAIT, CLOSE_WAIT, CLOSES_PER_TICK_MAX};
 use crate::snapshot::command::Reply;
+use crate::snapshot::geo::UNKNOWN;
 use crate::snapshot::{Command, ConnRow, Filter, Snapshot};
 use crate::stats::{Cause, ConnId, Side};
 use crate::tunnel::{CloseOrder, Phase, TICK_MS};
@@ -161,10 +163,16 @@ impl State {
             Phase::Open => "open",
             Phase::Closing | Phase::Done => "closing",
         };
+        let (region, isp) = match self.stats.cores()[self.core].series(entry.series).name() {
+            Some(name) => (Arc::clone(&name.region), Arc::clone(&name.isp)),
+            None => (UNKNOWN.into(), UNKNOWN.into()),
+        };
         ConnRow {
             id,
             domain: entry.domain.name.clone(),
             client: entry.client,
+            region,
+            isp,
             origin: entry.endpoint.addr,
             tls: entry.secured.each_ref().map(|leg| leg.as_ref().map(|s| s.session.describe())),
             age_ms: age(entry.tunnel.opened()),

@@ -1,6 +1,9 @@
 //! Requests for a WebSocket: opened, refused, passed on as HTTP.
 
+use std::net::IpAddr;
+
 use super::*;
+use crate::snapshot::{Geo, Locate, Place};
 
 pub(super) const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: live.example.com\r\n\
     Upgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -246,4 +249,48 @@ fn refused_upgrades_count_in_the_series_and_those_of_a_switched_off_domain_do_no
         let requests: u64 = core.domain(0).requests.iter().map(|(_, n)| n).sum();
         assert_eq!(requests, u64::from(!in_series), "{code}");
     }
+}
+
+/// 192.0.2.7 is in x; of anybody else nothing is known.
+#[derive(Debug)]
+struct OneAddress;
+
+impl Locate for OneAddress {
+    fn place(&self, ip: IpAddr) -> Place {
+        Place { region: u16::from(ip == IpAddr::from([192, 0, 2, 7])), isp: 0 }
+    }
+}
+
+#[test]
+fn the_place_is_that_of_the_client_in_the_proxy_header() {
+    let (addr, _seen) = scripted(SWITCH);
+    let regions = Box::new(["unknown".into(), "x".into()]);
+    let geo = Arc::new(Geo::new(regions, Box::new(["unknown".into()]), Box::new(OneAddress)));
+    let http = Http {
+        proxy_protocol: crate::snapshot::ProxyProtocol::V1,
+        trusted_proxies: Arc::new(["127.0.0.0/8".parse().unwrap()]),
+        ..Http::default()
+    };
+    let hosts = Hosts::new([Arc::new(domain(&[addr]))]);
+    let edge = edge_of(Transport::Plain, Snapshot { hosts, http, geo, ..Snapshot::default() });
+    let mut clients = Vec::new();
+    for (i, (source, region)) in [("192.0.2.7", "x"), ("192.0.2.8", "unknown")].iter().enumerate() {
+        let mut client = edge.client();
+        let forwarded = UPGRADE.replace("\r\n\r\n", "\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n");
+        client.send(&format!("PROXY TCP4 {source} 198.51.100.1 4711 80\r\n{forwarded}"));
+        assert!(client.head().starts_with("HTTP/1.1 101"));
+        clients.push(client);
+        let name = edge.stats.cores()[0].series(i as u32).name().unwrap();
+        assert_eq!((&*name.domain, &*name.region), (HOST, *region));
+    }
+    let (listed, rows) = channel();
+    edge.worker.handle.send(Command::List {
+        filter: Default::default(),
+        limit: 10,
+        reply: Box::new(move |(rows, _)| listed.send(rows).unwrap()),
+    });
+    let rows = rows.recv_timeout(WAIT).unwrap();
+    let shown: Vec<_> = rows.iter().map(|row| (row.client.to_string(), &*row.region)).collect();
+    let expected = [("192.0.2.7:4711".to_owned(), "x"), ("192.0.2.8:4711".to_owned(), "unknown")];
+    assert_eq!(shown, expected);
 }
