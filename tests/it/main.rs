@@ -3,6 +3,7 @@
 
 mod drain;
 mod durability;
+mod geo;
 mod harness;
 mod http1;
 mod limits;
