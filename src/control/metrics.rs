@@ -430,7 +430,8 @@ impl Sources {
             }
             Ok(())
         })?;
-        let codes: [(&Metric, fn(&Figures) -> &BTreeMap<CodeName, u64>); 2] =
+        type Codes = fn(&Figures) -> &BTreeMap<CodeName, u64>;
+        let codes: [(&Metric, Codes); 2] =
             [(&HANDSHAKES, |f| &f.handshakes), (&REQUESTS, |f| &f.requests)];
         for (metric, field) in codes {
             page.family(metric, |family| {

@@ -86,6 +86,7 @@ impl Fold {
             let fold = Arc::clone(&self);
             let turn = tokio::task::spawn_blocking(move || fold.turn(wall_ms()));
             if let Err(panic) = turn.await {
+                self.progress.failed.fetch_add(1, Ordering::Relaxed);
                 error!(%panic, "statistics: a fault of our own; tried again in 10 s");
             }
         }
