@@ -365,6 +365,18 @@ pub const STATISTICS_TIDY_PERIOD: Duration = Duration::from_secs(60);
 /// series. Beyond it they lose region and provider; where even that is too much, numbers stay in
 /// the counters and count when the store works again.
 pub const STATISTICS_ROWS_WAITING_MAX: usize = 200_000;
+/// Cells of the statistics (a domain, region and provider, and the sums over each); every one takes
+/// about 100 bytes, and up to 15 KB for each day on which something is counted in it. Beyond it new
+/// places of clients count as unknown, only new domains get further cells.
+pub const STATISTICS_CELLS_MAX: i64 = 1 << 20;
+/// Cells that are merged for one question: each costs a look-up for every open slot and a row for
+/// every day. Beyond it: refused.
+pub const STATISTICS_CELLS_PER_QUERY_MAX: usize = 4096;
+/// Seconds of the longest range of one question: what is kept, with the days that begin and end
+/// in it. Beyond it: refused.
+pub const STATISTICS_RANGE_MAX: i64 = 368 * 86_400;
+/// Cells that are tidied in one transaction: 10 ms of work, so that counting waits no longer.
+pub const STATISTICS_CELLS_PER_TIDYING: i64 = 64;
 
 // === Control socket ===
 

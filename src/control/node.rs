@@ -116,7 +116,8 @@ impl NodeConfig {
         let publisher = Publisher::new(first, load, names, Arc::clone(&stats), cores.clone(), gate);
         publisher.first(FIRST_NAMES_WAIT).await?;
         let (order, orders) = mpsc::channel(ORDERS_MAX);
-        let statistics: Arc<dyn Store> = Arc::new(SqliteStore::new(database.clone()));
+        let day_offset = loaded.server.billing.utc_offset.seconds();
+        let statistics: Arc<dyn Store> = Arc::new(SqliteStore::new(database.clone(), day_offset));
         let fold = Fold::new(Arc::clone(&stats), Arc::clone(&statistics), fold::wall_ms());
         let edge = Edge {
             listen,

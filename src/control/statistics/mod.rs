@@ -16,7 +16,7 @@ use crate::stats::{Cause, SeriesName};
 
 use super::database::Schema;
 
-pub const SCHEMA: Schema = Schema { part: "statistics", steps: &[] };
+pub const SCHEMA: Schema = Schema { part: "statistics", steps: &[sqlite::TABLES] };
 
 /// Seconds of the shortest slot.
 pub const SLOT: i64 = 300;
@@ -85,6 +85,36 @@ pub struct Selection {
     pub isps: Vec<Arc<str>>,
 }
 
+/// One of the three parts of a series' name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dimension {
+    Domain,
+    Region,
+    Isp,
+}
+
+impl Selection {
+    /// The names listed of one kind; empty for all.
+    pub fn of(&self, dimension: Dimension) -> &[Arc<str>] {
+        match dimension {
+            Dimension::Domain => &self.domains,
+            Dimension::Region => &self.regions,
+            Dimension::Isp => &self.isps,
+        }
+    }
+
+    /// The same with other names of one kind.
+    pub fn with(&self, dimension: Dimension, names: Vec<Arc<str>>) -> Selection {
+        let mut selection = self.clone();
+        match dimension {
+            Dimension::Domain => selection.domains = names,
+            Dimension::Region => selection.regions = names,
+            Dimension::Isp => selection.isps = names,
+        }
+        selection
+    }
+}
+
 /// The length of slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -151,28 +181,52 @@ pub struct Slot {
 
 /// Where statistics are kept. All calls block.
 pub trait Store: Send + Sync + std::fmt::Debug {
-    /// Adds to what there is of the same slot and series; all rows, or none.
+    /// Adds to what there is of the same slot and series; all rows, or none. Peaks of the rows of
+    /// one call add up where series are merged; of later calls the larger one counts.
     ///
     /// # Errors
     /// Nothing was added; the caller keeps the rows and tries again.
     fn add(&self, rows: &[Row]) -> Result<(), StatisticsError>;
 
     /// # Errors
-    /// The store cannot be read.
+    /// The store cannot be read, or what is asked for is too much or damaged.
     fn query(&self, query: &Query) -> Result<Vec<Slot>, StatisticsError>;
 
+    /// What was counted in `start..end` by domain, region or provider: one slot of the whole range
+    /// for each name in the selection, in order of names, with `most_bytes_out` of the whole range.
+    ///
+    /// # Errors
+    /// As [`Store::query`].
+    fn totals(
+        &self,
+        selection: &Selection,
+        start: i64,
+        end: i64,
+        wanted: Wanted,
+        by: Dimension,
+    ) -> Result<Vec<(Arc<str>, Slot)>, StatisticsError>;
+
     /// Bytes out by domain and five-minute slot in `start..end`, for the ledger and tables by
-    /// domain: only slots with any.
+    /// domain: only slots with any, by domain and then by slot.
+    ///
+    /// # Errors
+    /// As [`Store::query`].
     fn bytes_by_domain(
         &self,
         start: i64,
         end: i64,
     ) -> Result<Vec<(Arc<str>, i64, u64)>, StatisticsError>;
 
-    /// Names that occur in what is kept: domains, regions, providers.
+    /// Names that occur in what is kept: domains, regions, providers, each in order.
+    ///
+    /// # Errors
+    /// The store cannot be read.
     fn names(&self) -> Result<[Vec<Arc<str>>; 3], StatisticsError>;
 
     /// Closes slots, rolls up and forgets what is older than is kept; called now and then.
+    ///
+    /// # Errors
+    /// The first that was met. What could be done was done; the next call goes on.
     fn tidy(&self, now: i64) -> Result<(), StatisticsError>;
 }
 
@@ -180,8 +234,18 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 pub enum StatisticsError {
     #[error("statistics: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    #[error("statistics: {what} is damaged: {why}")]
+    #[error(
+        "statistics: {what} is damaged: {why}; the rest is not affected, and docs/statistics.md \
+         says how to take it out"
+    )]
     Damaged { what: String, why: String },
+    #[error(
+        "statistics: the selection names {asked} combinations of domain, region and provider, at \
+         most {most} can be asked for at once; leave a list out to mean all of them"
+    )]
+    TooMany { asked: usize, most: usize },
+    #[error("statistics: a range of {asked} s, at most {most} s can be asked for at once")]
+    TooLong { asked: i64, most: i64 },
 }
 
 /// The name of a cause by its index, as it is kept.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
 
 use super::*;
-use crate::control::statistics::{Query, Slot};
+use crate::control::statistics::{Dimension, Query, Selection, Slot, Wanted};
 use crate::stats::{Cause, SeriesCounters};
 
 /// Remembers each call of `add`; fails while it is told to.
@@ -52,6 +52,17 @@ impl Store for Memory {
     }
 
     fn query(&self, _query: &Query) -> Result<Vec<Slot>, StatisticsError> {
+        Err(damaged())
+    }
+
+    fn totals(
+        &self,
+        _selection: &Selection,
+        _start: i64,
+        _end: i64,
+        _wanted: Wanted,
+        _by: Dimension,
+    ) -> Result<Vec<(Arc<str>, Slot)>, StatisticsError> {
         Err(damaged())
     }
 

@@ -1,0 +1,159 @@
+//! The cube: each series is counted in a cell of its own and in the seven that leave out its
+//! domain, its region, its provider or several of them, so that most questions are answered by one
+//! cell.
+//!
+//! Not here: what is counted in a cell.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Transaction};
+
+use crate::control::statistics::{Dimension, Selection, StatisticsError};
+use crate::limits::{STATISTICS_CELLS_MAX, STATISTICS_CELLS_PER_QUERY_MAX};
+use crate::stats::SeriesName;
+
+/// In place of a name: any.
+pub(super) const ANY: &str = "*";
+/// The place of a client that nobody knows, or that there is no room for.
+const UNKNOWN: &str = "unknown";
+
+/// A series, with [`ANY`] for what is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Cell {
+    pub domain: Arc<str>,
+    pub region: Arc<str>,
+    pub isp: Arc<str>,
+}
+
+/// All cells in which a series is counted.
+pub(super) fn cube(series: &SeriesName) -> [Cell; 8] {
+    let any: Arc<str> = ANY.into();
+    let pick = |kept: bool, name: &Arc<str>| if kept { name.clone() } else { any.clone() };
+    std::array::from_fn(|i| Cell {
+        domain: pick(i & 4 == 0, &series.domain),
+        region: pick(i & 2 == 0, &series.region),
+        isp: pick(i & 1 == 0, &series.isp),
+    })
+}
+
+/// Under which series a row is counted: its own, as long as there is room for it.
+pub(super) fn place(work: &Transaction<'_>, series: &SeriesName) -> rusqlite::Result<SeriesName> {
+    let name = |name: &Arc<str>| if **name == *ANY { UNKNOWN.into() } else { name.clone() };
+    let series = SeriesName {
+        domain: name(&series.domain),
+        region: name(&series.region),
+        isp: name(&series.isp),
+    };
+    let [own, ..] = cube(&series);
+    if !is_full(work)? || find(work, &own)?.is_some() {
+        return Ok(series);
+    }
+    Ok(SeriesName { domain: series.domain, region: UNKNOWN.into(), isp: UNKNOWN.into() })
+}
+
+fn is_full(work: &Transaction<'_>) -> rusqlite::Result<bool> {
+    // Identifiers are given in order, so the last one is an upper bound for their number.
+    let last: i64 = work
+        .prepare_cached("SELECT coalesce(max(id), 0) FROM statistics_cell")?
+        .query_row([], |row| row.get(0))?;
+    if last < STATISTICS_CELLS_MAX {
+        return Ok(false);
+    }
+    let count: i64 = work
+        .prepare_cached("SELECT count(*) FROM statistics_cell")?
+        .query_row([], |row| row.get(0))?;
+    Ok(count >= STATISTICS_CELLS_MAX)
+}
+
+fn find(reader: &Connection, cell: &Cell) -> rusqlite::Result<Option<i64>> {
+    reader
+        .prepare_cached(
+            "SELECT id FROM statistics_cell WHERE domain = ?1 AND region = ?2 AND isp = ?3",
+        )?
+        .query_row((&cell.domain, &cell.region, &cell.isp), |row| row.get(0))
+        .optional()
+}
+
+pub(super) fn find_or_make(work: &Transaction<'_>, cell: &Cell) -> rusqlite::Result<i64> {
+    if let Some(id) = find(work, cell)? {
+        return Ok(id);
+    }
+    work.prepare_cached("INSERT INTO statistics_cell (domain, region, isp) VALUES (?1, ?2, ?3)")?
+        .insert((&cell.domain, &cell.region, &cell.isp))
+}
+
+/// The cells that a selection is the sum of; those in which nothing was ever counted are left out.
+pub(super) fn selected(
+    reader: &Connection,
+    selection: &Selection,
+) -> Result<Vec<i64>, StatisticsError> {
+    let domains = listed(reader, &selection.domains, Dimension::Domain)?;
+    let regions = listed(reader, &selection.regions, Dimension::Region)?;
+    let isps = listed(reader, &selection.isps, Dimension::Isp)?;
+    let asked = domains.len().saturating_mul(regions.len()).saturating_mul(isps.len());
+    if asked > STATISTICS_CELLS_PER_QUERY_MAX {
+        return Err(StatisticsError::TooMany { asked, most: STATISTICS_CELLS_PER_QUERY_MAX });
+    }
+    let mut cells = Vec::new();
+    for domain in &domains {
+        for region in &regions {
+            for isp in &isps {
+                let cell =
+                    Cell { domain: domain.clone(), region: region.clone(), isp: isp.clone() };
+                cells.extend(find(reader, &cell)?);
+            }
+        }
+    }
+    Ok(cells)
+}
+
+/// Each name once. A list of all names there are is the same as none, and cheaper.
+fn listed(
+    reader: &Connection,
+    list: &[Arc<str>],
+    dimension: Dimension,
+) -> Result<Vec<Arc<str>>, StatisticsError> {
+    if list.is_empty() {
+        return Ok(vec![ANY.into()]);
+    }
+    let list: BTreeSet<&Arc<str>> = list.iter().filter(|name| ***name != *ANY).collect();
+    if list.len() > 1 && names(reader, dimension)?.iter().all(|name| list.contains(name)) {
+        return Ok(vec![ANY.into()]);
+    }
+    Ok(list.into_iter().cloned().collect())
+}
+
+/// All names of one kind, in order.
+pub(super) fn names(reader: &Connection, dimension: Dimension) -> rusqlite::Result<Vec<Arc<str>>> {
+    let query = match dimension {
+        Dimension::Domain => {
+            "SELECT domain FROM statistics_cell WHERE region = '*' AND isp = '*' \
+             AND domain <> '*' ORDER BY domain"
+        }
+        Dimension::Region => {
+            "SELECT region FROM statistics_cell WHERE domain = '*' AND isp = '*' \
+             AND region <> '*' ORDER BY region"
+        }
+        Dimension::Isp => {
+            "SELECT isp FROM statistics_cell WHERE domain = '*' AND region = '*' \
+             AND isp <> '*' ORDER BY isp"
+        }
+    };
+    reader.prepare_cached(query)?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// For messages.
+pub(super) fn describe(reader: &Connection, id: i64) -> String {
+    let cell = reader.query_row(
+        "SELECT domain, region, isp FROM statistics_cell WHERE id = ?1",
+        [id],
+        |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?)),
+    );
+    match cell {
+        Ok((domain, region, isp)) => {
+            format!("cell {id} (domain {domain}, region {region}, provider {isp})")
+        }
+        Err(_) => format!("cell {id}"),
+    }
+}

@@ -1,0 +1,292 @@
+//! What happens to counted slots as they age: closed ones move from their rows into the chunk of
+//! their day, chunks lose their fine slots, and go. In many short transactions, so that counting
+//! never waits for long; what was interrupted is done again and changes nothing twice.
+//!
+//! Not here: when it is called (`fold`).
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension, Transaction};
+
+use super::chunk::{self, Connections, Entries, Handshakes, Live, Part, Traffic, Unit};
+use super::read::{chunk_bytes, damaged_chunk, damaged_live};
+use super::{chunk_id, day_of, slot_in_day};
+use crate::control::database::Database;
+use crate::control::statistics::{DAY, HOUR, SLOT, StatisticsError};
+use crate::limits::STATISTICS_CELLS_PER_TIDYING;
+
+/// A slot is closed when its hour and this much more are over: later than any flush of it, and a
+/// chunk is written twelve times less often than slots end.
+const MARGIN: i64 = 60;
+/// The age in days from which on a UTC day has only hours of handshakes and connections, only days,
+/// and nothing at all. What `now - 93 days` is in must be whole, and of `now - 366 days` the local
+/// day, which may begin on the UTC day before.
+const HOURS_FROM: i64 = 93 + 1;
+const DAYS_FROM: i64 = 186 + 1;
+const FORGOTTEN_FROM: i64 = 366 + 2;
+
+pub(super) fn tidy(database: &Database, now: i64, day_offset: i64) -> Result<(), StatisticsError> {
+    let mut met = Met::default();
+    met.note(close_slots(database, now))?;
+    let today = day_of(now);
+    for (unit, age) in [(Unit::Hour, HOURS_FROM), (Unit::Day, DAYS_FROM)] {
+        met.note(by_cells(database, unit.work(), today - age, |work, cells, days| {
+            let mut met = Met::default();
+            for &cell in cells {
+                met.note(roll_up::<Handshakes>(work, cell, days, unit, day_offset))?;
+                met.note(roll_up::<Connections>(work, cell, days, unit, day_offset))?;
+            }
+            Ok(met)
+        }))?;
+    }
+    met.note(by_cells(database, "forget", today - FORGOTTEN_FROM, |work, cells, (_, last)| {
+        for &cell in cells {
+            forget(work, cell, last)?;
+        }
+        work.prepare_cached("DELETE FROM statistics_damaged WHERE slot < ?1")?
+            .execute([last * DAY])?;
+        Ok(Met::default())
+    }))?;
+    met.into_result()
+}
+
+/// The first damage met on the way. It stops nothing else; any other error does.
+#[derive(Debug, Default)]
+struct Met(Option<StatisticsError>);
+
+impl Met {
+    fn note<T>(&mut self, result: Result<T, StatisticsError>) -> Result<(), StatisticsError> {
+        match result {
+            Ok(_) => Ok(()),
+            Err(error @ StatisticsError::Damaged { .. }) => {
+                self.0.get_or_insert(error);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn into_result(self) -> Result<(), StatisticsError> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+/// Moves the slots of hours that are over into the chunks of their days.
+fn close_slots(database: &Database, now: i64) -> Result<(), StatisticsError> {
+    let closed = (now - MARGIN).div_euclid(HOUR) * HOUR;
+    let mut met = Met::default();
+    let mut from = i64::MIN;
+    let first = "SELECT min(slot) FROM statistics_live WHERE slot >= ?1 AND slot < ?2";
+    while let Some(slot) = database.read(|reader| {
+        reader.prepare_cached(first)?.query_row((from, closed), |row| row.get::<_, Option<i64>>(0))
+    })? {
+        let hour = slot.div_euclid(HOUR) * HOUR;
+        let mut cell = Some(0);
+        while let Some(first) = cell {
+            let (next, found) = database.write(|work| close_some(work, hour, first))?;
+            met.note(found.into_result())?;
+            cell = next;
+        }
+        from = hour + HOUR;
+    }
+    met.into_result()
+}
+
+/// The same for some cells from `first` on, and from which it goes on.
+fn close_some(
+    work: &Transaction<'_>,
+    hour: i64,
+    first: i64,
+) -> Result<(Option<i64>, Met), StatisticsError> {
+    let mut next = work
+        .prepare_cached("SELECT min(cell) FROM statistics_live WHERE slot = ?1 AND cell >= ?2")?;
+    let slots = || (hour..hour + HOUR).step_by(SLOT as usize);
+    let mut lowest = None;
+    for slot in slots() {
+        let cell = next.query_row((slot, first), |row| row.get::<_, Option<i64>>(0))?;
+        lowest = [lowest, cell].into_iter().flatten().min();
+    }
+    let Some(lowest) = lowest else { return Ok((None, Met::default())) };
+    let end = lowest + STATISTICS_CELLS_PER_TIDYING;
+
+    let mut met = Met::default();
+    let mut cells: BTreeMap<i64, Vec<(i64, Live)>> = BTreeMap::new();
+    let mut select = work.prepare_cached(
+        "SELECT cell, data FROM statistics_live WHERE slot = ?1 AND cell >= ?2 AND cell < ?3",
+    )?;
+    for slot in slots() {
+        let mut rows = select.query((slot, lowest, end))?;
+        while let Some(row) = rows.next()? {
+            let cell = row.get(0)?;
+            let bytes = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+            match Live::decode(bytes) {
+                Ok(live) => cells.entry(cell).or_default().push((slot, live)),
+                Err(why) => met.note::<()>(Err(damaged_live(work, slot, cell, why)))?,
+            }
+        }
+    }
+    let mut delete =
+        work.prepare_cached("DELETE FROM statistics_live WHERE slot = ?1 AND cell = ?2")?;
+    for (cell, slots) in cells {
+        match append(work, cell, day_of(hour), &slots) {
+            Ok(()) => {
+                for (slot, _) in slots {
+                    delete.execute((slot, cell))?;
+                }
+            }
+            // Its slots stay where they are, and are read from there.
+            damaged => met.note(damaged)?,
+        }
+    }
+    Ok((Some(end), met))
+}
+
+/// Adds slots of one day to the chunks of a cell: to all three, or to none if one is damaged.
+pub(super) fn append(
+    work: &Transaction<'_>,
+    cell: i64,
+    day: i64,
+    slots: &[(i64, Live)],
+) -> Result<(), StatisticsError> {
+    let mut traffic = load::<Traffic>(work, cell, day)?;
+    let mut handshakes = load::<Handshakes>(work, cell, day)?;
+    let mut connections = load::<Connections>(work, cell, day)?;
+    for (slot, live) in slots {
+        let slot = slot_in_day(*slot);
+        chunk::join(&mut traffic, slot, &live.traffic);
+        chunk::join(&mut handshakes, slot, &live.handshakes);
+        chunk::join(&mut connections, slot, &live.connections);
+    }
+    save(work, cell, day, &traffic)?;
+    save(work, cell, day, &handshakes)?;
+    save(work, cell, day, &connections)?;
+    Ok(())
+}
+
+fn load<P: Part>(
+    work: &Transaction<'_>,
+    cell: i64,
+    day: i64,
+) -> Result<Entries<P>, StatisticsError> {
+    match chunk_bytes::<P>(work, cell, day)? {
+        None => Ok(Entries::new()),
+        Some(bytes) => {
+            chunk::entries(&bytes).map_err(|why| damaged_chunk::<P>(work, cell, day, why))
+        }
+    }
+}
+
+pub(super) fn save<P: Part>(
+    work: &Transaction<'_>,
+    cell: i64,
+    day: i64,
+    entries: &Entries<P>,
+) -> rusqlite::Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    work.prepare_cached(&format!(
+        "INSERT INTO {} (id, data) VALUES (?1, ?2) \
+         ON CONFLICT (id) DO UPDATE SET data = excluded.data",
+        P::TABLE
+    ))?
+    .execute((chunk_id(cell, day), chunk::encode(entries)))?;
+    Ok(())
+}
+
+fn roll_up<P: Part>(
+    work: &Transaction<'_>,
+    cell: i64,
+    (first, last): (i64, i64),
+    unit: Unit,
+    day_offset: i64,
+) -> Result<(), StatisticsError> {
+    let ids = format!("SELECT id FROM {} WHERE id BETWEEN ?1 AND ?2", P::TABLE);
+    let ids: Vec<i64> = work
+        .prepare_cached(&ids)?
+        .query_map((chunk_id(cell, first), chunk_id(cell, last)), |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut met = Met::default();
+    for day in ids.into_iter().map(|id| id - chunk_id(cell, 0)) {
+        match load::<P>(work, cell, day) {
+            Ok(entries) => save(work, cell, day, &chunk::roll_up(&entries, unit, day_offset))?,
+            Err(error) => met.note::<()>(Err(error))?,
+        }
+    }
+    met.into_result()
+}
+
+/// Deletes what a cell has up to a day, and the cell with its last.
+fn forget(work: &Transaction<'_>, cell: i64, last: i64) -> rusqlite::Result<()> {
+    const TABLES: [&str; 3] = [Traffic::TABLE, Handshakes::TABLE, Connections::TABLE];
+    let mut empty = true;
+    for table in TABLES {
+        work.prepare_cached(&format!("DELETE FROM {table} WHERE id BETWEEN ?1 AND ?2"))?
+            .execute((chunk_id(cell, 0), chunk_id(cell, last)))?;
+        let more = format!("SELECT 1 FROM {table} WHERE id > ?1 AND id < ?2");
+        empty &=
+            !work.prepare_cached(&more)?.exists((chunk_id(cell, last), chunk_id(cell + 1, 0)))?;
+    }
+    if empty {
+        // Rows of open slots are few; there is no index by cell for this one question.
+        work.prepare_cached(
+            "DELETE FROM statistics_cell WHERE id = ?1 \
+             AND NOT EXISTS (SELECT 1 FROM statistics_live WHERE cell = ?1)",
+        )?
+        .execute([cell])?;
+    }
+    Ok(())
+}
+
+/// Does `each` once for the days up to `last` of every cell, some cells in one transaction, and
+/// remembers the day.
+fn by_cells(
+    database: &Database,
+    name: &str,
+    last: i64,
+    each: impl Fn(&Transaction<'_>, &[i64], (i64, i64)) -> Result<Met, StatisticsError>,
+) -> Result<(), StatisticsError> {
+    let done = "SELECT day FROM statistics_progress WHERE work = ?1";
+    let done: Option<i64> = database.read(|reader| {
+        reader.prepare_cached(done)?.query_row([name], |row| row.get(0)).optional()
+    })?;
+    let first = done.map_or(0, |day| day + 1);
+    if first > last {
+        return Ok(());
+    }
+    let mut met = Met::default();
+    let mut from = 0;
+    loop {
+        let (next, found) = database.write(|work| -> Result<_, StatisticsError> {
+            let cells: Vec<i64> = work
+                .prepare_cached(
+                    "SELECT id FROM statistics_cell WHERE id > ?1 ORDER BY id LIMIT ?2",
+                )?
+                .query_map((from, STATISTICS_CELLS_PER_TIDYING), |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            let found = each(work, &cells, (first, last))?;
+            Ok((cells.last().copied(), found))
+        })?;
+        met.note(found.into_result())?;
+        match next {
+            Some(cell) => from = cell,
+            None => break,
+        }
+    }
+    database.write(|work| {
+        work.execute("REPLACE INTO statistics_progress (work, day) VALUES (?1, ?2)", (name, last))
+    })?;
+    met.into_result()
+}
+
+impl Unit {
+    /// Its name in the table of what was done.
+    fn work(self) -> &'static str {
+        match self {
+            Unit::Hour => "hours",
+            Unit::Day => "days",
+        }
+    }
+}
+
+const _: () = assert!(DAY % HOUR == 0 && HOUR % SLOT == 0);
