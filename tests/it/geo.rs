@@ -136,6 +136,7 @@ fn files_that_are_no_good_keep_the_edge_from_starting() {
         (format!("asn = \"{}\"", path(&fixture("city.mmdb"))), "country"),
         (format!("city = \"{}\"", path(&fixture("make.py"))), "is not an mmdb database"),
         ("rules = \"/nowhere/places.csv\"".to_owned(), "there is no such file"),
+        ("isps = { 64500 = \"acme\" }".to_owned(), "has no effect"),
     ];
     for (geo, found) in cases {
         let (code, said) = builder(&origin, &geo).start_and_end();

@@ -200,12 +200,21 @@ fn apart(config: &ServerConfig, server: &Table<'_>, admin: &Table<'_>) {
 }
 
 fn geo(table: &Table<'_>) -> GeoConfig {
-    GeoConfig {
+    let geo = GeoConfig {
         rules: table.read(&keys::geo::RULES),
         city: table.read(&keys::geo::CITY),
         asn: table.read(&keys::geo::ASN),
         isps: table.read(&keys::geo::ISPS),
+    };
+    // Written as false, it is off for a while.
+    if geo.asn.is_none() && !geo.isps.is_empty() && !table.has(keys::geo::ASN.name) {
+        table.refuse(
+            keys::geo::ISPS.name,
+            "has no effect: there is no database of autonomous systems",
+            "asn = \"PATH\" beside it, or no isps",
+        );
     }
+    geo
 }
 
 fn billing(table: &Table<'_>) -> billing::Settings {

@@ -12,7 +12,8 @@ fn with(server: bool, section: &Section, key: &str, value: &str) -> Result<(), P
         (name, true) => format!("[[{name}]]\n{line}"),
     };
     if server {
-        return from_texts(&text("hawser.toml", &table), &[]).map(drop);
+        let asn = if (section.name, key) == ("geo", "isps") { "asn = false\n" } else { "" };
+        return from_texts(&text("hawser.toml", &(table + asn)), &[]).map(drop);
     }
     let name = if key == "name" { "" } else { "name = \"a.example.com\"\n" };
     let other = if section.repeated && key != "address" { "address = \"10.0.0.9\"\n" } else { "" };
