@@ -41,6 +41,17 @@ struct State {
     waiting: Vec<Row>,
     health: Health,
     tidied_ms: i64,
+    /// The last damage that the log tells of.
+    damage: String,
+}
+
+impl State {
+    fn tell_damage(&mut self, damage: &str) {
+        if self.damage != damage {
+            error!("{damage}");
+            damage.clone_into(&mut self.damage);
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +86,13 @@ impl Fold {
         now_ms: i64,
     ) -> Fold {
         let readings = Readings::new(now_ms);
-        let state = State { readings, waiting: Vec::new(), health: Health::Working, tidied_ms: 0 };
+        let state = State {
+            readings,
+            waiting: Vec::new(),
+            health: Health::Working,
+            tidied_ms: 0,
+            damage: String::new(),
+        };
         Fold { stats, store, rows_max, state: Mutex::new(state), progress: Arc::default() }
     }
 
@@ -109,7 +126,14 @@ impl Fold {
         let mut result = self.write(state, now_ms);
         let tidy_period = STATISTICS_TIDY_PERIOD.as_millis() as i64;
         if result.is_ok() && !(0..tidy_period).contains(&(now_ms - state.tidied_ms)) {
-            result = self.store.tidy(now_ms.div_euclid(1000));
+            result = match self.store.tidy(now_ms.div_euclid(1000)) {
+                // Everything else was done, and what is counted is written.
+                Err(damaged @ StatisticsError::Damaged { .. }) => {
+                    state.tell_damage(&damaged.to_string());
+                    Ok(())
+                }
+                other => other,
+            };
             state.tidied_ms = now_ms;
         }
         self.note(state, now_ms, &result);

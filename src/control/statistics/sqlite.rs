@@ -33,6 +33,7 @@ use super::{
     DAY, Dimension, Measures, Query, Row, SLOT, Selection, Slot, StatisticsError, Store, Wanted,
 };
 use crate::control::database::Database;
+use crate::limits::STATISTICS_CELLS_MAX;
 use crate::stats::SeriesName;
 
 /// Chunks are in tables by integer and not `WITHOUT ROWID`, where a row of their size would
@@ -156,7 +157,7 @@ fn cube(
             Some(cells) => *cells,
             None => {
                 let mut ids = [0; 8];
-                let named = cells::cube(&cells::place(work, &row.series)?);
+                let named = cells::cube(&cells::place(work, &row.series, STATISTICS_CELLS_MAX)?);
                 for (id, cell) in ids.iter_mut().zip(named) {
                     *id = match known.get(&cell) {
                         Some(id) => *id,

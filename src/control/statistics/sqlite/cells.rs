@@ -10,13 +10,12 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use crate::control::statistics::{Dimension, Selection, StatisticsError};
-use crate::limits::{STATISTICS_CELLS_MAX, STATISTICS_CELLS_PER_QUERY_MAX};
+use crate::limits::STATISTICS_CELLS_PER_QUERY_MAX;
+use crate::snapshot::geo::UNKNOWN;
 use crate::stats::SeriesName;
 
 /// In place of a name: any.
 pub(super) const ANY: &str = "*";
-/// The place of a client that nobody knows, or that there is no room for.
-const UNKNOWN: &str = "unknown";
 
 /// A series, with [`ANY`] for what is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,8 +36,12 @@ pub(super) fn cube(series: &SeriesName) -> [Cell; 8] {
     })
 }
 
-/// Under which series a row is counted: its own, as long as there is room for it.
-pub(super) fn place(work: &Transaction<'_>, series: &SeriesName) -> rusqlite::Result<SeriesName> {
+/// Under which series a row is counted: its own, as long as there are no more than `most` cells.
+pub(super) fn place(
+    work: &Transaction<'_>,
+    series: &SeriesName,
+    most: i64,
+) -> rusqlite::Result<SeriesName> {
     let name = |name: &Arc<str>| if **name == *ANY { UNKNOWN.into() } else { name.clone() };
     let series = SeriesName {
         domain: name(&series.domain),
@@ -46,24 +49,24 @@ pub(super) fn place(work: &Transaction<'_>, series: &SeriesName) -> rusqlite::Re
         isp: name(&series.isp),
     };
     let [own, ..] = cube(&series);
-    if !is_full(work)? || find(work, &own)?.is_some() {
+    if !is_full(work, most)? || find(work, &own)?.is_some() {
         return Ok(series);
     }
     Ok(SeriesName { domain: series.domain, region: UNKNOWN.into(), isp: UNKNOWN.into() })
 }
 
-fn is_full(work: &Transaction<'_>) -> rusqlite::Result<bool> {
+fn is_full(work: &Transaction<'_>, most: i64) -> rusqlite::Result<bool> {
     // Identifiers are given in order, so the last one is an upper bound for their number.
     let last: i64 = work
         .prepare_cached("SELECT coalesce(max(id), 0) FROM statistics_cell")?
         .query_row([], |row| row.get(0))?;
-    if last < STATISTICS_CELLS_MAX {
+    if last < most {
         return Ok(false);
     }
     let count: i64 = work
         .prepare_cached("SELECT count(*) FROM statistics_cell")?
         .query_row([], |row| row.get(0))?;
-    Ok(count >= STATISTICS_CELLS_MAX)
+    Ok(count >= most)
 }
 
 fn find(reader: &Connection, cell: &Cell) -> rusqlite::Result<Option<i64>> {

@@ -191,7 +191,7 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn answers_are_those_of_a_list_of_all_rows(acts in prop::collection::vec(act(), 1..40)) {
@@ -512,6 +512,8 @@ fn a_full_disk_takes_nothing_and_loses_nothing() {
     pages(1_000_000);
     store.add(&many).unwrap();
     assert_eq!(brief(&store), (401_000, 401));
+    store.tidy(BEGIN + DAY).unwrap();
+    assert_eq!(brief(&store), (401_000, 401));
 }
 
 #[test]
@@ -589,6 +591,20 @@ fn too_much_at_once_is_refused_by_name() {
     assert!(error.contains("at most 31795200 s"), "{error}");
     assert_eq!(store.query(&all(BEGIN, BEGIN, Step::Hour)).unwrap(), []);
     assert_eq!(store.query(&all(BEGIN, BEGIN - HOUR, Step::Hour)).unwrap(), []);
+}
+
+#[test]
+fn places_that_there_is_no_room_for_are_unknown() {
+    let (_dir, store) = new();
+    store.add(&[row(BEGIN, "a.example", "beijing", "unicom", 1)]).unwrap();
+    let place = |series: SeriesName, most| {
+        store.database.write(|work| cells::place(work, &series, most)).unwrap()
+    };
+    let known = series("a.example", "beijing", "unicom");
+    let new = series("b.example", "beijing", "unicom");
+    assert_eq!(place(new.clone(), 9), new);
+    assert_eq!(place(new, 8), series("b.example", "unknown", "unknown"));
+    assert_eq!(place(known.clone(), 8), known);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! Not here: when it is called (`fold`).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Transaction};
 
@@ -18,6 +19,8 @@ use crate::limits::STATISTICS_CELLS_PER_TIDYING;
 /// A slot is closed when its hour and this much more are over: later than any flush of it, and a
 /// chunk is written twelve times less often than slots end.
 const MARGIN: i64 = 60;
+/// Between two transactions.
+const PAUSE: Duration = Duration::from_millis(1);
 /// The age in days from which on a UTC day has only hours of handshakes and connections, only days,
 /// and nothing at all. What `now - 93 days` is in must be whole, and of `now - 366 days` the local
 /// day, which may begin on the UTC day before.
@@ -85,6 +88,7 @@ fn close_slots(database: &Database, now: i64) -> Result<(), StatisticsError> {
         while let Some(first) = cell {
             let (next, found) = database.write(|work| close_some(work, hour, first))?;
             met.note(found.into_result())?;
+            let_others_write();
             cell = next;
         }
         from = hour + HOUR;
@@ -268,6 +272,7 @@ fn by_cells(
             Ok((cells.last().copied(), found))
         })?;
         met.note(found.into_result())?;
+        let_others_write();
         match next {
             Some(cell) => from = cell,
             None => break,
@@ -277,6 +282,11 @@ fn by_cells(
         work.execute("REPLACE INTO statistics_progress (work, day) VALUES (?1, ?2)", (name, last))
     })?;
     met.into_result()
+}
+
+/// A lock that is taken again at once leaves those who wait for it where they are.
+fn let_others_write() {
+    std::thread::sleep(PAUSE);
 }
 
 impl Unit {
