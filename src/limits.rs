@@ -330,6 +330,19 @@ pub const KEYS_MAX: u32 = 256;
 pub const KEYS_REVOKED_KEPT: u32 = 1024;
 /// Bytes of the name of an access key. Beyond it: refused.
 pub const KEY_NAME_BYTES_MAX: usize = 64;
+/// Entries of the audit log: years of a busy team. Beyond it the oldest are forgotten, but never
+/// the newest of a domain that is there.
+pub const AUDIT_ENTRIES_MAX: i64 = 50_000;
+/// Bytes of the texts in it, each different one counted once. Domain files may have 1 MiB each, so
+/// that their number alone bounds nothing. Beyond it as above.
+pub const AUDIT_BYTES_MAX: i64 = 256 * 1024 * 1024;
+/// Entries of one page of the audit log.
+pub const AUDIT_PAGE_MAX: usize = 100;
+/// Bytes of texts after which such a page ends; it has one entry in any case.
+pub const AUDIT_PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Time that a change waits for another process that is changing something. Beyond it: refused, and
+/// can be tried again.
+pub const CHANGES_WAIT: Duration = Duration::from_secs(5);
 
 // === Admin listener ===
 

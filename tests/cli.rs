@@ -1,5 +1,5 @@
-//! The verbs that need no running edge, over the real program: `check` and `domain`, with the files
-//! that they leave behind. Not here: everything that needs an edge (`it`).
+//! The verbs that need no running edge, over the real program: `check`, `domain` and `key`, with
+//! the files that they leave behind. Not here: everything that needs an edge (`it`).
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -14,7 +14,16 @@ impl Site {
         Site(tempfile::tempdir().unwrap())
     }
 
+    /// Without plans: WebSocket needs none.
     fn command(&self, words: &[&str]) -> Command {
+        let config = self.0.path().join("hawser.toml");
+        fs::write(&config, "[billing]\nenabled = false\n").unwrap();
+        let mut command = self.with_plans(words);
+        command.arg("-c").arg(config);
+        command
+    }
+
+    fn with_plans(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hawser"));
         command.args(words).arg("--state-dir").arg(self.0.path()).stdin(Stdio::null());
         command
@@ -167,14 +176,19 @@ fn a_running_edge_is_told_and_its_answer_shown() {
     let site = Site::new();
     let listener = UnixListener::bind(site.0.path().join("control.sock")).unwrap();
     let edge = std::thread::spawn(move || {
-        for (status, body) in [
-            ("200 OK", r#"{"generation":7,"hash":"x","domains":1}"#),
-            ("422 Unprocessable Content", r#"{"detail":"b.toml:1:1: no","problems":[]}"#),
+        for (request, status, body) in [
+            ("GET /v1/status", "200 OK", r#"{"plan_in_effect":true}"#),
+            ("POST /v1/reload", "200 OK", r#"{"generation":7,"hash":"x","domains":1}"#),
+            (
+                "POST /v1/reload",
+                "422 Unprocessable Content",
+                r#"{"detail":"b.toml:1:1: no","problems":[]}"#,
+            ),
         ] {
             let (mut stream, _) = listener.accept().unwrap();
             let mut line = String::new();
             BufReader::new(&stream).read_line(&mut line).unwrap();
-            assert_eq!(line, "POST /v1/reload HTTP/1.1\r\n");
+            assert_eq!(line, format!("{request} HTTP/1.1\r\n"));
             let length = body.len();
             write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
         }
@@ -184,9 +198,46 @@ fn a_running_edge_is_told_and_its_answer_shown() {
     let refused = site.fails(&["domain", "set", "a.test", "origin[0].port=81"], 78);
     assert_eq!(
         refused,
-        "hawser: the files are written, but the edge keeps its old configuration:\nb.toml:1:1: no\n"
+        "hawser: the edge keeps its old configuration, and what was written is put back:\n\
+         b.toml:1:1: no\n"
     );
+    assert!(!site.file("a.test.toml").contains("81"));
     edge.join().unwrap();
+}
+
+#[test]
+fn websocket_needs_a_plan_unless_nobody_bills() {
+    let site = Site::new();
+    let set = ["domain", "set", "a.test", "-o", "10.0.0.5"];
+    let refused = site.with_plans(&set).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let said = said(&refused);
+    assert!(said.contains("no billing plan") && said.contains("hawser plan open"), "{said}");
+    assert_eq!(site.file("a.test.toml"), "");
+    let off = [&set[..], &["websocket.enabled=false"]].concat();
+    assert!(site.with_plans(&off).output().unwrap().status.success());
+    site.done(&["domain", "set", "a.test", "websocket.enabled=true"]);
+}
+
+#[test]
+fn keys_are_made_listed_and_revoked() {
+    let site = Site::new();
+    let create = ["key", "create", "--name", "deploy", "--role", "admin", "--json"];
+    let made: serde_json::Value = serde_json::from_str(&site.done(&create)).unwrap();
+    let (id, secret) = (made["access_key_id"].as_str(), made["access_key_secret"].as_str());
+    let (id, secret) = (id.unwrap(), secret.unwrap());
+    assert_eq!((id.len(), secret.len()), (20, 40));
+    let list = site.done(&["key", "list"]);
+    assert!(list.contains(id) && list.contains("deploy") && !list.contains(secret), "{list}");
+    let error = site.fails(&["key", "revoke", id], 1);
+    assert!(error.contains("is the last admin key"), "{error}");
+    site.done(&["key", "create", "--name", "other", "--role", "admin"]);
+    assert_eq!(site.done(&["key", "revoke", id]), format!("revoked {id} (deploy)\n"));
+    let list: serde_json::Value =
+        serde_json::from_str(&site.done(&["key", "list", "--json"])).unwrap();
+    assert!(list[0]["revoked"].is_string() && list[1]["revoked"].is_null());
+    let error = site.fails(&["key", "create", "--name", "x", "--role", "root"], 2);
+    assert!(error.contains("accepted is read, operate or admin"), "{error}");
 }
 
 #[test]

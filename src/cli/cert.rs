@@ -10,13 +10,16 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::domain::reload_running;
+use super::domain::{Taken, reload_running};
+use super::key::author;
 use super::{Exit, Which, say};
 use crate::control::certs::keyring::{Circumstances, Occasion};
 use crate::control::certs::pair::{Facts, day};
 use crate::control::certs::store::PairStore;
-use crate::control::certs::upload::{Refused, upload};
+use crate::control::certs::upload::Refused;
 use crate::control::certs::{Keyring, Reading, read_file};
+use crate::control::changes::certificates::CertificateError;
+use crate::control::changes::offline::Writer;
 use crate::control::config::tls::Certificate;
 use crate::control::config::{Problem, Problems};
 
@@ -92,22 +95,30 @@ fn set(args: Set) -> anyhow::Result<Exit> {
     let key_text = key.as_deref().map(|key| read_file(key, "--key")).transpose().map_err(one)?;
     let key_text = key_text.as_ref().unwrap_or(&chain);
     let key_file = key.as_ref().unwrap_or(&certificate);
-    let refused = |refused| match refused {
-        Refused::Certificate { what, accepted } => {
+    let refused = |error| match error {
+        CertificateError::Refused(Refused::Certificate { what, accepted }) => {
             one(Problem::of_file(&certificate, what, Some(accepted))).into()
         }
-        Refused::Key { what, accepted } => {
+        CertificateError::Refused(Refused::Key { what, accepted }) => {
             one(Problem::of_file(key_file, what, Some(accepted))).into()
         }
-        Refused::Store(error) => anyhow::Error::new(error),
+        CertificateError::Refused(Refused::Store(error)) => anyhow::Error::new(error),
+        other => anyhow::Error::new(other),
     };
-    let pair = upload(&state_dir, &name, &chain, key_text, Timestamp::now()).map_err(refused)?;
+    let writer = Writer::open(&which.source())?;
+    let set = writer.set_certificate(&author(), &name, &chain, key_text);
+    let (pair, former) = set.map_err(refused)?;
+    let taken = reload_running(&state_dir)?;
+    if let Taken::Refused(why) = &taken {
+        writer.put_certificate_back(&former, why)?;
+        return taken.told();
+    }
     let Facts { kind, not_after, .. } = &pair.facts;
     say(&format!("certificate of {name}: {}, valid until {}\n", kind.name(), day(*not_after)))?;
     if let Some(note) = unused(&which, &name) {
         say(&format!("{note}\n"))?;
     }
-    reload_running(&state_dir)
+    taken.told()
 }
 
 /// Why an uploaded certificate is not used.
@@ -129,11 +140,17 @@ fn unused(which: &Which, name: &str) -> Option<String> {
 
 fn remove(args: Remove) -> anyhow::Result<Exit> {
     let state_dir = args.which.state_dir()?;
-    if !PairStore::uploaded(&state_dir).remove(&args.name)? {
+    let writer = Writer::open(&args.which.source())?;
+    let Some(former) = writer.remove_certificate(&author(), &args.name)? else {
         bail!("there is no uploaded certificate of {:?}; see `hawser cert list`", args.name);
+    };
+    let taken = reload_running(&state_dir)?;
+    if let Taken::Refused(why) = &taken {
+        writer.put_certificate_back(&former, why)?;
+        return taken.told();
     }
     say(&format!("removed the certificate of {}\n", args.name))?;
-    reload_running(&state_dir)
+    taken.told()
 }
 
 /// One certificate, for people and programs.

@@ -10,6 +10,7 @@ mod conns;
 mod demo;
 mod domain;
 mod drain;
+mod key;
 mod kill;
 mod man;
 mod reload;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::control::changes::ChangeError;
 use crate::control::config::edit::EditError;
 use crate::control::config::store::StoreError;
 use crate::control::config::{Problems, Source};
@@ -74,6 +76,7 @@ enum Verb {
     Kill(kill::Args),
     Domain(domain::Args),
     Cert(cert::Args),
+    Key(key::Args),
     Version(version::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -134,6 +137,7 @@ fn run_verb(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Kill(args) => kill::run(args),
         Verb::Domain(args) => domain::run(args),
         Verb::Cert(args) => cert::run(args),
+        Verb::Key(args) => key::run(args),
         Verb::Version(args) => version::run(args),
         Verb::Completions(args) => completions::run(args),
         Verb::Man(args) => man::run(args),
@@ -170,7 +174,13 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         if cause.is::<EditError>() {
             return Exit::Usage;
         }
-        match cause.downcast_ref::<StoreError>() {
+        let store = match cause.downcast_ref::<ChangeError>() {
+            Some(ChangeError::Rejected(_)) => return Exit::BadConfig,
+            Some(ChangeError::Store(error)) => Some(error),
+            Some(_) => None,
+            None => cause.downcast_ref::<StoreError>(),
+        };
+        match store {
             Some(StoreError::Refused(_)) => return Exit::BadConfig,
             Some(StoreError::Name { .. }) => return Exit::Usage,
             Some(_) | None => {}

@@ -12,6 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::check::{self, Answer};
 use super::serve::{Inherited, InheritedFrom, Serving, serve};
 use super::{Exit, Which};
+use crate::control::changes;
 use crate::control::config::Source;
 use crate::control::handover::{self, Inheritance};
 use crate::control::operational_log;
@@ -53,6 +54,9 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     }
     operational_log::start(if verbose { LevelFilter::DEBUG } else { LevelFilter::INFO });
     let source = which.source();
+    if let Ok(state_dir) = source.state_dir() {
+        changes::before_start(&state_dir)?;
+    }
     let loaded = source.load()?;
     let (inherited, ready) = inherit()?;
     let activated = inherited.origin == InheritedFrom::ServiceManager;
@@ -68,7 +72,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 
 /// Reads the same files again.
 pub fn load(source: Source) -> Load {
-    Arc::new(move || source.load().map_err(Rejected::from))
+    Arc::new(move |would_be| source.load_with(would_be).map_err(Rejected::from))
 }
 
 /// Takes the descriptors that the environment names. Called once, before anything else is opened.

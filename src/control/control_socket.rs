@@ -53,6 +53,8 @@ pub struct Status {
     pub domains: usize,
     pub cores: usize,
     pub tunnels: u64,
+    /// Whether domains may have WebSocket.
+    pub plan_in_effect: bool,
 }
 
 /// Which tunnels; all that is set must match.
@@ -176,6 +178,7 @@ async fn status(State(edge): State<Arc<Edge>>) -> Json<Status> {
         domains: snapshot.hosts.len(),
         cores: edge.cores.len(),
         tunnels: edge.stats.cores().iter().map(|core| core.core.tunnels.value()).sum(),
+        plan_in_effect: edge.plan_in_effect(),
     })
 }
 

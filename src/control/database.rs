@@ -168,7 +168,10 @@ fn bring_up_to_date(
     let failed = |error| DatabaseError::Sqlite { path: path.to_owned(), error };
     let work = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     work.execute_batch(
-        "CREATE TABLE IF NOT EXISTS schema (part TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT",
+        "CREATE TABLE IF NOT EXISTS schema (
+            part TEXT PRIMARY KEY,
+            version INTEGER NOT NULL
+        ) STRICT",
     )
     .map_err(failed)?;
     for schema in schemas {

@@ -142,7 +142,8 @@ pub enum KeyError {
     Sealed(String),
 }
 
-/// The keys of one state directory. Every call reads the database: a revoked key is refused at once.
+/// The keys of one state directory. Every call reads the database: a revoked key is refused at
+/// once.
 #[derive(Debug, Clone)]
 pub struct Keys {
     database: Database,
@@ -176,15 +177,16 @@ impl Keys {
         let count: u32 = work.query_row(count, [], |row| row.get(0))?;
         if count >= KEYS_MAX {
             return Err(KeyError::Refused(format!(
-                "there are {count} keys in force already, and {KEYS_MAX} are the most: revoke those \
-                 that nobody uses (hawser key list, hawser key revoke ID)"
+                "there are {count} keys in force already, and {KEYS_MAX} are the most: revoke \
+                 those that nobody uses (hawser key list, hawser key revoke ID)"
             )));
         }
         let random = &mut rand::rng();
         let id = format!("{ID_START}{}", Alphanumeric.sample_string(random, ID_LETTERS));
         let secret = Zeroizing::new(Alphanumeric.sample_string(random, SECRET_LETTERS));
         work.execute(
-            "INSERT INTO keys (id, name, role, created, hash, sealed) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO keys (id, name, role, created, hash, sealed)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             (
                 &id,
                 name,

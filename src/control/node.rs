@@ -19,8 +19,8 @@ use super::admin;
 use super::billing::gate::Gate;
 use super::billing::{self, Billing};
 use super::certs::expiry;
-use super::changes::Changes;
-use super::config::{self, Loaded};
+use super::changes::{ChangeError, Changes};
+use super::config::Loaded;
 use super::control_socket;
 use super::cores::Cores;
 use super::database::{Database, DatabaseError};
@@ -89,6 +89,8 @@ pub enum NodeError {
     Database(#[from] DatabaseError),
     #[error("{0}")]
     Keys(#[from] KeyError),
+    #[error("{0}")]
+    Changes(#[from] ChangeError),
     #[error("{step}: {error}")]
     Io { step: &'static str, error: io::Error },
 }
@@ -111,6 +113,9 @@ impl NodeConfig {
             SystemResolver::new(&loaded.server.name_servers).map_err(NodeError::Names)?;
         let names = Names::new(resolver);
         let cores = Cores::default();
+        let changes = Changes::new(state.path(), database.clone());
+        changes.notice()?;
+        let load = changes.noticing(load);
         let billing = Billing::new(database.clone(), loaded.server.billing.clone());
         let gate = Gate::new(billing.clone());
         let publisher = Publisher::new(first, load, names, Arc::clone(&stats), cores.clone(), gate);
@@ -127,7 +132,7 @@ impl NodeConfig {
             cores,
             stats,
             keys: keys(&state, &database)?,
-            changes: Changes::new(config::store::Store::of(state.path()), database.clone()),
+            changes,
             billing,
             statistics,
             fold: Arc::new(fold),

@@ -21,7 +21,7 @@ use super::certs::keyring::{Circumstances, Occasion};
 use super::certs::{Challenges, Keyring, Reading, Served, expiry};
 use super::config::tls::{Acme, Certificate};
 use super::config::{
-    Admin, DomainConfig, Loaded, OriginAddress, OriginConfig, Problems, ServerConfig,
+    Admin, DomainConfig, Loaded, OriginAddress, OriginConfig, Problems, ServerConfig, WouldBe,
 };
 use super::cores::{Closing, Cores};
 use super::dns::{Lookup, Names};
@@ -40,8 +40,9 @@ const NEW_NAMES_WAIT: Duration = Duration::from_millis(500);
 /// again.
 const CLOSE_RESTART: u16 = 1012;
 
-/// Reads and checks the configuration; called off the runtime's threads.
-pub type Load = Arc<dyn Fn() -> Result<Loaded, Rejected> + Send + Sync>;
+/// Reads and checks the configuration, with the texts of some domains in the place of their files;
+/// called off the runtime's threads.
+pub type Load = Arc<dyn Fn(&WouldBe) -> Result<Loaded, Rejected> + Send + Sync>;
 
 /// Why a configuration was not taken. Nothing changed.
 #[derive(Debug, Clone, Default, Serialize, thiserror::Error)]
@@ -237,7 +238,7 @@ impl<L: Lookup> Publisher<L> {
 
     async fn try_reload(&self) -> Result<Reloaded, Rejected> {
         let mut state = self.state.lock().await;
-        let (loaded, keyring, atlas) = off_the_runtime(&state, Arc::clone(&self.load)).await?;
+        let (loaded, keyring, atlas) = self.read(&state, WouldBe::new()).await?;
         self.names.want(&names_of(&loaded), NEW_NAMES_WAIT).await;
         look(&self.gate).await;
         let old = self.cell.current();
@@ -260,6 +261,37 @@ impl<L: Lookup> Publisher<L> {
             removed: missing_from(&new, &old),
             restart_needed,
         })
+    }
+
+    /// What [`Publisher::reload`] would say if domains had these texts. Changes nothing.
+    ///
+    /// # Errors
+    /// Every problem of the configuration.
+    pub async fn check(&self, would_be: WouldBe) -> Result<(), Rejected> {
+        let read = self.read(&*self.state.lock().await, would_be);
+        read.await.map(drop)
+    }
+
+    /// Gets a configuration, and reads its certificates and what it has of places: all wait for
+    /// disks.
+    fn read(
+        &self,
+        state: &State,
+        would_be: WouldBe,
+    ) -> impl Future<Output = Result<(Loaded, Arc<Keyring>, Atlas), Rejected>> + use<L> {
+        let (before, atlas_before) = (Arc::clone(&state.keyring), state.atlas.clone());
+        let (circumstances, load) = (state.circumstances(), Arc::clone(&self.load));
+        let work = tokio::task::spawn_blocking(move || {
+            let loaded = load(&would_be)?;
+            let keyring = Keyring::read(&loaded, &before, circumstances).accepted()?;
+            let atlas = Atlas::read(&loaded.server.geo, &atlas_before)?;
+            Ok((loaded, Arc::new(keyring), atlas))
+        });
+        async move {
+            work.await.map_err(|panic| {
+                reject(format!("the check of the configuration failed: {panic}"))
+            })?
+        }
     }
 
     /// Follows the names, for ever: an answer that changed makes a new snapshot.
@@ -322,7 +354,8 @@ impl<L: Lookup> Publisher<L> {
     /// The issuer of certificates, and the domains that want one from it.
     pub async fn acme_wanted(&self) -> (Acme, Vec<Arc<str>>) {
         let state = self.state.lock().await;
-        let wants = |config: &&DomainConfig| config.tls.certificate == Certificate::Acme;
+        let wants =
+            |config: &&DomainConfig| config.enabled && config.tls.certificate == Certificate::Acme;
         let names = state.loaded.domains.iter().filter(wants).map(|d| Arc::clone(&d.name));
         (state.loaded.server.acme.clone(), names.collect())
     }
@@ -404,24 +437,6 @@ impl<L> std::fmt::Debug for Publisher<L> {
     }
 }
 
-/// Gets a configuration, and reads its certificates and what it has of places: all wait for disks.
-async fn off_the_runtime(
-    state: &State,
-    load: Load,
-) -> Result<(Loaded, Arc<Keyring>, Atlas), Rejected> {
-    let (before, atlas_before) = (Arc::clone(&state.keyring), state.atlas.clone());
-    let circumstances = state.circumstances();
-    let work = move || {
-        let loaded = load()?;
-        let keyring = Keyring::read(&loaded, &before, circumstances).accepted()?;
-        let atlas = Atlas::read(&loaded.server.geo, &atlas_before)?;
-        Ok((loaded, Arc::new(keyring), atlas))
-    };
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|panic| reject(format!("the check of the configuration failed: {panic}")))?
-}
-
 /// A database that cannot be read leaves the gate as it is: it is looked at again soon.
 async fn look(gate: &Gate) {
     let gate = gate.clone();
@@ -476,8 +491,13 @@ fn restart_needed(running: &ServerConfig, new: &ServerConfig) -> Vec<Box<str>> {
     differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.into()).collect()
 }
 
+/// The domains that are not stopped.
+fn served(loaded: &Loaded) -> impl Iterator<Item = &DomainConfig> {
+    loaded.domains.iter().filter(|domain| domain.enabled)
+}
+
 fn names_of(loaded: &Loaded) -> HashSet<Arc<str>> {
-    let origins = loaded.domains.iter().flat_map(|domain| &domain.origins);
+    let origins = served(loaded).flat_map(|domain| &domain.origins);
     let name = |origin: &OriginConfig| match &origin.address {
         OriginAddress::Name(name) => Some(Arc::clone(name)),
         OriginAddress::Ip(_) => None,
@@ -501,10 +521,10 @@ fn build(
     addresses: impl Fn(&str) -> Arc<[IpAddr]>,
     in_use: impl Fn(u32) -> bool,
 ) -> Result<Snapshot, Full> {
-    let names: HashSet<&str> = loaded.domains.iter().map(|domain| &*domain.name).collect();
+    let names: HashSet<&str> = served(loaded).map(|domain| &*domain.name).collect();
     registry.retire(|name| names.contains(name));
     let mut domains = Vec::with_capacity(loaded.domains.len());
-    for config in &loaded.domains {
+    for config in served(loaded) {
         let slot = registry.slot(&config.name, &in_use)?;
         let used = transports(config.websocket.origin_scheme, tls.listening);
         let origin = |o: &OriginConfig| Arc::new(origin(o, used, registry, &addresses));

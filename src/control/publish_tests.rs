@@ -58,6 +58,7 @@ pub fn config(domains: &[(&str, &[&str])]) -> Loaded {
     };
     let domain = |(name, origins): &(&str, &[&str])| DomainConfig {
         name: (*name).into(),
+        enabled: true,
         file: Default::default(),
         websocket: websocket.clone(),
         tls: client_tls(),
@@ -150,7 +151,7 @@ async fn publisher(first: Loaded) -> (Publisher<NoNames>, Next, fake::Asked) {
     let next: Next = Arc::new(std::sync::Mutex::new(Ok(first.clone())));
     let load: Load = {
         let next = Arc::clone(&next);
-        Arc::new(move || next.lock().unwrap().clone())
+        Arc::new(move |_: &WouldBe| next.lock().unwrap().clone())
     };
     let (cores, asked) = fake::cores(2);
     let first = First::of(first, false).unwrap();

@@ -5,12 +5,18 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use hyper::Method;
+use serde::Deserialize;
 use similar::TextDiff;
 
+use super::super::control_client;
+use super::super::key::author;
 use super::super::{Exit, Which, say};
-use super::reload_running;
+use super::{Taken, reload_running};
+use crate::control::changes::Change;
+use crate::control::changes::offline::Writer;
 use crate::control::config::edit::{self, Assignment};
-use crate::control::config::store::Store;
+use crate::control::config::store::{Store, StoreError};
 use crate::control::config::{Problems, Text, check_list};
 
 /// Create a domain or change some of its keys
@@ -101,13 +107,6 @@ impl std::str::FromStr for OriginFlag {
     }
 }
 
-/// A domain's text before and after.
-struct Change {
-    name: String,
-    before: Option<String>,
-    after: String,
-}
-
 pub(super) fn set(args: Set) -> anyhow::Result<Exit> {
     let state_dir = args.which.state_dir()?;
     let store = Store::of(&state_dir);
@@ -119,32 +118,28 @@ pub(super) fn set(args: Set) -> anyhow::Result<Exit> {
         after = edit::with_origins(&after, &origins)?;
     }
     let after = edit::assigned(&after, &args.changes)?;
-    let change = Change { name: args.name, before, after };
-    store.checked(&change.name, &change.after).context("nothing was changed")?;
+    store.checked(&args.name, &after).context("nothing was changed")?;
+    let change = Change { domain: args.name.into(), before, after: Some(after) };
     if args.dry_run {
         say(&difference(&change))?;
         return Ok(Exit::Done);
     }
-    written(&store, &state_dir, &[change])
+    written(&args.which, "set", vec![change])
 }
 
 pub(super) fn remove(args: Remove) -> anyhow::Result<Exit> {
     let state_dir = args.which.state_dir()?;
     let store = Store::of(&state_dir);
-    let texts: Vec<(&String, Text)> = args
-        .names
-        .iter()
-        .map(|name| store.known(name).map(|text| (name, text)))
-        .collect::<Result<_, _>>()?;
+    let gone = |name: &String| {
+        let before = Some(store.known(name)?.text);
+        Ok::<_, StoreError>(Change { domain: name.as_str().into(), before, after: None })
+    };
+    let changes: Vec<Change> = args.names.iter().map(gone).collect::<Result<_, _>>()?;
     let question = format!("remove {} and close their tunnels?", args.names.join(", "));
     if !args.yes && std::io::stdin().is_terminal() && !agreed(&question)? {
         bail!("nothing was removed");
     }
-    for (name, text) in texts {
-        store.remove(name, &text.text)?;
-        say(&format!("removed {name}\n"))?;
-    }
-    reload_running(&state_dir)
+    written(&args.which, "remove", changes)
 }
 
 pub(super) fn apply(args: Apply) -> anyhow::Result<Exit> {
@@ -161,7 +156,7 @@ pub(super) fn apply(args: Apply) -> anyhow::Result<Exit> {
             .or_else(|_| edit::merged(&edit::new_domain(&name), &wanted))?;
         store.checked(&name, &after).context("nothing was changed")?;
         if before.as_ref() != Some(&after) {
-            changes.push(Change { name, before, after });
+            changes.push(Change { domain: name.into(), before, after: Some(after) });
         }
     }
     if changes.is_empty() {
@@ -177,7 +172,7 @@ pub(super) fn apply(args: Apply) -> anyhow::Result<Exit> {
     if !args.yes && std::io::stdin().is_terminal() && !agreed("apply this?")? {
         bail!("nothing was changed");
     }
-    written(&store, &state_dir, &changes)
+    written(&args.which, "apply", changes)
 }
 
 fn text_of(file: PathBuf) -> anyhow::Result<Text> {
@@ -188,24 +183,49 @@ fn text_of(file: PathBuf) -> anyhow::Result<Text> {
     Ok(Text { path: "standard input".into(), text })
 }
 
-fn written(store: &Store, state_dir: &Path, changes: &[Change]) -> anyhow::Result<Exit> {
-    for change in changes {
-        let done = match &change.before {
-            None => "created",
-            Some(before) if *before == change.after => "unchanged",
-            Some(_) => "changed",
-        };
-        store.replace(&change.name, change.before.as_deref(), &change.after)?;
-        say(&format!("{done} {}\n", change.name))?;
+/// Writes all of it or nothing, tells a running edge, and puts back what it does not take.
+fn written(which: &Which, action: &str, changes: Vec<Change>) -> anyhow::Result<Exit> {
+    let state_dir = which.state_dir()?;
+    let done = |change: &Change| match (&change.before, &change.after) {
+        (_, None) => "removed",
+        (None, Some(_)) => "created",
+        (before, after) if before == after => "unchanged",
+        (Some(_), Some(_)) => "changed",
+    };
+    let done: String =
+        changes.iter().map(|change| format!("{} {}\n", done(change), change.domain)).collect();
+    let writer = Writer::open(&which.source())?;
+    let plan = || plan_in_effect(&state_dir);
+    let number = writer.apply(&author(), action, changes, plan).context("nothing was changed")?;
+    let taken = reload_running(&state_dir)?;
+    if let (Taken::Refused(why), Some(number)) = (&taken, number) {
+        writer.put_back(number, why)?;
+        return taken.told();
     }
-    reload_running(state_dir)
+    say(&done)?;
+    taken.told()
+}
+
+/// What is asked of the status of a running edge.
+#[derive(Deserialize)]
+struct Plan {
+    plan_in_effect: bool,
+}
+
+/// Whether a running edge lets domains have WebSocket.
+fn plan_in_effect(state_dir: &Path) -> Option<bool> {
+    let answer = control_client::request(state_dir, Method::GET, "/v1/status", None).ok()?;
+    Some(answer.json::<Plan>().ok()?.plan_in_effect)
 }
 
 fn difference(change: &Change) -> String {
-    let before = change.before.as_deref().unwrap_or_default();
-    let file = format!("{}.toml", change.name);
-    let old = if change.before.is_some() { &file } else { "/dev/null" };
-    TextDiff::from_lines(before, &change.after).unified_diff().header(old, &file).to_string()
+    let Change { domain, before, after } = change;
+    let file = format!("{domain}.toml");
+    let named = |text: &Option<String>| text.as_ref().map_or("/dev/null", |_| file.as_str());
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (old, new) = (text(before), text(after));
+    let difference = TextDiff::from_lines(&old, &new);
+    difference.unified_diff().header(named(before), named(after)).to_string()
 }
 
 fn agreed(question: &str) -> anyhow::Result<bool> {
@@ -236,9 +256,9 @@ mod tests {
     #[test]
     fn a_difference_names_the_file_and_both_sides() {
         let change = Change {
-            name: "a.b".to_owned(),
+            domain: "a.b".into(),
             before: Some("name = \"a.b\"\nx = 1\n".to_owned()),
-            after: "name = \"a.b\"\nx = 2\n".to_owned(),
+            after: Some("name = \"a.b\"\nx = 2\n".to_owned()),
         };
         insta::assert_snapshot!(difference(&change), @r#"
         --- a.b.toml

@@ -45,26 +45,44 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     }
 }
 
-/// Asks a running edge to take over what was written, and says what came of it.
-pub fn reload_running(state_dir: &Path) -> anyhow::Result<Exit> {
+/// What a running edge made of what was written.
+pub enum Taken {
+    Generation(u64),
+    NobodyRuns,
+    /// Why; it keeps its old configuration.
+    Refused(String),
+}
+
+/// Asks a running edge to take over what was written.
+pub fn reload_running(state_dir: &Path) -> anyhow::Result<Taken> {
     match control_client::request(state_dir, Method::POST, "/v1/reload", None) {
         Ok(answer) if answer.is_success() => {
             let loaded: serde_json::Value = answer.json()?;
-            say(&format!("the edge runs with it: generation {}\n", loaded["generation"]))?;
-            Ok(Exit::Done)
+            Ok(Taken::Generation(loaded["generation"].as_u64().unwrap_or_default()))
         }
-        Ok(answer) => {
-            eprintln!(
-                "hawser: the files are written, but the edge keeps its old configuration:\n{}",
-                answer.text()
-            );
-            Ok(Exit::BadConfig)
-        }
-        Err(ClientError::NotRunning(_)) => {
-            say("no edge is running; it will be used at the next start\n")?;
-            Ok(Exit::Done)
-        }
+        Ok(answer) => Ok(Taken::Refused(answer.text())),
+        Err(ClientError::NotRunning(_)) => Ok(Taken::NobodyRuns),
         Err(error) => Err(anyhow::Error::new(error)
             .context("the files are written, but the edge could not be told to reload")),
+    }
+}
+
+impl Taken {
+    /// Says what came of it. What was refused, the caller has put back.
+    pub fn told(&self) -> anyhow::Result<Exit> {
+        match self {
+            Taken::Generation(generation) => {
+                say(&format!("the edge runs with it: generation {generation}\n"))?;
+            }
+            Taken::NobodyRuns => say("no edge is running; it will be used at the next start\n")?,
+            Taken::Refused(why) => {
+                eprintln!(
+                    "hawser: the edge keeps its old configuration, and what was written is put \
+                     back:\n{why}"
+                );
+                return Ok(Exit::BadConfig);
+            }
+        }
+        Ok(Exit::Done)
     }
 }

@@ -52,7 +52,11 @@ pub(super) fn list(args: List) -> anyhow::Result<Exit> {
     let width = domains.iter().map(|d| d.name.len()).max().unwrap_or(0).max("DOMAIN".len());
     let mut text = format!("{:width$}  {:9}  {:14}  ORIGINS\n", "DOMAIN", "WEBSOCKET", "HEARTBEAT");
     for domain in &domains {
-        let websocket = if domain.websocket.enabled { "on" } else { "off" };
+        let websocket = match (domain.enabled, domain.websocket.enabled) {
+            (false, _) => "stopped",
+            (true, true) => "on",
+            (true, false) => "off",
+        };
         let heartbeat = heartbeat(domain);
         let origins = origins(domain);
         let _ = writeln!(text, "{:width$}  {websocket:9}  {heartbeat:14}  {origins}", domain.name);

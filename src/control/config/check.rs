@@ -265,6 +265,7 @@ fn domain_config(walk: &Walk<'_>) -> DomainConfig {
     let origin = walk.section(&keys::origin_tls::SECTION);
     let config = DomainConfig {
         name: top.read(&keys::domain::NAME),
+        enabled: top.read(&keys::domain::ENABLED),
         file: walk.text.path.clone(),
         tls: tls::domain(&client),
         origin_tls: tls::origin(&origin),

@@ -2,6 +2,8 @@
 //! that is not changed stay as they are. Not here: whether the result is a good configuration
 //! (`check`), and files (`store`).
 
+mod json;
+
 use toml_edit::{ArrayOfTables, Decor, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use super::keys::{self, DOMAIN_FILE};
@@ -39,6 +41,8 @@ pub enum EditError {
     NotATable(String),
     #[error("the name of a domain cannot be changed: set up the new one, then remove the old one")]
     Name,
+    #[error("{path} is {seen}: accepted is {accepted}")]
+    Json { path: String, seen: &'static str, accepted: &'static str },
 }
 
 impl std::str::FromStr for Assignment {
@@ -127,6 +131,40 @@ pub fn listed(text: &str) -> Result<Vec<(String, Table)>, EditError> {
 pub fn merged(text: &str, wanted: &Table) -> Result<String, EditError> {
     let mut document = parsed(text)?;
     merge_table(document.as_table_mut(), wanted);
+    Ok(document.to_string())
+}
+
+/// `text` changed by a merge patch (RFC 7396) in the shape of a domain file: `null` takes a key or
+/// a table away, tables are merged, anything else is put in its place, lists as a whole.
+pub fn patched(text: &str, patch: &serde_json::Value) -> Result<String, EditError> {
+    let mut document = parsed(text)?;
+    let name = name_of(&document);
+    json::patch(document.as_table_mut(), patch)?;
+    unchanged_name(&document, name)
+}
+
+/// `text` changed to say what a whole document in the shape of a domain file says, and nothing
+/// else.
+pub fn replaced(text: &str, wanted: &serde_json::Value) -> Result<String, EditError> {
+    let mut document = parsed(text)?;
+    let name = name_of(&document);
+    let mut wanted = json::table(wanted)?;
+    if let (false, Some(name)) = (wanted.contains_key(keys::domain::NAME.name), &name) {
+        wanted.insert(keys::domain::NAME.name, toml_edit::value(name));
+    }
+    merge_table(document.as_table_mut(), &wanted);
+    unchanged_name(&document, name)
+}
+
+fn name_of(document: &DocumentMut) -> Option<String> {
+    document.get(keys::domain::NAME.name).and_then(Item::as_str).map(str::to_owned)
+}
+
+/// The text of a document whose name must still be `name`.
+fn unchanged_name(document: &DocumentMut, name: Option<String>) -> Result<String, EditError> {
+    if name_of(document) != name {
+        return Err(EditError::Name);
+    }
     Ok(document.to_string())
 }
 

@@ -44,15 +44,20 @@ impl Text {
         let file = File::open(path).map_err(unreadable)?;
         file.take(CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.len() as u64 > CONFIG_FILE_BYTES_MAX {
-            return Err(problem(
-                format!("is larger than {CONFIG_FILE_BYTES_MAX} bytes"),
-                Some("a file of at most 1 MiB"),
-            ));
+            return Err(too_large(path));
         }
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Text { path: path.to_owned(), text }),
             Err(error) => Err(not_utf8(path, &error)),
         }
+    }
+
+    /// A text that is to stand in this file; refuses what could not be read back.
+    pub fn of(path: PathBuf, text: String) -> Result<Text, Problem> {
+        if text.len() as u64 > CONFIG_FILE_BYTES_MAX {
+            return Err(too_large(&path));
+        }
+        Ok(Text { path, text })
     }
 
     /// The document, or every syntax error in it.
@@ -78,6 +83,11 @@ impl Text {
     pub fn seen(&self, span: std::ops::Range<usize>) -> String {
         seen(self.text.get(span).unwrap_or_default())
     }
+}
+
+fn too_large(path: &Path) -> Problem {
+    let what = format!("is larger than {CONFIG_FILE_BYTES_MAX} bytes");
+    Problem::of_file(path, what, Some("a file of at most 1 MiB".to_owned()))
 }
 
 fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Problem {

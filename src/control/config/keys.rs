@@ -409,6 +409,9 @@ section! {
     /// label below (`"*.example.com"`). An exact name wins over a wildcard. The file must be called
     /// the same, with `.toml` behind it.
     NAME "name": Arc<str> = DOMAIN_NAME, required || "".into();
+    /// Whether the domain is served. `false` stops it and keeps its file: requests get 421 as for a
+    /// name that nobody has, and its tunnels are closed.
+    ENABLED "enabled": bool = Flag, default || true;
     /// When an address of an origin goes down or is removed, close its tunnels with 1012, this many
     /// per second, so that clients move to one that is up. `false` keeps them until they end.
     CLOSE_ON_ORIGIN_DOWN "close_on_origin_down": Option<u32> =

@@ -15,6 +15,9 @@ use crate::limits::DOMAINS_MAX;
 /// Read when no file is named and it exists.
 pub const DEFAULT_FILE: &str = "/etc/hawser/hawser.toml";
 
+/// Texts of domains that stand in for their files; `None` is no file. Empty: the files as they are.
+pub type WouldBe = BTreeMap<Arc<str>, Option<String>>;
+
 /// Where a configuration is read from, again at every reload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Source {
@@ -27,6 +30,11 @@ pub struct Source {
 impl Source {
     /// Reads and checks everything.
     pub fn load(&self) -> Result<Loaded, Problems> {
+        self.load_with(&WouldBe::new())
+    }
+
+    /// Reads and checks everything as it would be.
+    pub fn load_with(&self, would_be: &WouldBe) -> Result<Loaded, Problems> {
         let mut problems = Vec::new();
         let (mut server, state_dir) = self.server(&mut problems);
         if let Some(billing) = server.as_mut().map(|server| &mut server.billing) {
@@ -34,7 +42,8 @@ impl Source {
             let prices = read.map_err(|problem| problems.push(problem)).ok().flatten();
             billing.prices = prices.map(Arc::new);
         }
-        let domains = state_dir.map(|dir| domains(&dir, &mut problems)).unwrap_or_default();
+        let domains =
+            state_dir.map(|dir| domains(&dir, would_be, &mut problems)).unwrap_or_default();
         finish(server, domains, problems)
     }
 
@@ -86,7 +95,7 @@ pub fn load(file: Option<&Path>) -> Result<Loaded, Problems> {
 /// Reads and checks the domain files of a state directory.
 pub fn load_domains(state_dir: &Path) -> Result<Vec<DomainConfig>, Problems> {
     let mut problems = Vec::new();
-    let domains = domains(state_dir, &mut problems);
+    let domains = domains(state_dir, &WouldBe::new(), &mut problems);
     Problems::none_or(problems, domains)
 }
 
@@ -132,22 +141,39 @@ pub fn domain_files(state_dir: &Path) -> Result<Vec<PathBuf>, Problem> {
             files.push(path);
         }
     }
-    if files.len() > DOMAINS_MAX {
-        let what = format!("has {} domain files", files.len());
-        return Err(Problem::of_file(&dir, what, Some(format!("at most {DOMAINS_MAX}"))));
-    }
+    bounded(files.len(), &dir)?;
     files.sort();
     Ok(files)
 }
 
-fn domains(state_dir: &Path, problems: &mut Vec<Problem>) -> Vec<DomainConfig> {
-    let files = domain_files(state_dir).unwrap_or_else(|problem| {
+fn bounded(files: usize, dir: &Path) -> Result<(), Problem> {
+    if files <= DOMAINS_MAX {
+        return Ok(());
+    }
+    let what = format!("has {files} domain files");
+    Err(Problem::of_file(dir, what, Some(format!("at most {DOMAINS_MAX}"))))
+}
+
+fn domains(state_dir: &Path, would_be: &WouldBe, problems: &mut Vec<Problem>) -> Vec<DomainConfig> {
+    let mut files = domain_files(state_dir).unwrap_or_else(|problem| {
         problems.push(problem);
         Vec::new()
     });
+    let dir = domains_dir(state_dir);
+    let would_be: BTreeMap<PathBuf, Option<&String>> =
+        would_be.iter().map(|(n, t)| (dir.join(format!("{n}.toml")), t.as_ref())).collect();
+    files.extend(would_be.keys().cloned());
+    files.sort();
+    files.dedup();
+    files.retain(|file| would_be.get(file).is_none_or(Option::is_some));
+    problems.extend(bounded(files.len(), &dir).err());
     let mut domains = Vec::new();
     for file in files {
-        match Text::read(&file) {
+        let text = match would_be.get(&file) {
+            Some(Some(text)) => Text::of(file, (*text).clone()),
+            _ => Text::read(&file),
+        };
+        match text {
             Ok(text) => domains.extend(domain_file(&text, problems)),
             Err(problem) => problems.push(problem),
         }

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use file::Text;
-pub use load::{DEFAULT_FILE, Source, check_list, from_texts, load, load_domains};
+pub use load::{DEFAULT_FILE, Source, WouldBe, check_list, from_texts, load, load_domains};
 pub use problem::{Problem, Problems};
 
 use crate::control::billing;
@@ -151,6 +151,8 @@ pub struct Health {
 pub struct DomainConfig {
     /// Lower case, no trailing dot; may begin with `*.`.
     pub name: Arc<str>,
+    /// A domain that is not is not served: clients get the answer for a name that nobody has.
+    pub enabled: bool,
     /// The file it came from; empty when it did not come from one.
     pub file: PathBuf,
     pub websocket: WebSocket,

@@ -113,6 +113,7 @@ pub fn domain(config: &DomainConfig, form: Form) -> String {
     let mut out = Out::new(if form == Form::Listed { "domain" } else { "" });
     out.section(&keys::domain::SECTION);
     out.key(&keys::domain::NAME, &config.name);
+    out.key(&keys::domain::ENABLED, &config.enabled);
     out.key(&keys::domain::CLOSE_ON_ORIGIN_DOWN, &config.close_on_origin_down);
     websocket(&mut out, config);
     tls(&mut out, config);

@@ -1,9 +1,11 @@
 //! The domain files as a store: look up, write, remove. A file is replaced as a whole by an atomic
 //! rename, so that a reader, or a crash, meets the old text or the new one.
+//!
+//! Not here: which files change together, and who may write (`control::changes`).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use super::file::Text;
@@ -11,6 +13,7 @@ use super::load::{domain_file, domains_dir};
 use super::problem::{Problem, Problems};
 use super::words::DOMAIN_NAME;
 use super::{DomainConfig, render};
+use crate::control::owner::{Owner, make_dir};
 
 /// The domain files of one state directory.
 #[derive(Debug, Clone)]
@@ -68,37 +71,83 @@ impl Store {
 
     /// Checks `after` as the new text of a domain, without writing it.
     pub fn checked(&self, name: &str, after: &str) -> Result<DomainConfig, StoreError> {
-        let text = Text { path: self.path(name)?, text: after.to_owned() };
+        let refused = |problem| StoreError::Refused(Problems(vec![problem]));
+        let text = Text::of(self.path(name)?, after.to_owned()).map_err(refused)?;
         let mut problems: Vec<Problem> = Vec::new();
         let config = domain_file(&text, &mut problems);
         let config = Problems::none_or(problems, config).map_err(StoreError::Refused)?;
         Ok(config.expect("refused only with a problem"))
     }
 
-    /// Checks and writes the new text of a domain. `before` is the text that the change began with:
-    /// if the file says something else by now, nothing is written.
-    pub fn replace(&self, name: &str, before: Option<&str>, after: &str) -> Result<(), StoreError> {
-        self.checked(name, after)?;
+    /// Writes the new text of a domain beside its file: whatever can fail for want of room has
+    /// happened when this returns. The text has been checked.
+    pub fn prepare(&self, name: &str, after: &str) -> Result<Prepared, StoreError> {
         let path = self.path(name)?;
-        self.unchanged(name, before)?;
-        fs::create_dir_all(&self.dir).map_err(StoreError::io("create", &self.dir))?;
-        write_atomically(&path, after).map_err(StoreError::io("write", &path))
+        make_dir(&self.dir, 0o750).map_err(StoreError::io("create", &self.dir))?;
+        let unique = format!("{FRESH}{name}.toml.{:08x}", rand::random::<u32>());
+        let prepared = Prepared { fresh: self.dir.join(unique), path };
+        write_new(&prepared.fresh, &prepared.path, after)
+            .map_err(StoreError::io("write", &prepared.path))?;
+        Ok(prepared)
     }
 
-    /// Removes the file of a domain, if it still says `before`.
-    pub fn remove(&self, name: &str, before: &str) -> Result<(), StoreError> {
+    /// Removes the file of a domain; it is gone for good after [`Store::sync`].
+    pub fn remove(&self, name: &str) -> Result<(), StoreError> {
         let path = self.path(name)?;
-        self.unchanged(name, Some(before))?;
-        fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
-        sync_dir(&self.dir).map_err(StoreError::io("write", &self.dir))
+        fs::remove_file(&path).map_err(StoreError::io("remove", &path))
     }
 
-    fn unchanged(&self, name: &str, before: Option<&str>) -> Result<(), StoreError> {
-        let now = self.text(name)?;
-        if now.as_ref().map(|text| text.text.as_str()) == before {
-            return Ok(());
+    /// Puts names on disk: a rename is there when its directory is.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        let synced = File::open(&self.dir).and_then(|dir| dir.sync_all());
+        synced.map_err(StoreError::io("write", &self.dir))
+    }
+
+    /// Removes what a process that was killed had prepared. Nobody else may be preparing.
+    pub fn sweep(&self) -> io::Result<()> {
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if is_fresh(&entry.file_name().to_string_lossy()) {
+                fs::remove_file(entry.path())?;
+            }
         }
-        Err(StoreError::Raced(self.path(name)?))
+        Ok(())
+    }
+}
+
+/// How the names of prepared files begin. Hidden, so that no reader takes one for a domain.
+const FRESH: &str = ".";
+
+/// `.NAME.toml.01234567`.
+fn is_fresh(name: &str) -> bool {
+    let unique = name.strip_prefix(FRESH).and_then(|rest| rest.rsplit_once(".toml."));
+    unique.is_some_and(|(_, unique)| {
+        unique.len() == 8 && unique.bytes().all(|b| b.is_ascii_hexdigit())
+    })
+}
+
+/// A text on its way to be a domain's file; removed when it does not get there.
+#[derive(Debug)]
+pub struct Prepared {
+    fresh: PathBuf,
+    path: PathBuf,
+}
+
+impl Prepared {
+    /// Puts it in the place of the file; it is there for good after [`Store::sync`].
+    pub fn place(self) -> Result<(), StoreError> {
+        fs::rename(&self.fresh, &self.path).map_err(StoreError::io("write", &self.path))
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        // Placed, it is not there any more; else it is hidden and harmless.
+        let _ = fs::remove_file(&self.fresh);
     }
 }
 
@@ -116,34 +165,20 @@ pub fn json(config: &DomainConfig) -> serde_json::Value {
     toml::from_str(&text).expect("what is rendered is TOML, and TOML without dates is JSON")
 }
 
-/// Writes beside the file, then renames: the name stands for the old text until the new one is on
-/// disk. Keeps the mode of the old file.
-fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
-    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let fresh = dir.join(format!(".{}.{:08x}", name.to_string_lossy(), rand::random::<u32>()));
-    let written = write_new(&fresh, path, text).and_then(|()| fs::rename(&fresh, path));
-    if written.is_err() {
-        // The error that counts is the first one; a left-over file is hidden and harmless.
-        let _ = fs::remove_file(&fresh);
-    }
-    written?;
-    sync_dir(dir)
-}
-
+/// Keeps mode and owner of the old file; a new one belongs to whom its directory belongs to.
 fn write_new(fresh: &Path, path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(fresh)?;
     if let Ok(old) = fs::metadata(path) {
         file.set_permissions(old.permissions())?;
+        if (old.uid(), old.gid()) != Owner::of(fresh)?.ids() {
+            // Only root may give files away; for anybody else the new file is their own.
+            let _ = chown(fresh, Some(old.uid()), Some(old.gid()));
+        }
+    } else if let Some(dir) = path.parent() {
+        let _ = Owner::of(dir)?.take(fresh);
     }
     file.write_all(text.as_bytes())?;
     file.sync_all()
-}
-
-/// A rename is on disk when its directory is.
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]
@@ -167,60 +202,64 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::of(dir.path());
         assert!(store.text("a.example.com").unwrap().is_none());
-        store.replace("a.example.com", None, ONE).unwrap();
+        store.prepare("a.example.com", ONE).unwrap().place().unwrap();
         assert_eq!(store.known("a.example.com").unwrap().text, ONE);
         let two = ONE.replace("10.0.0.1", "10.0.0.2");
         let path = store.path("a.example.com").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        store.replace("a.example.com", Some(ONE), &two).unwrap();
+        let prepared = store.prepare("a.example.com", &two).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), ONE, "not yet");
+        prepared.place().unwrap();
+        store.sync().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), two);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(names(&store), ["a.example.com.toml"]);
-        store.remove("a.example.com", &two).unwrap();
+        store.remove("a.example.com").unwrap();
         assert_eq!(names(&store), [""; 0]);
         let error = store.known("a.example.com").unwrap_err().to_string();
         assert!(error.starts_with("there is no domain \"a.example.com\": no file "), "{error}");
     }
 
     #[test]
-    fn a_bad_text_changes_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::of(dir.path());
-        store.replace("a.example.com", None, ONE).unwrap();
-        for bad in ["name = \"a.example.com\"", "x", &ONE.replace("a.ex", "b.ex")] {
-            let error = store.replace("a.example.com", Some(ONE), bad).unwrap_err();
+    fn a_bad_text_is_refused() {
+        let store = Store::of(Path::new("/nowhere"));
+        let large = format!("{ONE}#{}", "x".repeat(1 << 20));
+        for bad in ["name = \"a.example.com\"", "x", &ONE.replace("a.ex", "b.ex"), &large] {
+            let error = store.checked("a.example.com", bad).unwrap_err();
             assert!(matches!(error, StoreError::Refused(_)), "{error}");
         }
-        assert_eq!(store.known("a.example.com").unwrap().text, ONE);
-        assert_eq!(names(&store), ["a.example.com.toml"]);
+        store.checked("a.example.com", ONE).unwrap();
     }
 
     #[test]
-    fn a_change_by_somebody_else_is_not_overwritten() {
+    fn what_is_prepared_and_not_placed_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::of(dir.path());
-        store.replace("a.example.com", None, ONE).unwrap();
-        for before in [None, Some("something else")] {
-            let error = store.replace("a.example.com", before, ONE).unwrap_err();
-            assert!(matches!(error, StoreError::Raced(_)), "{error}");
+        let prepared = store.prepare("a.example.com", ONE).unwrap();
+        assert_eq!(names(&store).len(), 1);
+        drop(prepared);
+        assert_eq!(names(&store), [""; 0]);
+        // Of a process that was killed; other hidden files are not ours.
+        std::mem::forget(store.prepare("*.example.com", ONE).unwrap());
+        for other in [".swp", ".a.toml.swp", ".a.toml.0123456x"] {
+            fs::write(store.dir.join(other), "").unwrap();
         }
-        assert!(matches!(store.remove("a.example.com", "x"), Err(StoreError::Raced(_))));
-        assert_eq!(store.known("a.example.com").unwrap().text, ONE);
+        store.sweep().unwrap();
+        assert_eq!(names(&store), [".a.toml.0123456x", ".a.toml.swp", ".swp"]);
     }
 
     #[test]
     fn a_write_that_fails_leaves_the_old_file_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
+        let store = Store::of(dir.path());
         // The new text cannot be renamed over a directory: the last step fails after all the
         // others.
-        let path = dir.path().join("a.example.com.toml");
+        let path = store.path("a.example.com").unwrap();
         fs::create_dir_all(path.join("full")).unwrap();
-        let error = write_atomically(&path, ONE).unwrap_err();
-        assert!(matches!(error.kind(), io::ErrorKind::IsADirectory), "{error}");
+        let error = store.prepare("a.example.com", ONE).unwrap().place().unwrap_err();
+        assert!(matches!(error, StoreError::Io { doing: "write", .. }), "{error}");
         assert!(path.join("full").is_dir());
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        let gone = dir.path().join("gone").join("a.toml");
-        assert_eq!(write_atomically(&gone, ONE).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(names(&store), ["a.example.com.toml"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! the secrets of access keys.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -77,7 +77,8 @@ fn read(path: &Path, mut file: File) -> Result<Zeroizing<[u8; KEY_BYTES]>, KeyEr
         let way_out = format!("chmod 600 {}", path.display());
         return Err(KeyError::Refused(format!(
             "{} has mode {mode:03o}: others than its owner can read what seals the access keys. \
-             Accepted is 600 ({way_out}); if somebody may have read it, remove it and make new keys",
+             Accepted is 600 ({way_out}); if somebody may have read it, remove it and make new \
+             keys",
             path.display()
         )));
     }
@@ -95,6 +96,8 @@ fn read(path: &Path, mut file: File) -> Result<Zeroizing<[u8; KEY_BYTES]>, KeyEr
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -366,12 +366,14 @@ fn domain() -> impl Strategy<Value = DomainConfig> {
         .prop_map(|(enabled, interval)| AccessLog { enabled, interval });
     let close = option::of(1..=1_000_000u32);
     let tls = (any_tls::domain(), any_tls::origin());
+    let name = (name, any::<bool>());
     (name, websocket(), (http(), tls), origins(), balance, close, access, log).prop_map(
         |(name, websocket, (http, tls), origins, balance, close_on_origin_down, access, log)| {
-            let (tls, origin_tls) = tls;
+            let ((name, enabled), (tls, origin_tls)) = (name, tls);
             DomainConfig {
                 file: format!("{name}.toml").into(),
                 name,
+                enabled,
                 websocket,
                 tls,
                 origin_tls,

@@ -1,0 +1,153 @@
+//! `hawser key`: access keys of the API. Not here: what a key is and how it is kept
+//! (`control::keys`).
+
+use std::fmt::Write;
+use std::path::Path;
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::{Exit, Which, say};
+use crate::control::changes::{Author, Via, note_to};
+use crate::control::database::Database;
+use crate::control::keys::{Key, Keys, NewKey, Role};
+use crate::control::owner::{make_dir, running_user};
+
+/// Create, list and revoke access keys of the API
+///
+/// A key is a pair of an id and a secret: ID.SECRET is the bearer key of the REST API, and the same
+/// pair signs calls of the DCDN API. Keys are in STATE_DIR/hawser.db; a running edge knows of a
+/// change at once.
+#[derive(Debug, clap::Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Create(Create),
+    List(List),
+    Revoke(Revoke),
+}
+
+/// Create a key, and print its secret: the only time that it is shown
+#[derive(Debug, clap::Args)]
+struct Create {
+    /// What the key is for, or whose it is
+    #[arg(long)]
+    name: String,
+    /// What it may do: read, operate (domains, certificates, connections, drain) or admin (keys,
+    /// plans, rollback)
+    #[arg(long, value_name = "ROLE")]
+    role: Role,
+    #[command(flatten)]
+    which: Which,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// List the keys, without their secrets
+#[derive(Debug, clap::Args)]
+struct List {
+    #[command(flatten)]
+    which: Which,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Take a key out of force, for ever
+#[derive(Debug, clap::Args)]
+struct Revoke {
+    /// Id of the key
+    id: String,
+    #[command(flatten)]
+    which: Which,
+}
+
+pub fn run(args: Args) -> anyhow::Result<Exit> {
+    match args.verb {
+        Verb::Create(args) => create(args),
+        Verb::List(args) => list(args),
+        Verb::Revoke(args) => revoke(args),
+    }
+}
+
+/// What is printed once.
+#[derive(Serialize)]
+struct Created<'a> {
+    access_key_id: &'a str,
+    access_key_secret: &'a str,
+    name: &'a str,
+    role: Role,
+}
+
+fn create(args: Create) -> anyhow::Result<Exit> {
+    let (database, keys) = open(&args.which.state_dir()?)?;
+    let new = keys.create(&args.name, args.role)?;
+    let NewKey { access_key_id, access_key_secret, name, role } = &new;
+    let about = format!("{access_key_id} ({}, {name})", role.name());
+    note_to(&database, &author(), "key create", &about)?;
+    if args.json {
+        let created = Created { access_key_id, access_key_secret, name, role: *role };
+        say(&(serde_json::to_string_pretty(&created)? + "\n"))?;
+    } else {
+        say(&format!(
+            "access_key_id     {access_key_id}\naccess_key_secret {}\n\
+             bearer key        {access_key_id}.{0}\nThe secret is not shown again.\n",
+            **access_key_secret
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn list(args: List) -> anyhow::Result<Exit> {
+    let (_, keys) = open(&args.which.state_dir()?)?;
+    let all = keys.list()?;
+    if args.json {
+        say(&(serde_json::to_string_pretty(&all)? + "\n"))?;
+    } else {
+        say(&table(&all))?;
+    }
+    let lost = keys.sealed_by_another()?;
+    if !lost.is_empty() {
+        eprintln!(
+            "hawser: no signature can be checked with {}: node.key is not the one that they were \
+             made with. Put it back from a backup, or make new keys and revoke these",
+            lost.join(", ")
+        );
+    }
+    Ok(Exit::Done)
+}
+
+fn revoke(args: Revoke) -> anyhow::Result<Exit> {
+    let (database, keys) = open(&args.which.state_dir()?)?;
+    let Key { id, name, role, .. } = keys.revoke(&args.id)?;
+    note_to(&database, &author(), "key revoke", &format!("{id} ({}, {name})", role.name()))?;
+    say(&format!("revoked {id} ({name})\n"))?;
+    Ok(Exit::Done)
+}
+
+/// Who runs this command.
+pub(super) fn author() -> Author {
+    Author { name: running_user(), via: Via::Cli, address: None }
+}
+
+fn open(state_dir: &Path) -> anyhow::Result<(Database, Keys)> {
+    make_dir(state_dir, 0o750)?;
+    let database = Database::open(state_dir)?;
+    let keys = Keys::open(state_dir, database.clone())?;
+    Ok((database, keys))
+}
+
+fn table(keys: &[Key]) -> String {
+    let mut text = format!("{:20}  {:7}  {:20}  {:20}  NAME\n", "ID", "ROLE", "CREATED", "REVOKED");
+    for Key { id, name, role, created, revoked } in keys {
+        let (role, revoked) = (role.name(), revoked.as_deref().unwrap_or("-"));
+        let _ = writeln!(text, "{id:20}  {role:7}  {created:20}  {revoked:20}  {name}");
+    }
+    text
+}
