@@ -38,6 +38,17 @@ pub const REQUESTS_PER_CONNECTION_MAX: u32 = 10_000;
 
 // === Bills ===
 
+/// Time after the end of a period in which statistics of it may still come, of a predecessor that
+/// drains or a disk that was full (DCDN OpenAPI 2018-01-15: five-minute data are 15 minutes late).
+/// What comes later becomes an adjustment.
+pub const STATISTICS_SETTLED_AFTER: Duration = Duration::from_secs(15 * 60);
+/// Periods of one kind that one pass over the ledger closes; after months of rest there are
+/// thousands. The rest follows in further passes, with room for others between them.
+pub const LEDGER_PERIODS_PER_PASS: usize = 200;
+
+/// Lines of one statement: 31 days of some thousand domains. Beyond it the statement is refused; one
+/// of a single domain always fits.
+pub const STATEMENT_LINES_MAX: usize = 100_000;
 /// Tiers of one list of prices. Real ones have a handful. Beyond it: the price file is refused.
 pub const PRICE_TIERS_MAX: usize = 20;
 

@@ -8,12 +8,16 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use jiff::Timestamp;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::run::load;
 use super::serve::{Addresses, Inherited, Serving, serve};
 use super::{Exit, say};
-use crate::control::config::Source;
+use crate::control::billing::{Billing, ChargeType, WebsocketBillType};
+use crate::control::changes::{Author, Via};
+use crate::control::config::{ServerConfig, Source};
+use crate::control::database::Database;
 use crate::control::demo::Origin;
 use crate::control::operational_log;
 
@@ -37,6 +41,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let dir = StateDir::create(&args, origin.addr)?;
     let source = Source { file: Some(dir.0.join("hawser.toml")), state_dir: None };
     let loaded = source.load()?;
+    open_plan(&dir.0, &loaded.server)?;
     let serving =
         Serving { loaded, load: load(source), inherited: Inherited::default(), program: None };
     serve(serving, |addresses| {
@@ -44,6 +49,15 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         // A closed stdout does not keep the edge from serving.
         let _ = say(&welcome(addresses, &dir.0));
     })
+}
+
+/// Without a plan, no domain has WebSocket: a demo is to show it.
+fn open_plan(state_dir: &Path, server: &ServerConfig) -> anyhow::Result<()> {
+    let billing = Billing::new(Database::open(state_dir)?, server.billing.clone());
+    let author = Author { name: "hawser demo".to_owned(), via: Via::Edge, address: None };
+    let (charge, websocket) = (ChargeType::PayByTraffic, WebsocketBillType::WebsocketTraffic);
+    billing.open(charge, websocket, Timestamp::now(), &author).context("cannot open a plan")?;
+    Ok(())
 }
 
 fn busy(addr: SocketAddr, flag: &str, error: &io::Error) -> anyhow::Error {
@@ -66,12 +80,16 @@ Hawser demo: a price ticker and a chat room behind the edge.
   page     http://{edge}/          (open it in a browser)
   metrics  {admin}
   log      {dir}/access.log
+  key      {dir}/admin.key   (admin key of the API)
+
+WebSocket needs a billing plan: the demo has opened one for itself (PayByTraffic, websockettraffic).
 
 Try, in another terminal:
 
   curl http://{edge}/hello
   hawser conns  --state-dir {dir} --watch
   hawser kill   --state-dir {dir} --ip 127.0.0.1 --code 1012 --rate 2
+  hawser plan   show --state-dir {dir}
   hawser reload --state-dir {dir}     after editing {dir}/domains/*.toml
 
 Ctrl-C drains and ends it; a second one ends it at once.

@@ -13,6 +13,7 @@ mod drain;
 mod key;
 mod kill;
 mod man;
+mod plan;
 mod reload;
 mod run;
 mod serve;
@@ -77,6 +78,7 @@ enum Verb {
     Domain(domain::Args),
     Cert(cert::Args),
     Key(key::Args),
+    Plan(plan::Args),
     Version(version::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -138,6 +140,7 @@ fn run_verb(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Domain(args) => domain::run(args),
         Verb::Cert(args) => cert::run(args),
         Verb::Key(args) => key::run(args),
+        Verb::Plan(args) => plan::run(args),
         Verb::Version(args) => version::run(args),
         Verb::Completions(args) => completions::run(args),
         Verb::Man(args) => man::run(args),

@@ -13,6 +13,7 @@ fn the_definition_is_sound() {
 #[test]
 fn help_of_the_domain_and_certificate_verbs() {
     insta::assert_snapshot!("help_of_the_domain_verbs", help_below("domain"));
+    insta::assert_snapshot!("help_of_the_plan_verbs", help_below("plan"));
     insta::assert_snapshot!("help_of_the_certificate_verbs", help_below("cert"));
 }
 

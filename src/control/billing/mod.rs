@@ -6,11 +6,15 @@
 
 pub mod calendar;
 pub mod gate;
+pub mod ledger;
 pub mod live;
 pub mod prices;
+pub mod quantity;
 mod settings;
+pub mod statement;
 #[cfg(test)]
 mod tests;
+pub mod usage;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -22,11 +26,13 @@ pub use settings::{Overhead, Pending, Settings};
 
 use super::changes::Author;
 use super::database::{Database, Schema};
+use super::statistics::StatisticsError;
 use calendar::Offset;
 
 pub const SCHEMA: Schema = Schema {
     part: "billing",
-    steps: &["
+    steps: &[
+        "
     CREATE TABLE billing_plans (
         id INTEGER PRIMARY KEY,
         effective_from INTEGER NOT NULL,
@@ -34,7 +40,9 @@ pub const SCHEMA: Schema = Schema {
         websocket TEXT NOT NULL,
         submitted INTEGER NOT NULL,
         author TEXT NOT NULL
-    ) STRICT"],
+    ) STRICT",
+        ledger::TABLES,
+    ],
 };
 
 /// Billing method of the whole service; its cycle decides when a change takes effect.
@@ -220,6 +228,8 @@ pub enum BillingError {
     SamePlan,
     #[error("database: {0}")]
     Database(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Statistics(#[from] StatisticsError),
     #[error("{0}")]
     Refused(String),
 }

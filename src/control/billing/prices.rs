@@ -26,7 +26,8 @@ const MICRO: i64 = 1_000_000;
 const PRICE_MAX: i64 = 1_000_000_000;
 
 /// An amount, in millionths of the currency's unit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, utoipa::ToSchema)]
+#[schema(value_type = String, example = "19.600000")]
 pub struct Money(pub i64);
 
 impl Money {
@@ -99,8 +100,14 @@ pub struct Slice {
     /// Where the tier begins, in GB of the month.
     pub from_gb: u64,
     pub bytes: u64,
-    /// Per GB; absent without prices.
-    pub price: Option<String>,
+    /// Per GB.
+    pub price: String,
+}
+
+impl From<(Tier, u64)> for Slice {
+    fn from((tier, bytes): (Tier, u64)) -> Slice {
+        Slice { from_gb: tier.from, bytes, price: tier.price.to_string() }
+    }
 }
 
 impl Tiers {
@@ -123,13 +130,18 @@ impl Tiers {
         })
     }
 
-    /// Reach: the whole quantity at the price of the tier that it reaches. `bandwidth` is in Mbps,
-    /// as a fraction.
+    /// Reach: the whole quantity at the price of the tier that it reaches.
     pub fn reached(&self, bandwidth: Bandwidth) -> (Tier, Money) {
+        self.reached_in(bandwidth, 1, 1)
+    }
+
+    /// The same for `days` of a month that has `of`.
+    pub fn reached_in(&self, bandwidth: Bandwidth, days: u64, of: u64) -> (Tier, Money) {
         let Bandwidth { numerator, denominator } = bandwidth;
         let reaches = |tier: &&Tier| i128::from(tier.from) * denominator <= numerator;
         let tier = *self.0.iter().rev().find(reaches).unwrap_or(&self.0[0]);
-        (tier, Money::rounded(i128::from(tier.price.0) * numerator, denominator))
+        let whole = i128::from(tier.price.0) * numerator * i128::from(days);
+        (tier, Money::rounded(whole, denominator * i128::from(of)))
     }
 }
 
@@ -148,14 +160,6 @@ impl Bandwidth {
         Bandwidth {
             numerator: bits * i128::from(overhead.thousandths()),
             denominator: slots * i128::from(MBPS) * 1_000,
-        }
-    }
-
-    /// `part` of `whole` of it, for a month that is not charged whole.
-    pub fn share(self, part: i64, whole: i64) -> Bandwidth {
-        Bandwidth {
-            numerator: self.numerator * i128::from(part),
-            denominator: self.denominator * i128::from(whole),
         }
     }
 

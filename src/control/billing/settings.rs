@@ -44,6 +44,12 @@ impl Overhead {
     pub fn thousandths(self) -> u16 {
         self.0
     }
+
+    /// What is billed for `bytes`, rounded half up.
+    pub fn of(self, bytes: u64) -> u64 {
+        let thousandths = u128::from(bytes) * u128::from(self.0);
+        u64::try_from((thousandths + 500) / 1_000).unwrap_or(u64::MAX)
+    }
 }
 
 impl std::fmt::Display for Overhead {

@@ -36,12 +36,7 @@ impl Source {
     /// Reads and checks everything as it would be.
     pub fn load_with(&self, would_be: &WouldBe) -> Result<Loaded, Problems> {
         let mut problems = Vec::new();
-        let (mut server, state_dir) = self.server(&mut problems);
-        if let Some(billing) = server.as_mut().map(|server| &mut server.billing) {
-            let read = billing.price_file.as_deref().map(Prices::read).transpose();
-            let prices = read.map_err(|problem| problems.push(problem)).ok().flatten();
-            billing.prices = prices.map(Arc::new);
-        }
+        let (server, state_dir) = self.server(&mut problems);
         let domains =
             state_dir.map(|dir| domains(&dir, would_be, &mut problems)).unwrap_or_default();
         finish(server, domains, problems)
@@ -57,6 +52,13 @@ impl Source {
         }
     }
 
+    /// What concerns the process, without any domain.
+    pub fn server_config(&self) -> Result<ServerConfig, Problems> {
+        let mut problems = Vec::new();
+        let server = self.server(&mut problems).0;
+        Problems::none_or(problems, server).map(|server| server.expect("refused with a problem"))
+    }
+
     /// The server part, with its state directory; the latter also when the former is refused for
     /// another reason.
     fn server(&self, problems: &mut Vec<Problem>) -> (Option<ServerConfig>, Option<PathBuf>) {
@@ -67,7 +69,12 @@ impl Source {
                 return (None, self.state_dir.clone());
             }
         };
-        let config = check::server(&text, problems);
+        let mut config = check::server(&text, problems);
+        if let Some(billing) = config.as_mut().map(|config| &mut config.billing) {
+            let read = billing.price_file.as_deref().map(Prices::read).transpose();
+            let prices = read.map_err(|problem| problems.push(problem)).ok().flatten();
+            billing.prices = prices.map(Arc::new);
+        }
         let dir = match &self.state_dir {
             Some(dir) => override_dir(dir).map_err(|problem| problems.push(problem)).ok(),
             None => check::state_dir(&text),
