@@ -108,6 +108,8 @@ pub(super) fn selected(
             }
         }
     }
+    // In the order in which their chunks are kept.
+    cells.sort_unstable();
     Ok(cells)
 }
 
