@@ -378,6 +378,16 @@ pub fn note_to(
     Ok(database.write(|work| audit::note(work, author, action, about)).map(drop)?)
 }
 
+/// The same as part of a transaction: it is noted when it is done, and only then.
+pub fn note_within(
+    work: &Transaction<'_>,
+    author: &Author,
+    action: &str,
+    about: &str,
+) -> rusqlite::Result<()> {
+    audit::note(work, author, action, about).map(drop)
+}
+
 /// The revision of a domain's text: what `ETag` and `If-Match` carry, without the quotes.
 pub fn revision(text: &str) -> String {
     audit::hash(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()

@@ -539,3 +539,6 @@ fn grouped(periods: Vec<Period>) -> Vec<Vec<Period>> {
     }
     groups
 }
+
+#[cfg(test)]
+mod tests;

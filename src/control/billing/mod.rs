@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use settings::{Overhead, Pending, Settings};
 
-use super::changes::Author;
+use super::changes::{Author, note_within};
 use super::database::{Database, Schema};
 use super::statistics::StatisticsError;
 use calendar::Offset;
@@ -276,6 +276,7 @@ impl Billing {
                 return Err(BillingError::AlreadyOpen(opened));
             }
             submit(work, &plan, author)?;
+            note_within(work, author, "plan open", &plan.to_string())?;
             Ok(history(work)?.at(now))
         })
     }
@@ -313,6 +314,7 @@ impl Billing {
                 return Err(BillingError::SamePlan);
             }
             submit(work, &plan, author)?;
+            note_within(work, author, "plan change", &plan.to_string())?;
             Ok(history(work)?.at(now))
         })
     }
