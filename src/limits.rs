@@ -395,14 +395,53 @@ pub const STATISTICS_ROWS_WAITING_MAX: usize = 200_000;
 pub const STATISTICS_CELLS_MAX: i64 = 1 << 20;
 /// Cells that are merged for one question: each costs a look-up for every open slot and a row for
 /// every day. Beyond it: refused.
-pub const STATISTICS_CELLS_PER_QUERY_MAX: usize = 1024;
+pub const STATISTICS_CELLS_PER_QUERY_MAX: usize = 4096;
 /// Seconds of the longest range of one question: what is kept, with the days that begin and end
 /// in it. Beyond it: refused.
 pub const STATISTICS_RANGE_MAX: i64 = 368 * 86_400;
-/// Cells whose slots are closed in one transaction: 10 ms of work, so that counting waits no longer.
+/// Cells that are tidied in one transaction: 10 ms of work, so that counting waits no longer.
 pub const STATISTICS_CELLS_PER_TIDYING: i64 = 64;
-/// Days of cells that are rolled up or forgotten in one transaction; the same.
-pub const STATISTICS_CHUNKS_PER_TIDYING: i64 = 256;
+
+// === DCDN API ===
+
+/// Parameters of one call, in query and form together. Beyond it: 400.
+pub const DCDN_PARAMETERS_MAX: usize = 512;
+/// Domains that one call changes, as DCDN has it. Beyond it: 400.
+pub const DCDN_BATCH_MAX: usize = 50;
+/// Domains that one call asks about by name. Beyond it: 400.
+pub const DCDN_LISTED_DOMAINS_MAX: usize = 500;
+/// The same of usage data, as DCDN has it.
+pub const DCDN_USAGE_DOMAINS_MAX: usize = 100;
+/// Domains whose requests one answer of the metering feed has; each is a query of its own. Further
+/// ones are asked for by name.
+pub const DCDN_METERED_DOMAINS_MAX: usize = 500;
+/// Bytes of the names that a list of domains is searched by, as DCDN has it. Beyond it: 400.
+pub const DCDN_NAME_FILTER_BYTES_MAX: usize = 6_800;
+/// Pages of a list, as DCDN has it. Beyond it: 400.
+pub const DCDN_PAGE_MAX: usize = 100_000;
+/// Entries of one page, as DCDN has it. Beyond it: 400.
+pub const DCDN_PAGE_SIZE_MAX: usize = 500;
+/// Origins of a domain: those of a domain file. Beyond it: 400.
+pub const DCDN_ORIGINS_MAX: usize = ORIGINS_PER_DOMAIN_MAX;
+/// Those of them that are addresses, as DCDN has it. Beyond it: 400.
+pub const DCDN_IP_ORIGINS_MAX: usize = 10;
+/// Origins that one call looks for, as DCDN has it. Beyond it: 400.
+pub const DCDN_SOURCES_ASKED_MAX: usize = 20;
+/// Tags of a domain, as DCDN has it. Beyond it: 400.
+pub const DCDN_TAGS_MAX: usize = 20;
+/// Characters of the key or the value of a tag, as DCDN has it. Beyond it: 400.
+pub const DCDN_TAG_CHARS_MAX: usize = 128;
+/// Bytes of a certificate chain or a key; chains of very large certificates reach 32 KiB. Beyond
+/// it: 400.
+pub const DCDN_CERTIFICATE_BYTES_MAX: usize = 128 * 1024;
+/// Characters of the name of a certificate, as DCDN has it. Beyond it: 400.
+pub const DCDN_CERTIFICATE_NAME_CHARS_MAX: usize = 128;
+/// Bytes of a string to sign that an error repeats: what it takes to compare it. Beyond it: it is
+/// left out.
+pub const DCDN_ECHO_BYTES_MAX: usize = 32 * 1024;
+/// Nonces of one key within half an hour that are remembered, 16 bytes each: more than one a call
+/// of every rate together. Beyond it: 503 until the half hour is over.
+pub const DCDN_NONCES_MAX: usize = 400_000;
 
 // === Control socket ===
 

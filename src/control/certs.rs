@@ -28,6 +28,11 @@ pub use challenges::Challenges;
 pub use keyring::{Keyring, Reading, Served};
 pub use pem::read as read_file;
 
+/// The chain of a pair as PEM, without its key.
+pub fn chain_pem(pair: &pair::Pair) -> String {
+    pem::of_chain(&pair.certified.cert)
+}
+
 /// RFC 7301: the one protocol that is spoken behind TLS.
 const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
 

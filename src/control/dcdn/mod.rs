@@ -3,20 +3,156 @@
 //!
 //! Not here: what the operations do (`changes`, `statistics`, `billing`, `certs`).
 
+mod answer;
+mod attributes;
+mod error;
+mod gateway;
+mod operations;
+mod replay;
+mod request;
+mod signature;
+mod throttle;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, Method, Response, Uri, header};
+use axum::response::IntoResponse;
+use axum::routing::any;
+use jiff::Timestamp;
+use serde_json::Value;
+use tracing::debug;
+use uuid::Uuid;
 
-use super::database::Schema;
+use answer::{Envelope, Format};
+use attributes::Book;
+pub use attributes::SCHEMA;
+use error::Failure;
+use gateway::Received;
+use operations::Call;
+use replay::Nonces;
+use throttle::Throttle;
+
+use super::changes::{Author, Via};
 use super::edge::Edge;
+use crate::limits::ADMIN_BODY_BYTES_MAX;
 
-pub const SCHEMA: Schema = Schema { part: "dcdn", steps: &[] };
-
-pub fn router(edge: Arc<Edge>) -> Router {
-    Router::new().route("/", get(index)).with_state(edge)
+/// The whole API of one edge.
+#[derive(Debug)]
+struct Dcdn {
+    edge: Arc<Edge>,
+    nonces: Nonces,
+    throttle: Throttle,
+    book: Book,
 }
 
-async fn index() -> &'static str {
-    "hawser: /healthz /readyz /metrics\n"
+pub fn router(edge: Arc<Edge>) -> Router {
+    let dcdn = Dcdn {
+        edge,
+        nonces: Nonces::default(),
+        throttle: Throttle::default(),
+        book: Book::default(),
+    };
+    Router::new().route("/", any(respond)).with_state(Arc::new(dcdn))
+}
+
+async fn respond(State(dcdn): State<Arc<Dcdn>>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    if is_a_look(&parts.method, &parts.uri, &parts.headers) {
+        let text = "hawser: /healthz /readyz /metrics /api/v1 /api/openapi.json, and the DCDN API \
+                    here (?Action=)\n";
+        return text.into_response();
+    }
+    let envelope = Envelope {
+        format: format(&parts.uri, &parts.headers),
+        request_id: Uuid::new_v4().to_string().to_uppercase(),
+        host_id: text_of(&parts.headers, header::HOST.as_str()).to_owned(),
+    };
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    let answered = match to_bytes(body, ADMIN_BODY_BYTES_MAX).await {
+        Ok(body) => dcdn.call(&parts.method, &parts.uri, &parts.headers, body, peer).await,
+        Err(_) => Err((Format::Json, error::BODY.into())),
+    };
+    match answered {
+        Ok((format, action, body)) => Envelope { format, ..envelope }.success(action, body),
+        Err((format, failure)) => {
+            // Never the request: its query may hold keys.
+            debug!(code = %failure.code, id = envelope.request_id, "a DCDN call was refused");
+            Envelope { format, ..envelope }.failure(&failure)
+        }
+    }
+}
+
+impl Dcdn {
+    async fn call(
+        self: &Arc<Dcdn>,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: Bytes,
+        peer: Option<SocketAddr>,
+    ) -> Result<(Format, &'static str, Value), (Format, Failure)> {
+        let fallback = format(uri, headers);
+        let received = Received::new(method, uri, headers, &body);
+        let received = received.map_err(|failure| (fallback, failure))?;
+        let format = named_format(received.parameters.text("Format")).unwrap_or(fallback);
+        let now = Timestamp::now();
+        let answer = async {
+            let caller = gateway::admit(self, &received, now.as_second()).await?;
+            let author = Author {
+                name: caller.key.id,
+                via: Via::Dcdn,
+                address: peer.map(|peer| peer.ip().to_canonical()),
+            };
+            let operation = caller.operation;
+            let call = Call {
+                dcdn: self,
+                parameters: &received.parameters,
+                author: &author,
+                action: operation.name,
+                now,
+            };
+            Ok((format, operation.name, (operation.run)(&call).await?))
+        };
+        answer.await.map_err(|failure| (format, failure))
+    }
+}
+
+/// A person who looks what is here.
+fn is_a_look(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+        && uri.query().is_none_or(str::is_empty)
+        && !headers.contains_key("x-acs-action")
+}
+
+/// What is answered when `Format` is not given: XML in version 1, JSON in version 3 unless only XML
+/// is accepted.
+fn format(uri: &Uri, headers: &HeaderMap) -> Format {
+    let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let named = query.into_iter().find(|(name, _)| name == "Format");
+    if let Some(format) = named_format(named.as_ref().map(|(_, value)| &**value)) {
+        return format;
+    }
+    let is_v3 = text_of(headers, header::AUTHORIZATION.as_str()).starts_with("ACS3-");
+    let accept = text_of(headers, header::ACCEPT.as_str());
+    let wants_xml = accept.contains("xml") && !accept.contains("json");
+    if is_v3 && !wants_xml { Format::Json } else { Format::Xml }
+}
+
+fn named_format(name: Option<&str>) -> Option<Format> {
+    match name?.to_ascii_lowercase().as_str() {
+        "json" => Some(Format::Json),
+        "xml" => Some(Format::Xml),
+        _ => None,
+    }
+}
+
+fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }

@@ -44,7 +44,6 @@ CREATE TABLE statistics_cell (
     domain TEXT NOT NULL,
     region TEXT NOT NULL,
     isp TEXT NOT NULL,
-    last_day INTEGER NOT NULL DEFAULT 0,
     UNIQUE (domain, region, isp)
 ) STRICT;
 CREATE INDEX statistics_domain ON statistics_cell (domain) WHERE region = '*' AND isp = '*';
@@ -61,10 +60,8 @@ CREATE TABLE statistics_progress (work TEXT PRIMARY KEY, day INTEGER NOT NULL) S
 CREATE TABLE statistics_damaged (slot INTEGER NOT NULL, cell INTEGER NOT NULL, data BLOB) STRICT;
 ";
 
-/// Identifiers of chunks are the day, and the cell in the last bits: what is written, rolled up and
-/// forgotten together stands together. By cell first, closing an hour dirtied a page for every
-/// cell, fifteen times as much as it wrote.
-const CELL_BITS: u32 = 32;
+/// Identifiers of chunks are those of cells with the day in the last bits.
+const DAY_BITS: u32 = 20;
 
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -222,7 +219,7 @@ fn count(
 
 /// Days since the Unix epoch.
 fn day_of(time: i64) -> i64 {
-    time.div_euclid(DAY).clamp(0, (1 << 20) - 1)
+    time.div_euclid(DAY).clamp(0, (1 << DAY_BITS) - 1)
 }
 
 fn slot_in_day(slot: i64) -> u16 {
@@ -230,5 +227,5 @@ fn slot_in_day(slot: i64) -> u16 {
 }
 
 fn chunk_id(cell: i64, day: i64) -> i64 {
-    (day << CELL_BITS) + cell
+    (cell << DAY_BITS) + day
 }

@@ -108,8 +108,6 @@ pub(super) fn selected(
             }
         }
     }
-    // In the order in which their chunks are kept.
-    cells.sort_unstable();
     Ok(cells)
 }
 

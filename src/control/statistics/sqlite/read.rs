@@ -109,14 +109,16 @@ impl Answer {
         if self.slots.is_empty() {
             return Ok(());
         }
-        if matches!(self.wanted, Wanted::Traffic | Wanted::All) {
-            self.add_chunks(reader, cells, Answer::add_traffic)?;
-        }
-        if matches!(self.wanted, Wanted::Handshakes | Wanted::All) {
-            self.add_chunks(reader, cells, Answer::add_handshakes)?;
-        }
-        if matches!(self.wanted, Wanted::Connections | Wanted::All) {
-            self.add_chunks(reader, cells, Answer::add_connections)?;
+        for &cell in cells {
+            if matches!(self.wanted, Wanted::Traffic | Wanted::All) {
+                self.add_chunks(reader, cell, Answer::add_traffic)?;
+            }
+            if matches!(self.wanted, Wanted::Handshakes | Wanted::All) {
+                self.add_chunks(reader, cell, Answer::add_handshakes)?;
+            }
+            if matches!(self.wanted, Wanted::Connections | Wanted::All) {
+                self.add_chunks(reader, cell, Answer::add_connections)?;
+            }
         }
         self.add_live(reader, cells)
     }
@@ -124,16 +126,16 @@ impl Answer {
     fn add_chunks<P: Part>(
         &mut self,
         reader: &Connection,
-        cells: &[i64],
+        cell: i64,
         add: fn(&mut Answer, i64, P),
     ) -> Result<(), StatisticsError> {
-        let query = format!("SELECT data FROM {} WHERE id = ?1", P::TABLE);
+        let query = format!("SELECT id, data FROM {} WHERE id BETWEEN ?1 AND ?2", P::TABLE);
         let mut query = reader.prepare_cached(&query)?;
-        let days = day_of(self.start)..=day_of(self.end() - 1);
-        for (day, &cell) in days.flat_map(|day| cells.iter().map(move |cell| (day, cell))) {
-            let mut rows = query.query([chunk_id(cell, day)])?;
-            let Some(row) = rows.next()? else { continue };
-            let bytes = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+        let (first, last) = (day_of(self.start), day_of(self.end() - 1));
+        let mut rows = query.query((chunk_id(cell, first), chunk_id(cell, last)))?;
+        while let Some(row) = rows.next()? {
+            let day = row.get::<_, i64>(0)? - chunk_id(cell, 0);
+            let bytes = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
             let decoded = chunk::decode(bytes, |slot, part| {
                 let slot = day * DAY + i64::from(slot) * SLOT;
                 // A rolled-up slot that begins before the range belongs to what is before it.

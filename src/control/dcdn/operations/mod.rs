@@ -1,0 +1,218 @@
+//! The operations: which there are, who may call them and how often, and what they have in common.
+//! One file for each section of DCDN's reference.
+
+mod certificates;
+mod configs;
+mod domains;
+pub mod functions;
+mod names;
+mod places;
+mod service;
+mod sources;
+mod statistics;
+mod tags;
+mod usage;
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::Dcdn;
+use super::attributes::Attributes;
+use super::error::{self, Failure};
+use super::request::Parameters;
+use crate::control::changes::{Author, ChangeError, Order, Records};
+use crate::control::config::edit;
+use crate::control::keys::Role;
+
+/// What an operation answers, an object without `RequestId`.
+pub type Answer = Result<Value, Failure>;
+
+/// One call of an operation.
+pub struct Call<'a> {
+    pub dcdn: &'a Arc<Dcdn>,
+    pub parameters: &'a Parameters,
+    pub author: &'a Author,
+    pub action: &'static str,
+    pub now: Timestamp,
+}
+
+/// Which rate an operation counts under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rate {
+    Statistics,
+    Domains,
+    Lists,
+    Deletions,
+    Service,
+}
+
+pub struct Operation {
+    pub name: &'static str,
+    pub role: Role,
+    pub rate: Rate,
+    /// Whether its parameters must not be repeated in an error.
+    pub carries_secrets: bool,
+    pub run: for<'a> fn(&'a Call<'a>) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>,
+}
+
+pub fn find(name: &str) -> Option<&'static Operation> {
+    OPERATIONS.iter().find(|operation| operation.name == name)
+}
+
+macro_rules! operations {
+    ($($name:literal: $role:ident, $rate:ident $(, $secrets:ident)? => $run:path;)+) => {
+        static OPERATIONS: &[Operation] = &[$(Operation {
+            name: $name,
+            role: Role::$role,
+            rate: Rate::$rate,
+            carries_secrets: operations!(@ $($secrets)?),
+            run: |call| Box::pin($run(call)),
+        }),+];
+    };
+    (@) => { false };
+    (@ secrets) => { true };
+}
+
+operations! {
+    "DescribeDcdnDomainWebsocketTrafficData": Read, Statistics => statistics::traffic;
+    "DescribeDcdnDomainWebsocketBpsData": Read, Statistics => statistics::bandwidth;
+    "DescribeDcdnDomainWebsocketHttpCodeData": Read, Statistics => statistics::codes;
+
+    "BatchSetDcdnDomainConfigs": Operate, Domains => configs::batch_set;
+    "DescribeDcdnDomainConfigs": Read, Domains => configs::describe;
+    "BatchDeleteDcdnDomainConfigs": Operate, Domains => configs::batch_delete;
+    "DeleteDcdnSpecificConfig": Operate, Domains => configs::delete_specific;
+    "DescribeDcdnUserDomainsByFunc": Read, Lists => configs::domains_by_function;
+
+    "AddDcdnDomain": Operate, Domains => domains::add;
+    "UpdateDcdnDomain": Operate, Domains => domains::update;
+    "StartDcdnDomain": Operate, Domains => domains::start;
+    "StopDcdnDomain": Operate, Domains => domains::stop;
+    "BatchStartDcdnDomain": Operate, Domains => domains::batch_start;
+    "BatchStopDcdnDomain": Operate, Domains => domains::batch_stop;
+    "DeleteDcdnDomain": Operate, Deletions => domains::delete;
+    "ModifyDCdnDomainSchdmByProperty": Operate, Domains => domains::modify_property;
+    "DescribeDcdnDomainDetail": Read, Domains => domains::detail;
+    "DescribeDcdnUserDomains": Read, Lists => domains::list;
+    "DescribeDcdnDomainCname": Read, Domains => domains::cname;
+    "DescribeDcdnDomainsBySource": Read, Domains => domains::by_source;
+    "DescribeDcdnTagResources": Read, Domains => tags::describe;
+    "TagDcdnResources": Operate, Domains => tags::tag;
+    "UntagDcdnResources": Operate, Domains => tags::untag;
+    "DescribeDcdnUserTags": Read, Domains => tags::of_all;
+
+    "SetDcdnDomainSSLCertificate": Operate, Domains, secrets => certificates::set;
+    "SetDcdnDomainCertificate": Operate, Domains, secrets => certificates::set_old;
+    "BatchSetDcdnDomainCertificate": Operate, Domains, secrets => certificates::batch_set;
+    "DescribeDcdnDomainCertificateInfo": Read, Domains => certificates::info;
+    "DescribeDcdnHttpsDomainList": Read, Lists => certificates::https_domains;
+    "DescribeDcdnUserCertificateExpireCount": Read, Domains => certificates::expire_count;
+
+    "DescribeDcdnService": Read, Service => service::describe;
+    "OpenDcdnService": Admin, Service => service::open;
+    "ModifyDcdnService": Admin, Service => service::modify;
+    "DescribeUserDcdnStatus": Read, Service => service::status;
+    "DescribeDcdnUserQuota": Read, Service => service::quota;
+    "DescribeDcdnUserBillType": Read, Service => usage::bill_types;
+    "DescribeDcdnUserBillHistory": Read, Service => usage::bill_history;
+    "DescribeDcdnDomainUsageData": Read, Statistics => usage::usage;
+    "DescribeDcdnDomainMultiUsageData": Read, Statistics => usage::multi_usage;
+    "DescribeDcdnRegionAndIsp": Read, Domains => places::describe;
+}
+
+impl Call<'_> {
+    /// The attributes of domains that must all be there.
+    async fn known_domains(
+        &self,
+        domains: &[Arc<str>],
+    ) -> Result<BTreeMap<String, Attributes>, Failure> {
+        let Dcdn { edge, book, .. } = &**self.dcdn;
+        let loaded = edge.publisher.configured();
+        let is_there = |name: &Arc<str>| {
+            loaded.domains.binary_search_by(|config| config.name.cmp(name)).is_ok()
+        };
+        if !domains.iter().all(is_there) {
+            return Err(error::DOMAIN_NOT_FOUND.into());
+        }
+        let mut all = match domains {
+            [one] => book.read(edge, Some(one)).await?,
+            _ => book.read(edge, None).await?,
+        };
+        all.retain(|name, _| domains.iter().any(|domain| **domain == **name));
+        Ok(all)
+    }
+
+    /// Changes the files of `domains` together, or none; `records` belong to it. What `edit`
+    /// refuses is answered as it says.
+    async fn change(
+        &self,
+        domains: &[Arc<str>],
+        records: Records,
+        mut edit: impl FnMut(&str, Option<&str>) -> Result<Option<String>, Failure> + Send,
+    ) -> Result<(), Failure> {
+        let Dcdn { edge, book, .. } = &**self.dcdn;
+        let order = Order {
+            author: self.author,
+            action: self.action,
+            domains,
+            expected: None,
+            records: Some(records),
+        };
+        let mut refused = None;
+        let _held = book.hold().await;
+        let applied = edge.changes.apply(edge, order, |name, text| {
+            edit(name, text).map_err(|failure| {
+                let said = failure.message.clone();
+                refused = Some(failure);
+                ChangeError::Refused(said)
+            })
+        });
+        let applied = applied.await;
+        match (applied, refused) {
+            (Ok(_), _) => Ok(()),
+            (Err(_), Some(failure)) => Err(failure),
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+
+    /// Writes what is about no file: with a line in the audit log.
+    async fn note(&self, about: String, records: Records) -> Result<(), Failure> {
+        let Dcdn { edge, book, .. } = &**self.dcdn;
+        let _held = book.hold().await;
+        let (noting, author, action) = (Arc::clone(edge), self.author.clone(), self.action);
+        let written = edge.database.off_the_runtime(move |database| {
+            database.write(|work| records(work))?;
+            noting.changes.note(&author, action, &about)
+        });
+        written.await.map_err(Failure::from)
+    }
+}
+
+/// `text` with a merge patch.
+fn patched(text: &str, patch: &Value) -> Result<String, Failure> {
+    edit::patched(text, patch).map_err(|error| Failure::bad("InvalidParameter", error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_is_there_once() {
+        let mut names: Vec<&str> = OPERATIONS.iter().map(|operation| operation.name).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        // Whoever may only read changes nothing.
+        for operation in OPERATIONS {
+            let reads = operation.name.starts_with("Describe");
+            assert_eq!(reads, operation.role == Role::Read, "{}", operation.name);
+        }
+        assert!(find("describeDcdnService").is_none(), "names are case-sensitive");
+    }
+}
