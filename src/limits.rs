@@ -443,6 +443,27 @@ pub const DCDN_ECHO_BYTES_MAX: usize = 32 * 1024;
 /// of every rate together. Beyond it: 503 until the half hour is over.
 pub const DCDN_NONCES_MAX: usize = 400_000;
 
+/// Items in one part of a list of the REST API, and the most that may be asked for: one answer
+/// stays below a megabyte.
+pub const API_PAGE_DEFAULT: usize = 100;
+pub const API_PAGE_MAX: usize = 500;
+/// Domains that one call changes together, as many as of the product.
+pub const API_BATCH_MAX: usize = 50;
+/// Connections that one listing looks at when it sorts, or filters by what the cores do not look
+/// at: they give rows in microseconds each, and their tunnels wait for so long. Beyond it: said to
+/// be truncated.
+pub const API_CONNECTIONS_LOOKED_AT_MAX: usize = 10_000;
+/// Bytes of one difference of two texts that are shown. Beyond it: cut.
+pub const API_DIFF_BYTES_MAX: usize = 64 * 1024;
+/// Time to look for the smallest difference. Beyond it: a larger one.
+pub const API_DIFF_TIME_MAX: Duration = Duration::from_millis(100);
+/// Domains of which one answer shows the differences. Beyond it: said to be truncated.
+pub const API_DIFFERENCES_MAX: usize = 100;
+/// Domains, regions or providers that one call about statistics may name.
+pub const API_SELECTED_MAX: usize = 500;
+/// Names of each kind that one answer lists. Beyond it: said to be truncated.
+pub const API_NAMES_MAX: usize = 10_000;
+
 // === Control socket ===
 
 /// Time for one request of the command line to the running edge, answer included.

@@ -117,7 +117,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("serde_json", &["src/control", "src/cli"]),
     ("serde_path_to_error", &["src/control"]),
     ("sha1", &["src/proto/h1", "src/control/config"]),
-    ("similar", &["src/cli"]),
+    ("similar", &["src/cli", "src/control/api"]),
     ("slab", &["src/worker/table.rs"]),
     ("socket2", &["src/net"]),
     ("strsim", &["src/control/config"]),

@@ -1,20 +1,95 @@
 //! Hawser's own REST API at `/api/v1`, described by `/api/openapi.json`.
 //!
-//! Not here: what the operations do, and the DCDN wire API (`dcdn`).
+//! One file per resource, each with its routes, its types and their schemas. Not here: what the
+//! operations do, and the DCDN wire API (`dcdn`).
 
-use std::sync::Arc;
+mod access_keys;
+mod audit;
+mod auth;
+mod certificates;
+mod connections;
+mod domains;
+mod extract;
+mod node;
+mod openapi;
+mod page;
+mod plans;
+pub mod problem;
+mod schema;
+mod statistics;
+mod table;
+mod writes;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
-use axum::http::{HeaderMap, header};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use jiff::Timestamp;
+use utoipa_axum::router::OpenApiRouter;
 
+use self::auth::Gate;
+use self::problem::{Kind, Problem};
+use super::config::store::Store;
 use super::edge::Edge;
 
-pub fn router(_edge: Arc<Edge>) -> Router {
-    Router::new()
+pub use self::auth::bearer;
+
+/// Where all of it is.
+pub const ROOT: &str = "/api/v1";
+
+/// What handlers work on.
+type Shared = Arc<Edge>;
+
+/// What the API answers, its description included.
+pub fn router(edge: Arc<Edge>) -> Router {
+    let (routes, _) = all().split_for_parts();
+    let gate = Gate { edge: Arc::clone(&edge), rates: Arc::default() };
+    let resources = routes
+        .method_not_allowed_fallback(|| async {
+            Problem::new(Kind::Method, "the path is known, this method of it is not")
+        })
+        .fallback(unknown)
+        .layer(axum::middleware::from_fn_with_state(gate, auth::check))
+        .with_state(edge);
+    Router::new().route("/api/openapi.json", get(description)).nest(ROOT, resources)
 }
 
-/// RFC 6750 2.1: the token of `Authorization: Bearer`.
-pub fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+/// Every route with its description.
+fn all() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .merge(domains::routes())
+        .merge(certificates::routes())
+        .merge(connections::routes())
+        .merge(statistics::routes())
+        .merge(plans::routes())
+        .merge(audit::routes())
+        .merge(access_keys::routes())
+        .merge(node::routes())
+}
+
+async fn unknown() -> Problem {
+    Problem::unknown("there is no such path; /api/openapi.json describes those that there are")
+}
+
+async fn description() -> Response {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        serde_json::to_string_pretty(&openapi::document(&all().into_openapi())).unwrap_or_default()
+    });
+    ([(header::CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
+}
+
+/// The domain files of the edge.
+fn store(edge: &Edge) -> Store {
+    Store::of(edge.database.path().parent().unwrap_or(Path::new("/")))
+}
+
+/// RFC 3339, UTC.
+fn time(unix: i64) -> String {
+    Timestamp::from_second(unix).map_or_else(|_| unix.to_string(), |time| time.to_string())
 }

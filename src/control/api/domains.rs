@@ -1,0 +1,507 @@
+//! `/domains`: list, show, write, start and stop, the WebSocket settings, history; `/changes`.
+//! Not here: how writes are done (`writes`).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::audit::{self, Audit, History};
+use super::auth::Caller;
+use super::extract::{Body, Condition, Name, Params};
+use super::problem::{Kind, Problem};
+use super::schema::{Document, Patch};
+use super::writes::{Changed, Dry, Edit, REVISION, TEXT, Wanted, carry_out, entity_tag};
+use super::{Shared, page, store};
+use crate::control::changes::revision;
+use crate::control::config::keys::domain::NAME;
+use crate::control::config::store::{Store, checked_name, json as shaped};
+use crate::control::config::{DomainConfig, Text};
+use crate::limits::API_BATCH_MAX;
+use crate::snapshot::OriginScheme;
+
+pub fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(list_domains, create_domain))
+        .routes(routes!(show_domain, replace_domain, patch_domain, remove_domain))
+        .routes(routes!(show_websocket, set_websocket))
+        .routes(routes!(start_domain))
+        .routes(routes!(stop_domain))
+        .routes(routes!(domain_history))
+        .routes(routes!(change_domains))
+}
+
+// === Lists ===
+
+/// One domain in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ListedDomain {
+    #[schema(example = "live.example.com")]
+    pub name: String,
+    pub state: DomainState,
+    /// False: stopped.
+    pub enabled: bool,
+    /// Whether its file has WebSocket on.
+    pub websocket: bool,
+    /// Tunnels that are open now.
+    pub connections: u64,
+    /// Of its file; what `ETag` has.
+    pub revision: String,
+}
+
+/// Whether a domain is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DomainState {
+    Online,
+    /// Stopped.
+    Offline,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Domains {
+    pub items: Vec<ListedDomain>,
+    /// What to send as `after` for the next part; null when this was the last.
+    pub next: Option<String>,
+    /// All that match, on all parts.
+    pub total: usize,
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DomainsAsked {
+    /// Only names with this in them.
+    #[param(max_length = 255)]
+    search: Option<String>,
+    /// Only those in this state.
+    #[param(inline)]
+    state: Option<DomainState>,
+    /// Only those with WebSocket on, or off.
+    websocket: Option<bool>,
+    /// Only names behind this one: `next` of the part before.
+    #[param(max_length = 255)]
+    after: Option<String>,
+    /// Names in one part.
+    #[param(minimum = 1, maximum = 500, default = 100)]
+    limit: Option<usize>,
+}
+
+/// List the domains of this node, by name
+#[utoipa::path(get, path = "/domains", tag = "domains", params(DomainsAsked),
+    responses((status = 200, description = "One part of the list", body = Domains)))]
+async fn list_domains(
+    State(edge): State<Shared>,
+    Params(asked): Params<DomainsAsked>,
+) -> Result<Json<Domains>, Problem> {
+    let limit = page::limit(asked.limit)?;
+    let search = asked.search.unwrap_or_default().to_ascii_lowercase();
+    let loaded = edge.publisher.configured();
+    let fits = |config: &&DomainConfig| {
+        config.name.contains(&search)
+            && asked.state.is_none_or(|state| state == state_of(config))
+            && asked.websocket.is_none_or(|on| on == config.websocket.enabled)
+    };
+    let behind =
+        |config: &&DomainConfig| asked.after.as_deref().is_none_or(|after| &*config.name > after);
+    let total = loaded.domains.iter().filter(fits).count();
+    let found = loaded.domains.iter().filter(fits).filter(behind).take(limit + 1);
+    let found: Vec<DomainConfig> = found.cloned().collect();
+    let (found, next) = page::cut(found, limit, |config| config.name.to_string());
+    let asked = Arc::clone(&edge);
+    let read = move |_: &_| {
+        let (store, live) = (store(&asked), asked.live());
+        let open: HashMap<_, _> = live.iter().map(|(name, f)| (&**name, f.active)).collect();
+        let listed = |config: &DomainConfig| listed(&store, &open, config);
+        found.iter().filter_map(listed).collect()
+    };
+    let items = edge.database.off_the_runtime(read).await;
+    Ok(Json(Domains { items, next, total }))
+}
+
+/// `None`: its file is gone since.
+fn listed(store: &Store, open: &HashMap<&str, u64>, config: &DomainConfig) -> Option<ListedDomain> {
+    let text = store.text(&config.name).ok()??;
+    Some(ListedDomain {
+        name: config.name.to_string(),
+        state: state_of(config),
+        enabled: config.enabled,
+        websocket: config.websocket.enabled,
+        connections: open.get(&*config.name).copied().unwrap_or(0),
+        revision: revision(&text.text),
+    })
+}
+
+fn state_of(config: &DomainConfig) -> DomainState {
+    if config.enabled { DomainState::Online } else { DomainState::Offline }
+}
+
+// === One domain ===
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Shape {
+    /// Add the text of the file, with its comments, as `text`.
+    #[serde(default)]
+    #[param(default = false)]
+    text: bool,
+}
+
+/// Show a domain
+///
+/// In the shape of its file, with every default filled in, and its `revision`.
+#[utoipa::path(get, path = "/domains/{name}", tag = "domains",
+    params(("name" = String, Path, description = "Name of the domain, such as `*.example.com`"),
+        Shape),
+    responses((status = 200, description = "The domain", body = Document,
+        headers(("ETag" = String, description = "Its revision, in quotes")))))]
+async fn show_domain(
+    State(edge): State<Shared>,
+    Name(name): Name,
+    Params(shape): Params<Shape>,
+) -> Result<Response, Problem> {
+    let (config, text) = read(&edge, &name).await?;
+    let revision = revision(&text.text);
+    let mut document = shaped(&config);
+    if let Value::Object(fields) = &mut document {
+        fields.insert(REVISION.to_owned(), revision.as_str().into());
+        if shape.text {
+            fields.insert(TEXT.to_owned(), text.text.into());
+        }
+    }
+    let tag = entity_tag(&revision).map(|tag| [(header::ETAG, tag)]);
+    Ok((tag, Json(document)).into_response())
+}
+
+/// A domain's file, and what it says.
+async fn read(edge: &Shared, name: &Arc<str>) -> Result<(DomainConfig, Text), Problem> {
+    let (store, name) = (store(edge), Arc::clone(name));
+    let read = move |_: &_| {
+        let text = store.known(&name)?;
+        store.checked(&name, &text.text).map(|config| (config, text))
+    };
+    Ok(edge.database.off_the_runtime(read).await?)
+}
+
+/// Set up a domain
+#[utoipa::path(post, path = "/domains", tag = "domains", params(Dry),
+    request_body(content = Document, description = "The domain, in the shape of its file"),
+    responses((status = 201, description = "Live for new handshakes", body = Changed),
+        (status = 200, description = "What a dry run would do", body = Changed)))]
+async fn create_domain(
+    State(edge): State<Shared>,
+    caller: Caller,
+    Params(dry): Params<Dry>,
+    Body(document): Body<Value>,
+) -> Result<Response, Problem> {
+    let named = document.get(NAME.name).and_then(Value::as_str).ok_or_else(|| {
+        let detail = "a new domain needs a name".to_owned();
+        Problem::at(Kind::Invalid, "/name", detail, "a host name, or one behind `*.`")
+    })?;
+    checked_name(named).map_err(|error| {
+        Problem::at(Kind::Invalid, "/name", error.to_string(), "a host name, or one behind `*.`")
+    })?;
+    let domain = Arc::from(named);
+    let wanted = Wanted { domain, edit: Edit::Create(document), condition: Condition::None };
+    let changed = carry_out(&edge, &caller, "create", vec![wanted], dry).await?;
+    Ok(changed.into_answer(StatusCode::CREATED))
+}
+
+/// Replace a domain, or set it up
+///
+/// What the document does not name goes back to its default; comments of the file stay. With
+/// `If-None-Match: *` it must be new.
+#[utoipa::path(put, path = "/domains/{name}", tag = "domains",
+    params(("name" = String, Path, description = "Name of the domain"), Dry),
+    request_body(content = Document, description = "The domain, in the shape of its file"),
+    responses((status = 200, description = "Live for new handshakes", body = Changed),
+        (status = 201, description = "The same, and it is new", body = Changed)))]
+async fn replace_domain(
+    State(edge): State<Shared>,
+    caller: Caller,
+    Name(domain): Name,
+    condition: Condition,
+    Params(dry): Params<Dry>,
+    Body(document): Body<Value>,
+) -> Result<Response, Problem> {
+    let condition = condition.required()?;
+    let new = condition == Condition::Absent;
+    let wanted = Wanted { domain, edit: Edit::Replace(document), condition };
+    let changed = carry_out(&edge, &caller, "replace", vec![wanted], dry).await?;
+    Ok(changed.into_answer(if new { StatusCode::CREATED } else { StatusCode::OK }))
+}
+
+/// Change parts of a domain
+///
+/// RFC 7396: what the patch names is set, `null` takes a key away, a list is replaced as a whole.
+#[utoipa::path(patch, path = "/domains/{name}", tag = "domains",
+    params(("name" = String, Path, description = "Name of the domain"), Dry),
+    request_body(content((Patch = "application/json"), (Patch = "application/merge-patch+json")),
+        description = "What is to differ"),
+    responses((status = 200, description = "Live for new handshakes", body = Changed)))]
+async fn patch_domain(
+    State(edge): State<Shared>,
+    caller: Caller,
+    Name(domain): Name,
+    condition: Condition,
+    Params(dry): Params<Dry>,
+    Body(patch): Body<Value>,
+) -> Result<Response, Problem> {
+    let wanted = Wanted { domain, edit: Edit::Patch(patch), condition: condition.required()? };
+    let changed = carry_out(&edge, &caller, "change", vec![wanted], dry).await?;
+    Ok(changed.into_answer(StatusCode::OK))
+}
+
+/// Remove a domain
+///
+/// Its tunnels are closed; its history stays in the audit log, and can be rolled back to.
+#[utoipa::path(delete, path = "/domains/{name}", tag = "domains",
+    params(("name" = String, Path, description = "Name of the domain"), Dry),
+    responses((status = 200, description = "Gone", body = Changed)))]
+async fn remove_domain(
+    State(edge): State<Shared>,
+    caller: Caller,
+    Name(domain): Name,
+    condition: Condition,
+    Params(dry): Params<Dry>,
+) -> Result<Response, Problem> {
+    let wanted = Wanted { domain, edit: Edit::Remove, condition: condition.required()? };
+    let changed = carry_out(&edge, &caller, "remove", vec![wanted], dry).await?;
+    Ok(changed.into_answer(StatusCode::OK))
+}
+
+// === Switches ===
+
+/// The WebSocket settings that the product has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "enabled": true, "heartbeat": 30, "origin_scheme": "follow" }))]
+pub struct Websocket {
+    /// Off: Upgrade is stripped and the request goes on as plain HTTP.
+    pub enabled: bool,
+    /// Seconds.
+    #[serde(default = "default_heartbeat")]
+    #[schema(minimum = 1, maximum = 300, default = 60)]
+    pub heartbeat: u64,
+    #[serde(default)]
+    pub origin_scheme: Scheme,
+}
+
+fn default_heartbeat() -> u64 {
+    crate::limits::DEFAULT_HEARTBEAT.as_secs()
+}
+
+/// The protocol towards origins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    Http,
+    Https,
+    /// As the client came.
+    #[default]
+    Follow,
+}
+
+impl From<OriginScheme> for Scheme {
+    fn from(scheme: OriginScheme) -> Scheme {
+        match scheme {
+            OriginScheme::Http => Scheme::Http,
+            OriginScheme::Https => Scheme::Https,
+            OriginScheme::Follow => Scheme::Follow,
+        }
+    }
+}
+
+/// Show the WebSocket settings of a domain
+#[utoipa::path(get, path = "/domains/{name}/websocket", tag = "domains",
+    params(("name" = String, Path, description = "Name of the domain")),
+    responses((status = 200, description = "The settings", body = Websocket,
+        headers(("ETag" = String, description = "The revision of the domain, in quotes")))))]
+async fn show_websocket(State(edge): State<Shared>, Name(name): Name) -> Result<Response, Problem> {
+    let (config, text) = read(&edge, &name).await?;
+    let settings = Websocket {
+        enabled: config.websocket.enabled,
+        heartbeat: config.websocket.heartbeat.as_secs(),
+        origin_scheme: config.websocket.origin_scheme.into(),
+    };
+    let tag = entity_tag(&revision(&text.text)).map(|tag| [(header::ETAG, tag)]);
+    Ok((tag, Json(settings)).into_response())
+}
+
+/// Set the WebSocket settings of a domain
+///
+/// They hold for new handshakes; tunnels that are open keep theirs.
+#[utoipa::path(put, path = "/domains/{name}/websocket", tag = "domains",
+    params(("name" = String, Path, description = "Name of the domain"), Dry),
+    request_body = Websocket,
+    responses((status = 200, description = "Live for new handshakes", body = Changed)))]
+async fn set_websocket(
+    State(edge): State<Shared>,
+    caller: Caller,
+    Name(domain): Name,
+    condition: Condition,
+    Params(dry): Params<Dry>,
+    Body(settings): Body<Websocket>,
+) -> Result<Response, Problem> {
+    let edit = Edit::Patch(json!({ "websocket": settings }));
+    let wanted = Wanted { domain, edit, condition: condition.required()? };
+    let changed = carry_out(&edge, &caller, "set websocket", vec![wanted], dry).await?;
+    Ok(changed.into_answer(StatusCode::OK))
+}
+
+/// Serve a stopped domain again
+#[utoipa::path(post, path = "/domains/{name}/start", tag = "domains",
+    params(("name" = String, Path, description = "Name of the domain"), Dry),
+    responses((status = 200, description = "Live for new handshakes", body = Changed)))]
+async fn start_domain(
+    State(edge): State<Shared>,
+    caller: Caller,
+    Name(domain): Name,
+    condition: Condition,
+    Params(dry): Params<Dry>,
+) -> Result<Response, Problem> {
+    let wanted = Wanted { domain, edit: Edit::enable(true), condition };
+    let changed = carry_out(&edge, &caller, "start", vec![wanted], dry).await?;
+    Ok(changed.into_answer(StatusCode::OK))
+}
+
+/// Stop a domain
+///
+/// Requests for it are answered 421, its tunnels are closed; its file and its history stay.
+#[utoipa::path(post, path = "/domains/{name}/stop", tag = "domains",
+    params(("name" = String, Path, description = "Name of the domain"), Dry),
+    responses((status = 200, description = "Not served any more", body = Changed)))]
+async fn stop_domain(
+    State(edge): State<Shared>,
+    caller: Caller,
+    Name(domain): Name,
+    condition: Condition,
+    Params(dry): Params<Dry>,
+) -> Result<Response, Problem> {
+    let wanted = Wanted { domain, edit: Edit::enable(false), condition };
+    let changed = carry_out(&edge, &caller, "stop", vec![wanted], dry).await?;
+    Ok(changed.into_answer(StatusCode::OK))
+}
+
+/// Show what was done to a domain, the newest first
+///
+/// Also of a domain that is gone.
+#[utoipa::path(get, path = "/domains/{name}/history", tag = "domains",
+    params(("name" = String, Path, description = "Name of the domain"), History),
+    responses((status = 200, description = "One part of the audit log", body = Audit)))]
+async fn domain_history(
+    State(edge): State<Shared>,
+    Name(name): Name,
+    Params(asked): Params<History>,
+) -> Result<Json<Audit>, Problem> {
+    audit::entries(&edge, Some(name.to_string()), asked).await.map(Json)
+}
+
+// === Several at once ===
+
+/// Changes to several domains.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "changes": [
+    { "action": "patch", "name": "a.example.com", "document": { "websocket": { "enabled": true } } },
+    { "action": "stop", "name": "b.example.com", "if_match": "3f8a1c0b9d2e4f57" }
+] }))]
+pub struct Batch {
+    /// At most 50.
+    #[schema(min_items = 1, max_items = 50)]
+    changes: Vec<BatchItem>,
+}
+
+/// A change to one of them.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchItem {
+    action: BatchAction,
+    #[schema(max_length = 255)]
+    name: String,
+    /// For `create`, `replace` and `patch`.
+    #[schema(value_type = Option<Patch>)]
+    document: Option<Value>,
+    /// The revision that the domain must be at; without it, whatever there is.
+    if_match: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchAction {
+    Create,
+    Replace,
+    Patch,
+    Remove,
+    Start,
+    Stop,
+}
+
+/// Change several domains, all of them or none
+#[utoipa::path(post, path = "/changes", tag = "domains", params(Dry), request_body = Batch,
+    responses((status = 200, description = "All are live for new handshakes", body = Changed)))]
+async fn change_domains(
+    State(edge): State<Shared>,
+    caller: Caller,
+    Params(dry): Params<Dry>,
+    Body(batch): Body<Batch>,
+) -> Result<Response, Problem> {
+    let len = batch.changes.len();
+    if !(1..=API_BATCH_MAX).contains(&len) {
+        let detail = format!("{len} changes");
+        let accepted = format!("1 to {API_BATCH_MAX} of them");
+        return Err(Problem::at(Kind::Invalid, "/changes", detail, &accepted));
+    }
+    let wanted = |(at, item): (usize, BatchItem)| {
+        item.wanted().map_err(|problem| problem.below(&format!("/changes/{at}")))
+    };
+    let wanted: Vec<Wanted> =
+        batch.changes.into_iter().enumerate().map(wanted).collect::<Result<_, _>>()?;
+    let changed = carry_out(&edge, &caller, "batch", wanted, dry).await?;
+    Ok(changed.into_answer(StatusCode::OK))
+}
+
+impl BatchItem {
+    fn wanted(self) -> Result<Wanted, Problem> {
+        let BatchItem { action, name, document, if_match } = self;
+        checked_name(&name).map_err(|error| {
+            Problem::at(Kind::Invalid, "/name", error.to_string(), "the name of a domain")
+        })?;
+        let takes_document =
+            matches!(action, BatchAction::Create | BatchAction::Replace | BatchAction::Patch);
+        let document = match (document, takes_document) {
+            (Some(document), true) => document,
+            (None, false) => Value::Null,
+            (None, true) => {
+                let detail = "this action needs a document".to_owned();
+                return Err(Problem::at(Kind::Invalid, "/document", detail, "a document"));
+            }
+            (Some(_), false) => {
+                let detail = "this action has no document".to_owned();
+                return Err(Problem::at(Kind::Invalid, "/document", detail, "no such field"));
+            }
+        };
+        let edit = match action {
+            BatchAction::Create => Edit::Create(document),
+            BatchAction::Replace => Edit::Replace(document),
+            BatchAction::Patch => Edit::Patch(document),
+            BatchAction::Remove => Edit::Remove,
+            BatchAction::Start => Edit::enable(true),
+            BatchAction::Stop => Edit::enable(false),
+        };
+        let condition = match if_match {
+            Some(revision) => Condition::OneOf(vec![revision.trim_matches('"').to_owned()]),
+            None => Condition::None,
+        };
+        Ok(Wanted { domain: name.into(), edit, condition })
+    }
+}
