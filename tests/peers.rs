@@ -1,7 +1,7 @@
 //! Peers written by others, through the edge: Python `websockets`, npm `ws`, curl, tungstenite,
-//! OpenSSL, Chromium, sslyze, Pebble (a CA), and the cases of the Autobahn test suite (kosoku runs
-//! them on any machine; the original where a CPython 2.7 exists). What they need stands in
-//! `target/test-deps`, which `tests/run` fills.
+//! OpenSSL, Chromium, sslyze, Pebble (a CA), the official SDKs of DCDN, schemathesis, and the
+//! cases of the Autobahn test suite (kosoku runs them on any machine; the original where a CPython
+//! 2.7 exists). What they need stands in `target/test-deps`, which `tests/run` fills.
 //!
 //! Not here: peers that the tests play themselves (`tests/it`).
 
@@ -9,6 +9,8 @@
 mod acme;
 #[path = "peers/autobahn.rs"]
 mod autobahn;
+#[path = "peers/dcdn.rs"]
+mod dcdn;
 #[allow(dead_code, unused_imports, reason = "the harness of tests/it; this uses a part of it")]
 #[path = "it/harness/mod.rs"]
 mod harness;
