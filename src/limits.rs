@@ -395,12 +395,14 @@ pub const STATISTICS_ROWS_WAITING_MAX: usize = 200_000;
 pub const STATISTICS_CELLS_MAX: i64 = 1 << 20;
 /// Cells that are merged for one question: each costs a look-up for every open slot and a row for
 /// every day. Beyond it: refused.
-pub const STATISTICS_CELLS_PER_QUERY_MAX: usize = 4096;
+pub const STATISTICS_CELLS_PER_QUERY_MAX: usize = 1024;
 /// Seconds of the longest range of one question: what is kept, with the days that begin and end
 /// in it. Beyond it: refused.
 pub const STATISTICS_RANGE_MAX: i64 = 368 * 86_400;
-/// Cells that are tidied in one transaction: 10 ms of work, so that counting waits no longer.
+/// Cells whose slots are closed in one transaction: 10 ms of work, so that counting waits no longer.
 pub const STATISTICS_CELLS_PER_TIDYING: i64 = 64;
+/// Days of cells that are rolled up or forgotten in one transaction; the same.
+pub const STATISTICS_CHUNKS_PER_TIDYING: i64 = 256;
 
 // === DCDN API ===
 

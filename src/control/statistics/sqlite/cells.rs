@@ -25,6 +25,18 @@ pub(super) struct Cell {
     pub isp: Arc<str>,
 }
 
+/// Identifiers of cells have their kind in the first bits, so that what is read together, all
+/// domains above all, stands together in each day: three times less to read from a cold disk.
+const KIND_SHIFT: u32 = 28;
+
+impl Cell {
+    /// Which names are left out.
+    fn kind(&self) -> i64 {
+        let left_out = |name: &Arc<str>| i64::from(**name == *ANY);
+        left_out(&self.domain) << 2 | left_out(&self.region) << 1 | left_out(&self.isp)
+    }
+}
+
 /// All cells in which a series is counted.
 pub(super) fn cube(series: &SeriesName) -> [Cell; 8] {
     let any: Arc<str> = ANY.into();
@@ -36,11 +48,28 @@ pub(super) fn cube(series: &SeriesName) -> [Cell; 8] {
     })
 }
 
-/// Under which series a row is counted: its own, as long as there are no more than `most` cells.
+/// Whether there is room for cells of further places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Free,
+    Full,
+}
+
+impl Room {
+    pub(super) fn of(work: &Transaction<'_>, most: i64) -> rusqlite::Result<Room> {
+        let count: i64 = work
+            .prepare_cached("SELECT count(*) FROM statistics_cell")?
+            .query_row([], |row| row.get(0))?;
+        Ok(if count < most { Room::Free } else { Room::Full })
+    }
+}
+
+/// Under which series a row is counted: its own, or where there is no room for it one without its
+/// place.
 pub(super) fn place(
     work: &Transaction<'_>,
     series: &SeriesName,
-    most: i64,
+    room: Room,
 ) -> rusqlite::Result<SeriesName> {
     let name = |name: &Arc<str>| if **name == *ANY { UNKNOWN.into() } else { name.clone() };
     let series = SeriesName {
@@ -49,24 +78,10 @@ pub(super) fn place(
         isp: name(&series.isp),
     };
     let [own, ..] = cube(&series);
-    if !is_full(work, most)? || find(work, &own)?.is_some() {
+    if room == Room::Free || find(work, &own)?.is_some() {
         return Ok(series);
     }
     Ok(SeriesName { domain: series.domain, region: UNKNOWN.into(), isp: UNKNOWN.into() })
-}
-
-fn is_full(work: &Transaction<'_>, most: i64) -> rusqlite::Result<bool> {
-    // Identifiers are given in order, so the last one is an upper bound for their number.
-    let last: i64 = work
-        .prepare_cached("SELECT coalesce(max(id), 0) FROM statistics_cell")?
-        .query_row([], |row| row.get(0))?;
-    if last < most {
-        return Ok(false);
-    }
-    let count: i64 = work
-        .prepare_cached("SELECT count(*) FROM statistics_cell")?
-        .query_row([], |row| row.get(0))?;
-    Ok(count >= most)
 }
 
 fn find(reader: &Connection, cell: &Cell) -> rusqlite::Result<Option<i64>> {
@@ -82,8 +97,13 @@ pub(super) fn find_or_make(work: &Transaction<'_>, cell: &Cell) -> rusqlite::Res
     if let Some(id) = find(work, cell)? {
         return Ok(id);
     }
-    work.prepare_cached("INSERT INTO statistics_cell (domain, region, isp) VALUES (?1, ?2, ?3)")?
-        .insert((&cell.domain, &cell.region, &cell.isp))
+    let first = cell.kind() << KIND_SHIFT;
+    work.prepare_cached(
+        "INSERT INTO statistics_cell (id, domain, region, isp) \
+         SELECT coalesce(max(id), ?1) + 1, ?2, ?3, ?4 FROM statistics_cell \
+         WHERE id BETWEEN ?1 AND ?1 + ?5",
+    )?
+    .insert((first, &cell.domain, &cell.region, &cell.isp, (1i64 << KIND_SHIFT) - 1))
 }
 
 /// The cells that a selection is the sum of; those in which nothing was ever counted are left out.
@@ -108,6 +128,8 @@ pub(super) fn selected(
             }
         }
     }
+    // In the order in which their chunks are kept.
+    cells.sort_unstable();
     Ok(cells)
 }
 

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::control::statistics::{DAY, HOUR, Measures, SLOT};
+use crate::stats::histogram::BOUNDS_US;
 
 pub(super) const SLOTS_PER_DAY: u16 = (DAY / SLOT) as u16;
 const SLOTS_PER_HOUR: u16 = (HOUR / SLOT) as u16;
@@ -27,10 +28,21 @@ pub(super) trait Part: Default + Clone + Serialize + DeserializeOwned {
 
     fn add_to(&self, measures: &mut Measures);
 
-    /// What else a reader must not trust after it was decoded.
-    fn check(&self) -> Result<(), &'static str> {
-        Ok(())
-    }
+    /// Reads itself from the front of `bytes`, into the room that it has.
+    fn take(&mut self, bytes: &mut &[u8]) -> Result<(), Fault>;
+}
+
+/// Why bytes are none of ours.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error(transparent)]
+    Encoding(#[from] postcard::Error),
+    #[error("a bucket of times that there is not")]
+    Bucket,
+    #[error("a slot behind the end of its day")]
+    Slot,
+    #[error("bytes behind its end")]
+    Tail,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -90,25 +102,30 @@ pub(super) fn encode<P: Part>(entries: &Entries<P>) -> Vec<u8> {
 /// Why these bytes are no chunk; entries before the fault have been seen by then.
 pub(super) fn decode<P: Part>(
     mut bytes: &[u8],
-    mut each: impl FnMut(u16, P),
-) -> Result<(), String> {
+    mut each: impl FnMut(u16, &P),
+) -> Result<(), Fault> {
     let mut next = 0u16;
+    let mut part = P::default();
     while !bytes.is_empty() {
-        let ((skipped, part), rest) =
-            postcard::take_from_bytes::<(u16, P)>(bytes).map_err(|error| error.to_string())?;
-        part.check()?;
-        let slot = next.checked_add(skipped).filter(|&slot| slot < SLOTS_PER_DAY);
-        let slot = slot.ok_or("a slot behind the end of its day")?;
-        each(slot, part);
-        (next, bytes) = (slot + 1, rest);
+        let slot = next.checked_add(take(&mut bytes)?).filter(|&slot| slot < SLOTS_PER_DAY);
+        let slot = slot.ok_or(Fault::Slot)?;
+        part.take(&mut bytes)?;
+        each(slot, &part);
+        next = slot + 1;
     }
     Ok(())
 }
 
-pub(super) fn entries<P: Part>(bytes: &[u8]) -> Result<Entries<P>, String> {
+fn take<T: DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, postcard::Error> {
+    let (value, rest) = postcard::take_from_bytes(bytes)?;
+    *bytes = rest;
+    Ok(value)
+}
+
+pub(super) fn entries<P: Part>(bytes: &[u8]) -> Result<Entries<P>, Fault> {
     let mut entries = Entries::new();
-    decode(bytes, |slot, part| {
-        entries.insert(slot, part);
+    decode(bytes, |slot, part: &P| {
+        entries.insert(slot, part.clone());
     })?;
     Ok(entries)
 }
@@ -166,6 +183,11 @@ impl Part for Traffic {
         measures.messages_out += self.messages_out;
         measures.messages_in += self.messages_in;
     }
+
+    fn take(&mut self, bytes: &mut &[u8]) -> Result<(), Fault> {
+        *self = take(bytes)?;
+        Ok(())
+    }
 }
 
 impl Part for Handshakes {
@@ -200,11 +222,13 @@ impl Part for Handshakes {
         }
     }
 
-    fn check(&self) -> Result<(), &'static str> {
-        let buckets = Measures::default().handshake_times.len();
-        match self.times.iter().all(|(bucket, _)| usize::from(*bucket) < buckets) {
+    fn take(&mut self, bytes: &mut &[u8]) -> Result<(), Fault> {
+        take_pairs(&mut self.codes, bytes)?;
+        self.us = take(bytes)?;
+        take_pairs(&mut self.times, bytes)?;
+        match self.times.iter().all(|(bucket, _)| usize::from(*bucket) <= BOUNDS_US.len()) {
             true => Ok(()),
-            false => Err("a bucket of times that there is not"),
+            false => Err(Fault::Bucket),
         }
     }
 }
@@ -237,6 +261,12 @@ impl Part for Connections {
             *measures.closed.entry(*cause).or_default() += n;
         }
     }
+
+    fn take(&mut self, bytes: &mut &[u8]) -> Result<(), Fault> {
+        (self.opened, self.peak) = take(bytes)?;
+        take_pairs(&mut self.closed, bytes)?;
+        Ok(())
+    }
 }
 
 /// Few and ordered by their first: a search is cheaper than a map of its own for each entry.
@@ -247,6 +277,19 @@ fn join_pairs<K: Ord + Copy>(mine: &mut Vec<(K, u64)>, later: &[(K, u64)]) {
             Err(at) => mine.insert(at, (key, n)),
         }
     }
+}
+
+/// As serde writes a `Vec`, without making one.
+fn take_pairs<K: DeserializeOwned>(
+    pairs: &mut Vec<(K, u64)>,
+    bytes: &mut &[u8],
+) -> Result<(), postcard::Error> {
+    pairs.clear();
+    let length: usize = take(bytes)?;
+    for _ in 0..length {
+        pairs.push(take(bytes)?);
+    }
+    Ok(())
 }
 
 // === impl Live ===
@@ -272,14 +315,15 @@ impl Live {
 
     /// # Errors
     /// Why these bytes are none.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Live, String> {
-        let (live, rest) =
-            postcard::take_from_bytes::<Live>(bytes).map_err(|error| error.to_string())?;
-        live.handshakes.check()?;
-        if !rest.is_empty() {
-            return Err("bytes behind its end".to_owned());
+    pub(super) fn decode(mut bytes: &[u8]) -> Result<Live, Fault> {
+        let mut live = Live::default();
+        live.traffic.take(&mut bytes)?;
+        live.handshakes.take(&mut bytes)?;
+        live.connections.take(&mut bytes)?;
+        match bytes.is_empty() {
+            true => Ok(live),
+            false => Err(Fault::Tail),
         }
-        Ok(live)
     }
 }
 
@@ -311,7 +355,7 @@ mod tests {
 
         let chunk: Entries<Handshakes> =
             [0, 1, 287].into_iter().map(|slot| (slot, live.handshakes.clone())).collect();
-        assert_eq!(entries(&encode(&chunk)), Ok(chunk));
+        assert_eq!(entries(&encode(&chunk)).unwrap(), chunk);
     }
 
     #[test]
@@ -334,7 +378,7 @@ mod tests {
         let late = encode(&Entries::from([(SLOTS_PER_DAY - 1, counted(1, 1))]));
         let twice = [&late[..], &late].concat();
         let why = entries::<Connections>(&twice).unwrap_err();
-        assert_eq!(why, "a slot behind the end of its day");
+        assert_eq!(why.to_string(), "a slot behind the end of its day");
         let bucket = Handshakes { times: vec![(12, 1)], ..Handshakes::default() };
         assert!(entries::<Handshakes>(&encode(&Entries::from([(0, bucket)]))).is_err());
     }

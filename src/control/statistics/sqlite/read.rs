@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::cells::{self, describe};
-use super::chunk::{self, Connections, Handshakes, Live, Part, Traffic};
+use super::chunk::{self, Connections, Fault, Handshakes, Live, Part, Traffic};
 use super::{chunk_id, day_of, slot_in_day};
 use crate::control::statistics::window::format;
 use crate::control::statistics::{
@@ -19,11 +19,20 @@ use crate::limits::STATISTICS_RANGE_MAX;
 struct Answer {
     start: i64,
     step: i64,
-    slots: Vec<Slot>,
+    wanted: Wanted,
+    slots: Vec<Sums>,
     /// Bytes out and in, and the peak, of each five-minute slot over all cells: the largest of them
     /// is only known when all have been added. Empty when none of it is wanted.
     merged: Vec<[u64; 3]>,
-    wanted: Wanted,
+}
+
+/// What was added to one slot. Lists of a few pairs: there are millions of additions, and one
+/// [`Measures`] at the end.
+#[derive(Clone, Default)]
+struct Sums {
+    traffic: Traffic,
+    handshakes: Handshakes,
+    connections: Connections,
 }
 
 /// # Errors
@@ -90,15 +99,14 @@ impl Answer {
             return Err(StatisticsError::TooLong { asked: range, most: STATISTICS_RANGE_MAX });
         }
         let step = step.max(SLOT);
-        let starts = (start..end).step_by(step as usize);
-        let slots: Vec<Slot> = starts.map(|start| Slot { start, ..Slot::default() }).collect();
+        let slots = vec![Sums::default(); (range as usize).div_ceil(step as usize)];
         let five_minutes = match wanted {
             Wanted::Handshakes => 0,
             Wanted::Traffic | Wanted::Connections | Wanted::All => {
                 slots.len() * (step as usize).div_ceil(SLOT as usize)
             }
         };
-        Ok(Answer { start, step, slots, merged: vec![[0; 3]; five_minutes], wanted })
+        Ok(Answer { start, step, wanted, slots, merged: vec![[0; 3]; five_minutes] })
     }
 
     fn end(&self) -> i64 {
@@ -109,16 +117,14 @@ impl Answer {
         if self.slots.is_empty() {
             return Ok(());
         }
-        for &cell in cells {
-            if matches!(self.wanted, Wanted::Traffic | Wanted::All) {
-                self.add_chunks(reader, cell, Answer::add_traffic)?;
-            }
-            if matches!(self.wanted, Wanted::Handshakes | Wanted::All) {
-                self.add_chunks(reader, cell, Answer::add_handshakes)?;
-            }
-            if matches!(self.wanted, Wanted::Connections | Wanted::All) {
-                self.add_chunks(reader, cell, Answer::add_connections)?;
-            }
+        if matches!(self.wanted, Wanted::Traffic | Wanted::All) {
+            self.add_chunks(reader, cells, Answer::add_traffic)?;
+        }
+        if matches!(self.wanted, Wanted::Handshakes | Wanted::All) {
+            self.add_chunks(reader, cells, Answer::add_handshakes)?;
+        }
+        if matches!(self.wanted, Wanted::Connections | Wanted::All) {
+            self.add_chunks(reader, cells, Answer::add_connections)?;
         }
         self.add_live(reader, cells)
     }
@@ -126,17 +132,17 @@ impl Answer {
     fn add_chunks<P: Part>(
         &mut self,
         reader: &Connection,
-        cell: i64,
-        add: fn(&mut Answer, i64, P),
+        cells: &[i64],
+        add: fn(&mut Answer, i64, &P),
     ) -> Result<(), StatisticsError> {
-        let query = format!("SELECT id, data FROM {} WHERE id BETWEEN ?1 AND ?2", P::TABLE);
+        let query = format!("SELECT data FROM {} WHERE id = ?1", P::TABLE);
         let mut query = reader.prepare_cached(&query)?;
-        let (first, last) = (day_of(self.start), day_of(self.end() - 1));
-        let mut rows = query.query((chunk_id(cell, first), chunk_id(cell, last)))?;
-        while let Some(row) = rows.next()? {
-            let day = row.get::<_, i64>(0)? - chunk_id(cell, 0);
-            let bytes = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-            let decoded = chunk::decode(bytes, |slot, part| {
+        let days = day_of(self.start)..=day_of(self.end() - 1);
+        for (day, &cell) in days.flat_map(|day| cells.iter().map(move |cell| (day, cell))) {
+            let mut rows = query.query([chunk_id(cell, day)])?;
+            let Some(row) = rows.next()? else { continue };
+            let bytes = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+            let decoded = chunk::decode(bytes, |slot, part: &P| {
                 let slot = day * DAY + i64::from(slot) * SLOT;
                 // A rolled-up slot that begins before the range belongs to what is before it.
                 if (self.start..self.end()).contains(&slot) {
@@ -171,35 +177,35 @@ impl Answer {
                     let kept = kept_peak(reader, cell, slot)?;
                     live.connections.peak = live.connections.peak.saturating_sub(kept);
                 }
-                self.add_traffic(slot, live.traffic);
-                self.add_handshakes(slot, live.handshakes);
-                self.add_connections(slot, live.connections);
+                self.add_traffic(slot, &live.traffic);
+                self.add_handshakes(slot, &live.handshakes);
+                self.add_connections(slot, &live.connections);
             }
             from = slot + 1;
         }
         Ok(())
     }
 
-    fn add_traffic(&mut self, slot: i64, traffic: Traffic) {
-        traffic.add_to(&mut self.slot(slot).measures);
+    fn add_traffic(&mut self, slot: i64, traffic: &Traffic) {
+        self.slot(slot).traffic.join(traffic);
         if let Some([bytes_out, bytes_in, _]) = self.merged(slot) {
             *bytes_out += traffic.bytes_out;
             *bytes_in += traffic.bytes_in;
         }
     }
 
-    fn add_handshakes(&mut self, slot: i64, handshakes: Handshakes) {
-        handshakes.add_to(&mut self.slot(slot).measures);
+    fn add_handshakes(&mut self, slot: i64, handshakes: &Handshakes) {
+        self.slot(slot).handshakes.join(handshakes);
     }
 
-    fn add_connections(&mut self, slot: i64, connections: Connections) {
-        connections.add_to(&mut self.slot(slot).measures);
+    fn add_connections(&mut self, slot: i64, connections: &Connections) {
+        self.slot(slot).connections.join(connections);
         if let Some([.., peak]) = self.merged(slot) {
             *peak += connections.peak;
         }
     }
 
-    fn slot(&mut self, slot: i64) -> &mut Slot {
+    fn slot(&mut self, slot: i64) -> &mut Sums {
         &mut self.slots[((slot - self.start) / self.step) as usize]
     }
 
@@ -208,18 +214,24 @@ impl Answer {
     }
 
     /// Traffic is the sum of its five-minute slots; bandwidth and peaks are the largest of them.
-    fn finish(mut self) -> Vec<Slot> {
-        for slot in &mut self.slots {
+    fn finish(self) -> Vec<Slot> {
+        let starts = (self.start..).step_by(self.step as usize);
+        let slot = |(start, sums): (i64, &Sums)| {
+            let mut slot = Slot { start, ..Slot::default() };
+            sums.traffic.add_to(&mut slot.measures);
+            sums.handshakes.add_to(&mut slot.measures);
+            sums.connections.add_to(&mut slot.measures);
             slot.measures.peak = 0;
-        }
-        let starts = (self.start..).step_by(SLOT as usize);
-        for (start, [bytes_out, bytes_in, peak]) in starts.zip(std::mem::take(&mut self.merged)) {
-            let slot = self.slot(start);
+            slot
+        };
+        let mut slots: Vec<Slot> = starts.zip(&self.slots).map(slot).collect();
+        for (i, [bytes_out, bytes_in, peak]) in (0i64..).zip(self.merged) {
+            let slot = &mut slots[(i * SLOT / self.step) as usize];
             slot.most_bytes_out = slot.most_bytes_out.max(bytes_out);
             slot.most_bytes_in = slot.most_bytes_in.max(bytes_in);
             slot.measures.peak = slot.measures.peak.max(peak);
         }
-        self.slots
+        slots
     }
 }
 
@@ -247,21 +259,21 @@ pub(super) fn damaged_chunk<P: Part>(
     reader: &Connection,
     cell: i64,
     day: i64,
-    why: String,
+    why: Fault,
 ) -> StatisticsError {
     let (table, id) = (P::TABLE, chunk_id(cell, day));
     let what = format!("{table} of {} on {}, id {id}", describe(reader, cell), date(day));
-    StatisticsError::Damaged { what, why }
+    StatisticsError::Damaged { what, why: why.to_string() }
 }
 
 pub(super) fn damaged_live(
     reader: &Connection,
     slot: i64,
     cell: i64,
-    why: String,
+    why: Fault,
 ) -> StatisticsError {
     let what = format!("statistics_live of {} at {}", describe(reader, cell), format(slot));
-    StatisticsError::Damaged { what, why }
+    StatisticsError::Damaged { what, why: why.to_string() }
 }
 
 /// The first start of a slot from `start` on.

@@ -11,10 +11,10 @@ use rusqlite::{OptionalExtension, Transaction};
 
 use super::chunk::{self, Connections, Entries, Handshakes, Live, Part, Traffic, Unit};
 use super::read::{chunk_bytes, damaged_chunk, damaged_live};
-use super::{chunk_id, day_of, slot_in_day};
+use super::{CELL_BITS, chunk_id, day_of, slot_in_day};
 use crate::control::database::Database;
 use crate::control::statistics::{DAY, HOUR, SLOT, StatisticsError};
-use crate::limits::STATISTICS_CELLS_PER_TIDYING;
+use crate::limits::{STATISTICS_CELLS_PER_TIDYING, STATISTICS_CHUNKS_PER_TIDYING as CHUNKS};
 
 /// A slot is closed when its hour and this much more are over: later than any flush of it, and a
 /// chunk is written twelve times less often than slots end.
@@ -33,22 +33,15 @@ pub(super) fn tidy(database: &Database, now: i64, day_offset: i64) -> Result<(),
     met.note(close_slots(database, now))?;
     let today = day_of(now);
     for (unit, age) in [(Unit::Hour, HOURS_FROM), (Unit::Day, DAYS_FROM)] {
-        met.note(by_cells(database, unit.work(), today - age, |work, cells, days| {
+        met.note(once_a_day(database, unit.work(), today - age, |days| {
             let mut met = Met::default();
-            for &cell in cells {
-                met.note(roll_up::<Handshakes>(work, cell, days, unit, day_offset))?;
-                met.note(roll_up::<Connections>(work, cell, days, unit, day_offset))?;
-            }
-            Ok(met)
+            met.note(roll_up::<Handshakes>(database, days, unit, day_offset))?;
+            met.note(roll_up::<Connections>(database, days, unit, day_offset))?;
+            met.into_result()
         }))?;
     }
-    met.note(by_cells(database, "forget", today - FORGOTTEN_FROM, |work, cells, (_, last)| {
-        for &cell in cells {
-            forget(work, cell, last)?;
-        }
-        work.prepare_cached("DELETE FROM statistics_damaged WHERE slot < ?1")?
-            .execute([last * DAY])?;
-        Ok(Met::default())
+    met.note(once_a_day(database, "forget", today - FORGOTTEN_FROM, |(_, last)| {
+        forget(database, last)
     }))?;
     met.into_result()
 }
@@ -161,6 +154,10 @@ pub(super) fn append(
         chunk::join(&mut handshakes, slot, &live.handshakes);
         chunk::join(&mut connections, slot, &live.connections);
     }
+    work.prepare_cached(
+        "UPDATE statistics_cell SET last_day = ?2 WHERE id = ?1 AND last_day < ?2",
+    )?
+    .execute((cell, day))?;
     save(work, cell, day, &traffic)?;
     save(work, cell, day, &handshakes)?;
     save(work, cell, day, &connections)?;
@@ -199,85 +196,83 @@ pub(super) fn save<P: Part>(
 }
 
 fn roll_up<P: Part>(
-    work: &Transaction<'_>,
-    cell: i64,
+    database: &Database,
     (first, last): (i64, i64),
     unit: Unit,
     day_offset: i64,
 ) -> Result<(), StatisticsError> {
-    let ids = format!("SELECT id FROM {} WHERE id BETWEEN ?1 AND ?2", P::TABLE);
-    let ids: Vec<i64> = work
-        .prepare_cached(&ids)?
-        .query_map((chunk_id(cell, first), chunk_id(cell, last)), |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+    let ids =
+        format!("SELECT id FROM {} WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3", P::TABLE);
+    let end = chunk_id(0, last + 1);
+    let mut from = chunk_id(0, first);
     let mut met = Met::default();
-    for day in ids.into_iter().map(|id| id - chunk_id(cell, 0)) {
-        match load::<P>(work, cell, day) {
-            Ok(entries) => save(work, cell, day, &chunk::roll_up(&entries, unit, day_offset))?,
-            Err(error) => met.note::<()>(Err(error))?,
-        }
+    loop {
+        let (next, found) = database.write(|work| -> Result<_, StatisticsError> {
+            let ids: Vec<i64> = work
+                .prepare_cached(&ids)?
+                .query_map((from, end, CHUNKS), |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            let mut met = Met::default();
+            for id in &ids {
+                let (cell, day) = (id & ((1 << CELL_BITS) - 1), id >> CELL_BITS);
+                match load::<P>(work, cell, day) {
+                    Ok(entries) => {
+                        save(work, cell, day, &chunk::roll_up(&entries, unit, day_offset))?;
+                    }
+                    Err(error) => met.note::<()>(Err(error))?,
+                }
+            }
+            Ok((ids.last().map(|id| id + 1), met))
+        })?;
+        met.note(found.into_result())?;
+        let Some(next) = next else { return met.into_result() };
+        from = next;
+        let_others_write();
     }
-    met.into_result()
 }
 
-/// Deletes what a cell has up to a day, and the cell with its last.
-fn forget(work: &Transaction<'_>, cell: i64, last: i64) -> rusqlite::Result<()> {
-    const TABLES: [&str; 3] = [Traffic::TABLE, Handshakes::TABLE, Connections::TABLE];
-    let mut empty = true;
-    for table in TABLES {
-        work.prepare_cached(&format!("DELETE FROM {table} WHERE id BETWEEN ?1 AND ?2"))?
-            .execute((chunk_id(cell, 0), chunk_id(cell, last)))?;
-        let more = format!("SELECT 1 FROM {table} WHERE id > ?1 AND id < ?2");
-        empty &=
-            !work.prepare_cached(&more)?.exists((chunk_id(cell, last), chunk_id(cell + 1, 0)))?;
+/// Deletes the chunks up to a day, and the cells that had their last by then.
+fn forget(database: &Database, last: i64) -> Result<(), StatisticsError> {
+    for table in [Traffic::TABLE, Handshakes::TABLE, Connections::TABLE] {
+        let some = format!(
+            "DELETE FROM {table} WHERE id IN \
+             (SELECT id FROM {table} WHERE id < ?1 ORDER BY id LIMIT ?2)"
+        );
+        let end = chunk_id(0, last + 1);
+        while database.write(|work| work.prepare_cached(&some)?.execute((end, CHUNKS)))? > 0 {
+            let_others_write();
+        }
     }
-    if empty {
-        // Rows of open slots are few; there is no index by cell for this one question.
-        work.prepare_cached(
-            "DELETE FROM statistics_cell WHERE id = ?1 \
-             AND NOT EXISTS (SELECT 1 FROM statistics_live WHERE cell = ?1)",
-        )?
-        .execute([cell])?;
-    }
+    database.write(|work| {
+        work.execute("DELETE FROM statistics_damaged WHERE slot < ?1", [last * DAY])?;
+        work.execute(
+            "DELETE FROM statistics_cell \
+             WHERE last_day <= ?1 AND id NOT IN (SELECT cell FROM statistics_live)",
+            [last],
+        )
+    })?;
     Ok(())
 }
 
-/// Does `each` once for the days up to `last` of every cell, some cells in one transaction, and
-/// remembers the day.
-fn by_cells(
+/// Does `work` for the days up to `last` that it was not done for, and remembers the day.
+fn once_a_day(
     database: &Database,
     name: &str,
     last: i64,
-    each: impl Fn(&Transaction<'_>, &[i64], (i64, i64)) -> Result<Met, StatisticsError>,
+    work: impl FnOnce((i64, i64)) -> Result<(), StatisticsError>,
 ) -> Result<(), StatisticsError> {
     let done = "SELECT day FROM statistics_progress WHERE work = ?1";
     let done: Option<i64> = database.read(|reader| {
         reader.prepare_cached(done)?.query_row([name], |row| row.get(0)).optional()
     })?;
-    let first = done.map_or(0, |day| day + 1);
-    if first > last {
-        return Ok(());
-    }
+    let first = match done {
+        Some(day) if day == last => return Ok(()),
+        Some(day) if day < last => day + 1,
+        // The first time, or the clock was ahead then.
+        _ => 0,
+    };
     let mut met = Met::default();
-    let mut from = 0;
-    loop {
-        let (next, found) = database.write(|work| -> Result<_, StatisticsError> {
-            let cells: Vec<i64> = work
-                .prepare_cached(
-                    "SELECT id FROM statistics_cell WHERE id > ?1 ORDER BY id LIMIT ?2",
-                )?
-                .query_map((from, STATISTICS_CELLS_PER_TIDYING), |row| row.get(0))?
-                .collect::<Result<_, _>>()?;
-            let found = each(work, &cells, (first, last))?;
-            Ok((cells.last().copied(), found))
-        })?;
-        met.note(found.into_result())?;
-        let_others_write();
-        match next {
-            Some(cell) => from = cell,
-            None => break,
-        }
-    }
+    met.note(work((first, last)))?;
     database.write(|work| {
         work.execute("REPLACE INTO statistics_progress (work, day) VALUES (?1, ?2)", (name, last))
     })?;
