@@ -4,7 +4,7 @@
 //! Not here: the words of operations, the files.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use rusqlite::{Connection, Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,13 @@ CREATE TABLE dcdn_certificate (
     name TEXT NOT NULL,
     region TEXT NOT NULL
 ) STRICT;
+CREATE TABLE dcdn_nonce (
+    key TEXT NOT NULL,
+    nonce BLOB NOT NULL,
+    taken INTEGER NOT NULL,
+    PRIMARY KEY (key, nonce)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX dcdn_nonce_taken ON dcdn_nonce (taken);
 ";
 
 /// How an origin was described: what of it its entry in the file does not say.
@@ -93,14 +100,16 @@ impl Attributes {
 #[derive(Debug, Default)]
 pub struct Book {
     /// Whoever changes domains holds this, so that what was added meanwhile is not taken for left
-    /// over. The configuration that the tables were last compared with.
-    seen: Mutex<Option<Arc<Loaded>>>,
+    /// over.
+    change: Mutex<()>,
+    /// The configuration that the tables were last compared with.
+    seen: std::sync::Mutex<Option<Arc<Loaded>>>,
 }
 
 impl Book {
     /// Keeps [`Book::read`] from tidying while a change is under way.
-    pub async fn hold(&self) -> MutexGuard<'_, Option<Arc<Loaded>>> {
-        self.seen.lock().await
+    pub async fn hold(&self) -> MutexGuard<'_, ()> {
+        self.change.lock().await
     }
 
     /// The attributes of one domain, or of all: also of those that came by file or by REST.
@@ -112,26 +121,40 @@ impl Book {
         edge: &Arc<Edge>,
         name: Option<&str>,
     ) -> Result<BTreeMap<String, Attributes>, Failure> {
-        let loaded = edge.publisher.configured();
-        let mut seen = self.seen.lock().await;
-        if !seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &loaded)) {
-            let of = Arc::clone(&loaded);
-            let compared = edge.database.off_the_runtime(move |database| {
-                let known = database.read(|connection| read(connection, None))?;
-                if is_in_step(&of, &known) {
-                    return Ok(());
-                }
-                database.write(|work| bring_in_step(work, &of))
-            });
-            compared.await.map_err(|error: rusqlite::Error| Failure::internal(&error))?;
-            *seen = Some(loaded);
+        if !self.has_seen(&edge.publisher.configured()) {
+            self.compare(edge).await.map_err(|error| Failure::internal(&error))?;
         }
-        drop(seen);
         let name = name.map(str::to_owned);
         let found = edge.database.off_the_runtime(move |database| {
             database.read(|connection| read(connection, name.as_deref()))
         });
         found.await.map_err(|error: rusqlite::Error| Failure::internal(&error))
+    }
+}
+
+impl Book {
+    fn has_seen(&self, loaded: &Arc<Loaded>) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, loaded))
+    }
+
+    async fn compare(&self, edge: &Arc<Edge>) -> rusqlite::Result<()> {
+        let _held = self.hold().await;
+        let loaded = edge.publisher.configured();
+        if self.has_seen(&loaded) {
+            return Ok(());
+        }
+        let of = Arc::clone(&loaded);
+        let compared = edge.database.off_the_runtime(move |database| {
+            let known = database.read(|connection| read(connection, None))?;
+            if is_in_step(&of, &known) {
+                return Ok(());
+            }
+            database.write(|work| bring_in_step(work, &of))
+        });
+        compared.await.inspect(|()| {
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+        })
     }
 }
 
@@ -330,6 +353,22 @@ pub fn put_certificate(
         [domain, name, region],
     )
     .map(drop)
+}
+
+/// Notes a nonce for good; `false` when it was there. Forgets those taken before `forgotten`.
+pub fn take_nonce(
+    work: &Transaction<'_>,
+    key: &str,
+    nonce: &[u8],
+    now: i64,
+    forgotten: i64,
+) -> rusqlite::Result<bool> {
+    work.execute("DELETE FROM dcdn_nonce WHERE taken < ?1", [forgotten])?;
+    let new = work.execute(
+        "INSERT OR IGNORE INTO dcdn_nonce (key, nonce, taken) VALUES (?1, ?2, ?3)",
+        params![key, nonce, now],
+    )?;
+    Ok(new == 1)
 }
 
 // === In step with the configuration ===

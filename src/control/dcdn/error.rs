@@ -270,6 +270,7 @@ impl From<ChangeError> for Failure {
             ChangeError::Store(StoreError::Name { .. }) => DOMAIN_MALFORMED.into(),
             ChangeError::Store(StoreError::Raced(_)) | ChangeError::Revision { .. } => BUSY.into(),
             ChangeError::NoPlan { .. } => NO_PLAN.into(),
+            ChangeError::Busy(_) => UNAVAILABLE.into(),
             ChangeError::Store(StoreError::Refused(problems)) => {
                 Failure::bad("InvalidParameter", problems.to_string())
             }

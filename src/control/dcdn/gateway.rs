@@ -17,7 +17,7 @@ use super::signature::{
     Authorization, Sent, v1_matches, v1_string_to_sign, v3_matches, v3_string_to_sign,
 };
 use super::{Dcdn, replay};
-use crate::control::keys::Key;
+use crate::control::keys::{Key, Role};
 use crate::limits::DCDN_ECHO_BYTES_MAX;
 
 const VERSION: &str = "2018-01-15";
@@ -156,6 +156,10 @@ pub async fn admit(dcdn: &Dcdn, received: &Received<'_>, now: i64) -> Result<Cal
     }
     let rates = dcdn.edge.publisher.access().admin.rates;
     dcdn.throttle.pass(rates, operation, &key.id)?;
+    if operation.role > Role::Read {
+        let database = &dcdn.edge.database;
+        replay::take_for_good(database, &key.id, claim.nonce, now).await?;
+    }
     Ok(Caller { key, operation })
 }
 

@@ -1,16 +1,18 @@
 //! Keeps a signed request from being sent twice: its time must be near ours, and its nonce must be
 //! new.
 //!
-//! Not here: signatures. Nonces are in memory: after a restart, a request of the last 15 minutes
-//! could be sent once more.
+//! Nonces are in memory; those of calls that change something are on disk too, so that a restart
+//! does not let one in again. Not here: signatures.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use super::attributes;
 use super::error::{self, Failure};
 use super::request::time;
+use crate::control::database::Database;
 use crate::limits::DCDN_NONCES_MAX;
 
 /// Seconds by which a time stamp may differ from our clock, either way.
@@ -52,9 +54,7 @@ impl Nonces {
     /// # Errors
     /// `SignatureNonceUsed`; `ServiceUnavailable` when the key used up its share of memory.
     pub fn take(&self, key: &str, nonce: &str, now: i64) -> Result<(), Failure> {
-        let hash = digest(&SHA256, nonce.as_bytes());
-        let mut half = Nonce::default();
-        half.copy_from_slice(&hash.as_ref()[..16]);
+        let half = hashed(nonce);
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         keys.retain(|_, seen| now - seen.since < 2 * KEPT);
         let seen = keys.entry(key.to_owned()).or_insert_with(|| Seen::since(now));
@@ -70,6 +70,34 @@ impl Nonces {
         seen.young.insert(half);
         Ok(())
     }
+}
+
+/// The same across restarts and processes, for a call that changes something.
+///
+/// # Errors
+/// `SignatureNonceUsed`, or the database cannot be written.
+pub async fn take_for_good(
+    database: &Database,
+    key: &str,
+    nonce: &str,
+    now: i64,
+) -> Result<(), Failure> {
+    let (key, nonce) = (key.to_owned(), hashed(nonce));
+    let taken = database.off_the_runtime(move |database| {
+        database.write(|work| attributes::take_nonce(work, &key, &nonce, now, now - 2 * KEPT))
+    });
+    match taken.await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(error::NONCE_USED.into()),
+        Err(error) => Err(Failure::from(error)),
+    }
+}
+
+fn hashed(nonce: &str) -> Nonce {
+    let hash = digest(&SHA256, nonce.as_bytes());
+    let mut half = Nonce::default();
+    half.copy_from_slice(&hash.as_ref()[..16]);
+    half
 }
 
 impl Seen {
@@ -114,6 +142,17 @@ mod tests {
         nonces.take("b", "n", NOW).unwrap();
         nonces.take("a", "m", NOW).unwrap();
         nonces.take("a", "n", NOW + 4 * KEPT).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_nonce_is_taken_once_across_restarts() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Database::open(dir.path()).unwrap();
+        take_for_good(&open(), "a", "n", NOW).await.unwrap();
+        let error = take_for_good(&open(), "a", "n", NOW + WINDOW).await.unwrap_err();
+        assert_eq!(error.code, "SignatureNonceUsed");
+        take_for_good(&open(), "b", "n", NOW).await.unwrap();
+        take_for_good(&open(), "a", "n", NOW + 2 * KEPT + 1).await.unwrap();
     }
 
     #[test]

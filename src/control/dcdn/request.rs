@@ -4,6 +4,7 @@
 //! Not here: signatures, and what a parameter means to an operation.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 
 use super::error::Failure;
 use crate::limits::{DCDN_PAGE_MAX, DCDN_PAGE_SIZE_MAX, DCDN_PARAMETERS_MAX};
@@ -11,7 +12,6 @@ use crate::limits::{DCDN_PAGE_MAX, DCDN_PAGE_SIZE_MAX, DCDN_PARAMETERS_MAX};
 const PAGE_SIZE: usize = 20;
 
 /// Decoded pairs, in the order in which they came.
-#[derive(Debug, Default)]
 pub struct Parameters(Vec<(String, String)>);
 
 /// Which part of a list is wanted.
@@ -24,6 +24,13 @@ pub struct Page {
 impl Page {
     pub fn of<T>(self, all: Vec<T>) -> Vec<T> {
         all.into_iter().skip((self.number - 1) * self.size).take(self.size).collect()
+    }
+}
+
+/// Names only: a value may be a private key.
+impl fmt::Debug for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
 }
 
@@ -172,6 +179,7 @@ mod tests {
         assert_eq!((parameters.given("Empty"), parameters.text("Empty")), (Some(""), None));
         assert_eq!(parameters.text("domainname"), None, "names are case-sensitive");
         assert_eq!(parameters.required("Empty").unwrap_err().code, "MissingEmpty");
+        assert!(!format!("{parameters:?}").contains("a b"), "values may be secrets");
     }
 
     #[test]

@@ -296,7 +296,7 @@ pub async fn by_source(call: &Call<'_>) -> Answer {
 pub async fn add(call: &Call<'_>) -> Answer {
     let parameters = call.parameters;
     let name = names::own(parameters.required("DomainName")?)?;
-    let sources = sources::read(parameters.required("Sources")?)?;
+    let sources = sources::read(parameters.required("Sources")?, error::SOURCE_CONTENT_MALFORMED)?;
     let attributes = Attributes {
         scope: scope(parameters.text("Scope").unwrap_or("domestic"))?,
         resource_group: resource_group(call)?.unwrap_or_default(),
@@ -339,7 +339,7 @@ pub async fn update(call: &Call<'_>) -> Answer {
     }
     let mut patch = json!({});
     if let Some(text) = call.parameters.text("Sources") {
-        let sources = sources::read(text)?;
+        let sources = sources::read(text, error::SOURCE_MISMATCH)?;
         let was_https = sources::are_https(&attributes.sources);
         let is_https = sources::are_https(&sources.described);
         let is_asked = attributes.functions.values().any(|function| function.scheme.is_some());

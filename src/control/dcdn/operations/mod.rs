@@ -112,13 +112,13 @@ operations! {
     "DescribeDcdnHttpsDomainList": Read, Lists => certificates::https_domains;
     "DescribeDcdnUserCertificateExpireCount": Read, Domains => certificates::expire_count;
 
-    "DescribeDcdnService": Read, Service => service::describe;
+    "DescribeDcdnService": Read, Domains => service::describe;
     "OpenDcdnService": Admin, Service => service::open;
     "ModifyDcdnService": Admin, Service => service::modify;
-    "DescribeUserDcdnStatus": Read, Service => service::status;
-    "DescribeDcdnUserQuota": Read, Service => service::quota;
-    "DescribeDcdnUserBillType": Read, Service => usage::bill_types;
-    "DescribeDcdnUserBillHistory": Read, Service => usage::bill_history;
+    "DescribeUserDcdnStatus": Read, Domains => service::status;
+    "DescribeDcdnUserQuota": Read, Domains => service::quota;
+    "DescribeDcdnUserBillType": Read, Domains => usage::bill_types;
+    "DescribeDcdnUserBillHistory": Read, Domains => usage::bill_history;
     "DescribeDcdnDomainUsageData": Read, Statistics => usage::usage;
     "DescribeDcdnDomainMultiUsageData": Read, Statistics => usage::multi_usage;
     "DescribeDcdnRegionAndIsp": Read, Domains => places::describe;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde_json::{Map, Value, json};
 
 use super::super::attributes::Described;
-use super::super::error::{self, Failure};
+use super::super::error::{self, Failure, Known};
 use crate::control::config::{OriginAddress, OriginConfig};
 use crate::limits::{DCDN_IP_ORIGINS_MAX, DCDN_ORIGINS_MAX};
 
@@ -23,9 +23,11 @@ pub struct Sources {
     pub origins: Value,
 }
 
+/// `mismatch` is the error of a content that is not of its type: the operations disagree on it.
+///
 /// # Errors
 /// The first thing that is wrong, under the code that DCDN has for it.
-pub fn read(text: &str) -> Result<Sources, Failure> {
+pub fn read(text: &str, mismatch: Known) -> Result<Sources, Failure> {
     let list: Value = serde_json::from_str(text).map_err(|_| error::SOURCES_MALFORMED)?;
     let list = list.as_array().filter(|list| !list.is_empty()).ok_or(error::SOURCES_MALFORMED)?;
     if list.len() > DCDN_ORIGINS_MAX {
@@ -33,7 +35,7 @@ pub fn read(text: &str) -> Result<Sources, Failure> {
     }
     let (mut described, mut origins) = (Vec::new(), Vec::new());
     for entry in list {
-        let (source, origin) = one(entry.as_object().ok_or(error::SOURCES_MALFORMED)?)?;
+        let (source, origin) = one(entry.as_object().ok_or(error::SOURCES_MALFORMED)?, mismatch)?;
         described.push(source);
         origins.push(origin);
     }
@@ -44,13 +46,13 @@ pub fn read(text: &str) -> Result<Sources, Failure> {
     Ok(Sources { described, origins: Value::Array(origins) })
 }
 
-fn one(entry: &Map<String, Value>) -> Result<(Described, Value), Failure> {
+fn one(entry: &Map<String, Value>, mismatch: Known) -> Result<(Described, Value), Failure> {
     let kind = text(entry, "type").ok_or(error::SOURCE_TYPE_MISSING)?;
     let content = text(entry, "content").ok_or(error::SOURCE_CONTENT_MISSING)?;
     let is_address = content.parse::<IpAddr>().is_ok();
     match (&*kind, is_address) {
         ("ipaddr", true) | ("domain" | "oss", false) => {}
-        ("ipaddr" | "domain" | "oss", _) => return Err(error::SOURCE_MISMATCH.into()),
+        ("ipaddr" | "domain" | "oss", _) => return Err(mismatch.into()),
         _ => return Err(error::SOURCE_TYPE_MALFORMED.into()),
     }
     if !is_address && super::names::own(&content).is_err() && !is_host(&content) {
@@ -140,6 +142,10 @@ pub fn shown(origin: &OriginConfig, described: &[Described]) -> Value {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Result<Sources, Failure> {
+        super::read(text, error::SOURCE_MISMATCH)
+    }
+
     // DCDN OpenAPI 2018-01-15, `Sources`: names in any case, numbers as numbers or texts.
     #[test]
     fn origins_are_read_as_clients_write_them() {
@@ -175,6 +181,11 @@ mod tests {
         let many: Vec<Value> =
             (1..=11).map(|n| json!({"type": "ipaddr", "content": format!("10.0.0.{n}")})).collect();
         let many = Value::Array(many).to_string();
+        let added = super::read(
+            r#"[{"type":"ipaddr","content":"999.1.1.1"}]"#,
+            error::SOURCE_CONTENT_MALFORMED,
+        );
+        assert_eq!(added.unwrap_err().code, "InvalidSource.Content.Malformed");
         for (text, code) in [
             ("", "InvalidSources.Malformed"),
             ("[]", "InvalidSources.Malformed"),
