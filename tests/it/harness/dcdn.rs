@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::api::Answer;
-use super::{Api, Edge};
+use super::{Api, Clock, Edge};
 
 /// RFC 3986 2.3: what stays as it is.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -39,8 +39,10 @@ pub struct Dcdn {
     pub api: Api,
     pub id: String,
     pub secret: String,
-    scheme: Scheme,
-    way: Way,
+    pub scheme: Scheme,
+    pub way: Way,
+    /// By which its calls are stamped.
+    pub clock: Option<Clock>,
 }
 
 impl Dcdn {
@@ -58,7 +60,12 @@ impl Dcdn {
             secret: secret.into(),
             scheme: Scheme::V3,
             way: Way::PostQuery,
+            clock: None,
         }
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        self.clock.as_ref().map_or_else(jiff::Timestamp::now, Clock::now)
     }
 
     /// How its calls go out unless they say otherwise.
@@ -75,10 +82,11 @@ impl Dcdn {
             scheme: self.scheme,
             way: self.way,
             format: Some("JSON"),
-            timestamp: stamp(jiff::Timestamp::now()),
+            timestamp: stamp(self.now()),
             nonce: uuid::Uuid::new_v4().simple().to_string(),
             spaces: Spaces::Percent,
             unsigned: Vec::new(),
+            unsigned_fields: Vec::new(),
         }
     }
 
@@ -118,6 +126,8 @@ pub struct Call<'a> {
     pub spaces: Spaces,
     /// Added to the query after signing.
     pub unsigned: Vec<(String, String)>,
+    /// Header fields that V3 should have signed.
+    pub unsigned_fields: Vec<(String, String)>,
 }
 
 impl Call<'_> {
@@ -144,7 +154,7 @@ impl Call<'_> {
     /// Seconds from now, which may be negative.
     pub fn seconds_off(mut self, seconds: i64) -> Self {
         let span = jiff::SignedDuration::from_secs(seconds);
-        self.timestamp = stamp(jiff::Timestamp::now() + span);
+        self.timestamp = stamp(self.client.now() + span);
         self
     }
 
@@ -166,6 +176,12 @@ impl Call<'_> {
     /// A pair that nobody signed.
     pub fn unsigned(mut self, name: &str, value: &str) -> Self {
         self.unsigned.push((name.into(), value.into()));
+        self
+    }
+
+    /// A header field that nobody signed.
+    pub fn unsigned_field(mut self, name: &str, value: &str) -> Self {
+        self.unsigned_fields.push((name.into(), value.into()));
         self
     }
 
@@ -192,8 +208,8 @@ impl Call<'_> {
         if self.way == Way::Get { "GET" } else { "POST" }
     }
 
-    /// Section 3.1: everything is a parameter.
-    fn send_v1(mut self) -> Answer {
+    /// Section 3.1: every pair but the signature, and the string to sign.
+    fn signed_v1(&self) -> (Vec<(String, String)>, String) {
         let own = [
             ("Action", self.action.as_str()),
             ("Version", self.version.as_str()),
@@ -205,8 +221,18 @@ impl Call<'_> {
         ];
         let mut all: Vec<_> = own.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         all.extend(self.format.map(|format| ("Format".to_owned(), format.to_owned())));
-        all.append(&mut self.params);
+        all.extend(self.params.iter().cloned());
         let text = format!("{}&%2F&{}", self.method(), encoded(&canonical(&all)));
+        (all, text)
+    }
+
+    /// What a client of scheme V1 compares with the end of the message of SignatureDoesNotMatch.
+    pub fn string_to_sign(&self) -> String {
+        self.signed_v1().1
+    }
+
+    fn send_v1(mut self) -> Answer {
+        let (mut all, text) = self.signed_v1();
         let key = format!("{}&", self.client.secret);
         let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key.as_bytes());
         let signature = hmac::sign(&key, text.as_bytes());
@@ -270,6 +296,9 @@ impl Call<'_> {
         };
         let mut out = self.client.api.request(self.method(), &target);
         for (name, value) in fields.iter().filter(|(name, _)| name != "content-type") {
+            out = out.field(name, value);
+        }
+        for (name, value) in &self.unsigned_fields {
             out = out.field(name, value);
         }
         out = out.field("Authorization", &authorization);

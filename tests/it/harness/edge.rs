@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{DEADLINE, DomainFile, Metrics, Origin, Pair, TlsClient, Wire, eventually};
+use super::{Clock, DEADLINE, DomainFile, Metrics, Origin, Pair, TlsClient, Wire, eventually};
+
+/// Of the access log, when a test fails.
+const LOG_LINES_SHOWN: usize = 40;
 
 pub const HAWSER: &str = env!("CARGO_BIN_EXE_hawser");
 
@@ -33,6 +36,7 @@ pub struct EdgeBuilder {
     domains: Vec<DomainFile>,
     /// Words put before the binary's own, such as `prlimit --nofile=64:64`.
     wrapper: Vec<String>,
+    clock: Option<Clock>,
 }
 
 impl EdgeBuilder {
@@ -81,8 +85,11 @@ impl EdgeBuilder {
         self
     }
 
-    /// A line of `[admin]`; one with `listen` replaces the loopback address.
+    /// A line of `[admin]`; it replaces one with the same key, such as the loopback address or the
+    /// rates that no test reaches by being quick.
     pub fn admin(mut self, line: &str) -> EdgeBuilder {
+        let key = |line: &str| line.split('=').next().map(|key| key.trim().to_owned());
+        self.admin.retain(|other| key(other) != key(line));
         self.admin.push(line.into());
         self
     }
@@ -109,6 +116,12 @@ impl EdgeBuilder {
         self
     }
 
+    /// It, and its command line, see this clock.
+    pub fn clock(mut self, clock: &Clock) -> EdgeBuilder {
+        self.clock = Some(clock.clone());
+        self
+    }
+
     /// `hawser.toml` for a state directory.
     pub fn config(&self, dir: &Path) -> String {
         let list = |addresses: &[String]| {
@@ -119,10 +132,6 @@ impl EdgeBuilder {
             [] => String::new(),
             lines => format!("[{name}]\n{}\n", lines.join("\n")),
         };
-        let mut admin = self.admin.clone();
-        if !admin.iter().any(|line| line.starts_with("listen")) {
-            admin.push("listen = \"127.0.0.1:0\"".into());
-        }
         format!(
             "version = 1\n[server]\nlisten = [{}]\nlisten_tls = [{}]\n\
              workers = {}\nstate_dir = \"{}\"\n{}\n\
@@ -134,7 +143,7 @@ impl EdgeBuilder {
             self.server.join("\n"),
             dir.join("access.log").display(),
             self.drain_window,
-            table("admin", &admin),
+            table("admin", &self.admin),
             table("billing", &self.billing),
             table("tls", &self.tls_lines),
             self.tables
@@ -157,6 +166,10 @@ impl EdgeBuilder {
 
     pub fn start(self) -> Edge {
         let dir = self.files();
+        self.start_in(dir)
+    }
+
+    fn start_in(self, dir: tempfile::TempDir) -> Edge {
         let running = self.launch(dir.path()).unwrap_or_else(|e| panic!("no start: {e}"));
         let Running { child, stderr, notify } = running;
         let (pid, (listen, listen_tls)) = (child.id(), (vec![], vec![]));
@@ -177,12 +190,28 @@ impl EdgeBuilder {
 
     /// Starts and expects it to end by itself.
     pub fn start_and_end(self) -> (Option<i32>, String) {
-        let dir = self.files();
-        let config = dir.path().join("hawser.toml");
-        let mut command = self.command(&config);
+        self.run_to_its_end(self.files().path())
+    }
+
+    /// The same on files that are there: its exit code and what it said.
+    pub fn run_to_its_end(&self, dir: &Path) -> (Option<i32>, String) {
+        let mut command = self.command(&dir.join("hawser.toml"));
         let output = command.stdin(Stdio::null()).output().expect("the binary starts");
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), text)
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// Starts after a few starts that were killed this long after they began.
+    pub fn start_after_kills(self, wait: Duration) -> Edge {
+        let dir = self.files();
+        for _ in 0..3 {
+            let mut command = self.command(&dir.path().join("hawser.toml"));
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut child = command.spawn().expect("the binary starts");
+            std::thread::sleep(wait);
+            child.kill().expect("killed");
+            child.wait().expect("its end");
+        }
+        self.start_in(dir)
     }
 
     fn command(&self, config: &Path) -> Command {
@@ -195,6 +224,11 @@ impl EdgeBuilder {
             }
         };
         command.args(["run", "-c"]).arg(config);
+        self.under_its_clock(command)
+    }
+
+    fn under_its_clock(&self, mut command: Command) -> Command {
+        command.envs(self.clock.iter().flat_map(Clock::environment));
         command
     }
 
@@ -229,6 +263,13 @@ struct Running {
     notify: Notify,
 }
 
+fn admin_lines() -> Vec<String> {
+    let rates = ["rest", "statistics", "domains", "lists", "deletions", "service"];
+    let mut lines: Vec<String> = rates.map(|name| format!("rate_{name} = 100000")).into();
+    lines.push("listen = \"127.0.0.1:0\"".into());
+    lines
+}
+
 fn domain_path(dir: &Path, name: &str) -> PathBuf {
     dir.join("domains").join(format!("{name}.toml"))
 }
@@ -253,12 +294,13 @@ impl Edge {
             tls_lines: vec![],
             workers: "1".into(),
             server: vec![],
-            admin: vec![],
+            admin: admin_lines(),
             billing: vec!["enabled = false".into()],
             tables: String::new(),
             drain_window: "0s",
             domains: vec![],
             wrapper: vec![],
+            clock: None,
         }
     }
 
@@ -320,7 +362,7 @@ impl Edge {
 
     /// A verb of the command line against this edge.
     pub fn hawser(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(HAWSER);
+        let mut command = self.builder.under_its_clock(Command::new(HAWSER));
         command.args(words).arg("-c").arg(self.dir.path().join("hawser.toml"));
         command.stdin(Stdio::null()).output().expect("the binary runs")
     }
@@ -497,17 +539,16 @@ impl Edge {
         self.learn_addresses();
     }
 
+    /// A further start that must fail: its exit code and what it said.
+    pub fn fails_to_start_again(&mut self) -> (Option<i32>, String) {
+        assert!(!self.is_running(), "it still runs");
+        self.builder.run_to_its_end(self.dir.path())
+    }
+
     /// What a crash and the next start come to.
     pub fn crash_and_start_again(&mut self) {
         self.kill();
         self.start_again();
-    }
-
-    /// `hawser.toml` becomes what these lines make of it, from the next start on.
-    pub fn rebuild(&mut self, change: impl FnOnce(EdgeBuilder) -> EdgeBuilder) {
-        self.builder = change(self.builder.clone());
-        let path = self.dir.path().join("hawser.toml");
-        std::fs::write(path, self.builder.config(self.dir.path())).expect("hawser.toml");
     }
 
     /// Whether it told systemd this, up to now or within the deadline.
@@ -525,7 +566,8 @@ impl Drop for Edge {
         self.kill();
         if std::thread::panicking() {
             eprintln!("--- the edge's standard error\n{}", self.stderr());
-            for line in self.log() {
+            let log = self.log();
+            for line in &log[log.len().saturating_sub(LOG_LINES_SHOWN)..] {
                 eprintln!("--- log {line}");
             }
         } else {

@@ -3,6 +3,7 @@
 //! that a mistake cannot hide on both sides.
 
 pub mod api;
+pub mod clock;
 pub mod crooked;
 pub mod dcdn;
 pub mod domain;
@@ -14,6 +15,7 @@ pub mod name_server;
 pub mod origin;
 pub mod pki;
 pub mod road;
+pub mod shape;
 pub mod tls;
 pub mod tls_peer;
 pub mod tunnel;
@@ -21,8 +23,9 @@ pub mod wire;
 
 use std::time::{Duration, Instant};
 
-pub use api::{Answer, Api};
-pub use dcdn::{Dcdn, Scheme, Way};
+pub use api::Api;
+pub use clock::Clock;
+pub use dcdn::Dcdn;
 pub use domain::DomainFile;
 pub use edge::{Edge, EdgeBuilder};
 pub use frame::{Frame, Op};

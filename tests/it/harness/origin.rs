@@ -188,9 +188,14 @@ impl Origin {
     }
 }
 
-/// An echo without a library: frames come back exactly as they were sent, only unmasked.
+/// An echo without a library: frames come back exactly as they were sent, only unmasked. Who asks
+/// for no upgrade gets 426.
 pub fn echo(mut wire: Wire) {
     let Ok(head) = wire.try_head() else { return };
+    if !head.has("upgrade") {
+        wire.try_send("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n");
+        return wire.finish();
+    }
     wire.try_send(switching(&head));
     while let Ok(frame) = wire.try_frame() {
         let op = frame.op;
