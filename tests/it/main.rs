@@ -1,8 +1,11 @@
 //! Black-box tests: the real binary between peers that the tests play, over real sockets.
 //! One binary, one module per theme. Not here: peers written by others (`tests/peers.rs`).
 
+mod accounting;
+mod dcdn;
 mod drain;
 mod durability;
+mod flood;
 mod geo;
 mod harness;
 mod http1;
@@ -10,6 +13,7 @@ mod limits;
 mod monitoring;
 mod observe;
 mod origins;
+mod plans;
 mod program;
 mod properties;
 mod reload;
