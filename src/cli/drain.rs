@@ -6,6 +6,7 @@ use hyper::Method;
 use serde_json::json;
 
 use super::control_client::request;
+use super::key::noted;
 use super::{Exit, Which, say};
 use crate::control::control_socket::Drain;
 
@@ -22,13 +23,15 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let window = args.window.map(|window| window.as_millis() as u64);
     let body = json!({ "window_ms": window });
-    let answer = request(&args.which.state_dir()?, Method::POST, "/v1/drain", Some(&body))?;
+    let state_dir = args.which.state_dir()?;
+    let answer = request(&state_dir, Method::POST, "/v1/drain", Some(&body))?;
     if !answer.is_success() {
         eprintln!("hawser: {}", answer.text());
         return Ok(Exit::Failed);
     }
     let Drain { window_ms } = answer.json()?;
     let window = Duration::from_millis(window_ms.unwrap_or_default());
+    noted(&state_dir, "drain", &format!("within {window:?}"));
     say(&format!("draining; the edge exits when its last tunnel is closed, within {window:?}\n"))?;
     Ok(Exit::Done)
 }

@@ -8,7 +8,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{Exit, Which, say};
-use crate::control::changes::{Author, Via, note_to};
+use crate::control::changes::{Author, ChangeError, Via, note_to};
 use crate::control::database::Database;
 use crate::control::keys::{Key, Keys, NewKey, Role};
 use crate::control::owner::{make_dir, running_user};
@@ -134,6 +134,16 @@ fn revoke(args: Revoke) -> anyhow::Result<Exit> {
 /// Who runs this command.
 pub(super) fn author() -> Author {
     Author { name: running_user(), via: Via::Cli, address: None }
+}
+
+/// Puts into the audit log what was asked of a running edge. It is done already: a log that cannot
+/// be written does not make it a failure.
+pub(super) fn noted(state_dir: &Path, action: &str, about: &str) {
+    let database = Database::open(state_dir).map_err(ChangeError::from);
+    let noted = database.and_then(|database| note_to(&database, &author(), action, about));
+    if let Err(error) = noted {
+        eprintln!("hawser: done, but the audit log could not be written: {error}");
+    }
 }
 
 fn open(state_dir: &Path) -> anyhow::Result<(Database, Keys)> {

@@ -3,6 +3,7 @@
 use hyper::Method;
 
 use super::control_client::request;
+use super::key::noted;
 use super::{Exit, Which, say};
 use crate::control::control_socket::{Kill, Killed, close_problem};
 
@@ -54,7 +55,8 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         rate,
     };
     let body = serde_json::to_value(kill)?;
-    let answer = request(&which.state_dir()?, Method::POST, "/v1/kill", Some(&body))?;
+    let state_dir = which.state_dir()?;
+    let answer = request(&state_dir, Method::POST, "/v1/kill", Some(&body))?;
     if !answer.is_success() {
         eprintln!("hawser: {}", answer.text());
         return Ok(Exit::Failed);
@@ -62,6 +64,17 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let Killed { closing } = answer.json()?;
     let plural = if closing == 1 { "tunnel" } else { "tunnels" };
     let pace = rate.map(|rate| format!(", {rate} per second")).unwrap_or_default();
+    if closing > 0 {
+        noted(&state_dir, "connections close", &about(&body, closing));
+    }
     say(&format!("closing {closing} {plural} with code {code}{pace}\n"))?;
     Ok(if closing == 0 { Exit::Failed } else { Exit::Done })
+}
+
+/// What the audit log says of it: what was asked for, without what was not.
+fn about(asked: &serde_json::Value, closing: usize) -> String {
+    let asked = asked.as_object().into_iter().flatten();
+    let said = asked.filter(|(_, value)| !value.is_null() && **value != serde_json::json!([]));
+    let said: Vec<String> = said.map(|(key, value)| format!("{key}={value}")).collect();
+    format!("{closing} closing: {}", said.join(" "))
 }

@@ -3,6 +3,7 @@
 use hyper::Method;
 
 use super::control_client::request;
+use super::key::noted;
 use super::{Exit, Which, say};
 
 /// Make the running edge exit at once; tunnels end without a Close (see drain)
@@ -13,11 +14,13 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let answer = request(&args.which.state_dir()?, Method::POST, "/v1/stop", None)?;
+    let state_dir = args.which.state_dir()?;
+    let answer = request(&state_dir, Method::POST, "/v1/stop", None)?;
     if !answer.is_success() {
         eprintln!("hawser: {}", answer.text());
         return Ok(Exit::Failed);
     }
+    noted(&state_dir, "stop", "at once");
     say("stopping\n")?;
     Ok(Exit::Done)
 }

@@ -15,6 +15,7 @@ fn help_of_the_domain_and_certificate_verbs() {
     insta::assert_snapshot!("help_of_the_domain_verbs", help_below("domain"));
     insta::assert_snapshot!("help_of_the_plan_verbs", help_below("plan"));
     insta::assert_snapshot!("help_of_the_certificate_verbs", help_below("cert"));
+    insta::assert_snapshot!("help_of_the_key_verbs", help_below("key"));
 }
 
 fn help_below(verb: &str) -> String {
@@ -40,6 +41,9 @@ fn every_error_has_its_exit_code() {
         (anyhow::Error::new(StoreError::Refused(problems())), Exit::BadConfig),
         (StoreError::Name { name: "x".into(), why: None }.into(), Exit::Usage),
         (StoreError::Raced("x".into()).into(), Exit::Failed),
+        (ChangeError::from(StoreError::Refused(problems())).into(), Exit::BadConfig),
+        (ChangeError::Rejected(problems().into()).into(), Exit::BadConfig),
+        (ChangeError::NoPlan { domain: "a.test".into() }.into(), Exit::Failed),
         (EditError::Name.into(), Exit::Usage),
         (ProbeError::Forbidden { disabled: Some(2) }.into(), Exit::NotPermitted),
         (control_client::ClientError::NotRunning(state_dir).into(), Exit::Failed),

@@ -101,8 +101,8 @@ pub enum ChangeError {
     Rejected(#[from] Rejected),
     /// `If-Match` named another revision.
     #[error(
-        "{domain} is at revision {found:?}, not {expected:?}: somebody changed it meanwhile; read it \
-         again"
+        "{domain} is at revision {found:?}, not {expected:?}: somebody changed it meanwhile; read \
+         it again"
     )]
     Revision { domain: Arc<str>, expected: String, found: Option<String> },
     /// WebSocket is asked for, and no plan is in effect.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+use super::owner::Owner;
 use super::{billing, changes, dcdn, keys, statistics};
 
 pub const FILE: &str = "hawser.db";
@@ -77,12 +78,14 @@ impl Database {
     pub fn open(state_dir: &Path) -> Result<Database, DatabaseError> {
         let path = state_dir.join(FILE);
         let create = |error| DatabaseError::Create { path: path.clone(), error };
-        // SQLite gives its -wal and -shm the mode of the file.
+        // SQLite gives its -wal and -shm the mode and the owner of the file.
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600);
         let file = options.open(&path).map_err(create)?;
         file.set_permissions(Permissions::from_mode(0o600)).map_err(create)?;
         drop(file);
+        // Root may be the first who asks, on the command line.
+        Owner::of(state_dir).and_then(|owner| owner.take(&path)).map_err(create)?;
         let failed = |error| DatabaseError::Sqlite { path: path.clone(), error };
         let mut writer = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
         writer

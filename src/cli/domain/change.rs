@@ -108,23 +108,30 @@ impl std::str::FromStr for OriginFlag {
 }
 
 pub(super) fn set(args: Set) -> anyhow::Result<Exit> {
-    let state_dir = args.which.state_dir()?;
-    let store = Store::of(&state_dir);
-    let before = store.text(&args.name)?.map(|text| text.text);
-    let mut after = before.clone().unwrap_or_else(|| edit::new_domain(&args.name));
-    if !args.origin.is_empty() {
-        let origins: Vec<(String, Option<u16>)> =
-            args.origin.into_iter().map(|flag| (flag.address, flag.port)).collect();
-        after = edit::with_origins(&after, &origins)?;
-    }
-    let after = edit::assigned(&after, &args.changes)?;
-    store.checked(&args.name, &after).context("nothing was changed")?;
-    let change = Change { domain: args.name.into(), before, after: Some(after) };
-    if args.dry_run {
-        say(&difference(&change))?;
+    let Set { name, changes, origin, which, dry_run } = args;
+    let origins: Vec<(String, Option<u16>)> =
+        origin.into_iter().map(|flag| (flag.address, flag.port)).collect();
+    let store = Store::of(&which.state_dir()?);
+    let change = || -> anyhow::Result<Change> {
+        let before = store.text(&name)?.map(|text| text.text);
+        let mut after = before.clone().unwrap_or_else(|| edit::new_domain(&name));
+        if !origins.is_empty() {
+            after = edit::with_origins(&after, &origins)?;
+        }
+        let after = edit::assigned(&after, &changes)?;
+        store.checked(&name, &after).context("nothing was changed")?;
+        Ok(Change { domain: name.as_str().into(), before, after: Some(after) })
+    };
+    if dry_run {
+        say(&difference(&change()?))?;
         return Ok(Exit::Done);
     }
-    written(&args.which, "set", vec![change])
+    // A name that is none, and a text that cannot be, leave nothing behind.
+    change()?;
+    let writer = Writer::open(&which.source())?;
+    // Read anew in our turn: nobody else can have changed it meanwhile.
+    let change = change()?;
+    written(&which, &writer, "set", vec![change])
 }
 
 pub(super) fn remove(args: Remove) -> anyhow::Result<Exit> {
@@ -139,7 +146,7 @@ pub(super) fn remove(args: Remove) -> anyhow::Result<Exit> {
     if !args.yes && std::io::stdin().is_terminal() && !agreed(&question)? {
         bail!("nothing was removed");
     }
-    written(&args.which, "remove", changes)
+    written(&args.which, &Writer::open(&args.which.source())?, "remove", changes)
 }
 
 pub(super) fn apply(args: Apply) -> anyhow::Result<Exit> {
@@ -172,7 +179,7 @@ pub(super) fn apply(args: Apply) -> anyhow::Result<Exit> {
     if !args.yes && std::io::stdin().is_terminal() && !agreed("apply this?")? {
         bail!("nothing was changed");
     }
-    written(&args.which, "apply", changes)
+    written(&args.which, &Writer::open(&args.which.source())?, "apply", changes)
 }
 
 fn text_of(file: PathBuf) -> anyhow::Result<Text> {
@@ -184,7 +191,12 @@ fn text_of(file: PathBuf) -> anyhow::Result<Text> {
 }
 
 /// Writes all of it or nothing, tells a running edge, and puts back what it does not take.
-fn written(which: &Which, action: &str, changes: Vec<Change>) -> anyhow::Result<Exit> {
+fn written(
+    which: &Which,
+    writer: &Writer,
+    action: &str,
+    changes: Vec<Change>,
+) -> anyhow::Result<Exit> {
     let state_dir = which.state_dir()?;
     let done = |change: &Change| match (&change.before, &change.after) {
         (_, None) => "removed",
@@ -194,7 +206,6 @@ fn written(which: &Which, action: &str, changes: Vec<Change>) -> anyhow::Result<
     };
     let done: String =
         changes.iter().map(|change| format!("{} {}\n", done(change), change.domain)).collect();
-    let writer = Writer::open(&which.source())?;
     let plan = || plan_in_effect(&state_dir);
     let number = writer.apply(&author(), action, changes, plan).context("nothing was changed")?;
     let taken = reload_running(&state_dir)?;
