@@ -399,6 +399,12 @@ pub const STATISTICS_CELLS_PER_QUERY_MAX: usize = 1024;
 /// Seconds of the longest range of one question: what is kept, with the days that begin and end
 /// in it. Beyond it: refused.
 pub const STATISTICS_RANGE_MAX: i64 = 368 * 86_400;
+/// Questions that are answered at once, so that at most so many CPUs are busy with it.
+pub const STATISTICS_READS_MAX: usize = 2;
+/// Questions that wait for their turn, each on a thread of its own. Beyond it: refused.
+pub const STATISTICS_READS_WAITING_MAX: usize = 16;
+/// How long they wait. Beyond it: refused.
+pub const STATISTICS_READ_WAIT: Duration = Duration::from_secs(5);
 /// Cells whose slots are closed in one transaction: 10 ms of work, so that counting waits no longer.
 pub const STATISTICS_CELLS_PER_TIDYING: i64 = 64;
 /// Days of cells that are rolled up or forgotten in one transaction; the same.

@@ -31,6 +31,7 @@ pub struct Fold {
     store: Arc<dyn Store>,
     rows_max: usize,
     state: Mutex<State>,
+    tidying: Mutex<Tidying>,
     pub progress: Arc<Progress>,
 }
 
@@ -40,18 +41,15 @@ struct State {
     /// Not written yet: by slot, then series.
     waiting: Vec<Row>,
     health: Health,
-    tidied_ms: i64,
-    /// The last damage that the log tells of.
-    damage: String,
 }
 
-impl State {
-    fn tell_damage(&mut self, damage: &str) {
-        if self.damage != damage {
-            error!("{damage}");
-            damage.clone_into(&mut self.damage);
-        }
-    }
+/// Apart from the rest: once a day it takes seconds, after weeks out of service minutes, and what
+/// is counted meanwhile is written as at any other time.
+#[derive(Debug, Default)]
+struct Tidying {
+    last_ms: i64,
+    /// The error that the log tells of.
+    told: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,14 +84,15 @@ impl Fold {
         now_ms: i64,
     ) -> Fold {
         let readings = Readings::new(now_ms);
-        let state = State {
-            readings,
-            waiting: Vec::new(),
-            health: Health::Working,
-            tidied_ms: 0,
-            damage: String::new(),
-        };
-        Fold { stats, store, rows_max, state: Mutex::new(state), progress: Arc::default() }
+        let state = State { readings, waiting: Vec::new(), health: Health::Working };
+        Fold {
+            stats,
+            store,
+            rows_max,
+            state: Mutex::new(state),
+            tidying: Mutex::default(),
+            progress: Arc::default(),
+        }
     }
 
     /// Works for ever.
@@ -102,6 +101,8 @@ impl Fold {
             tokio::time::sleep(pause(wall_ms())).await;
             let fold = Arc::clone(&self);
             let turn = tokio::task::spawn_blocking(move || fold.turn(wall_ms()));
+            let fold = Arc::clone(&self);
+            tokio::task::spawn_blocking(move || fold.tidy(wall_ms()));
             if let Err(panic) = turn.await {
                 self.progress.failed.fetch_add(1, Ordering::Relaxed);
                 error!(%panic, "statistics: a fault of our own; tried again in 10 s");
@@ -123,20 +124,23 @@ impl Fold {
     /// What is to be done every period. Errors are in the log.
     fn turn(&self, now_ms: i64) {
         let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut result = self.write(state, now_ms);
-        let tidy_period = STATISTICS_TIDY_PERIOD.as_millis() as i64;
-        if result.is_ok() && !(0..tidy_period).contains(&(now_ms - state.tidied_ms)) {
-            result = match self.store.tidy(now_ms.div_euclid(1000)) {
-                // Everything else was done, and what is counted is written.
-                Err(damaged @ StatisticsError::Damaged { .. }) => {
-                    state.tell_damage(&damaged.to_string());
-                    Ok(())
-                }
-                other => other,
-            };
-            state.tidied_ms = now_ms;
-        }
+        let result = self.write(state, now_ms);
         self.note(state, now_ms, &result);
+    }
+
+    /// Tidies the store if it is time, and nobody is at it.
+    fn tidy(&self, now_ms: i64) {
+        let Ok(mut tidying) = self.tidying.try_lock() else { return };
+        let period = STATISTICS_TIDY_PERIOD.as_millis() as i64;
+        if (0..period).contains(&(now_ms - tidying.last_ms)) {
+            return;
+        }
+        tidying.last_ms = now_ms;
+        let told = self.store.tidy(now_ms.div_euclid(1000)).err().map(|error| error.to_string());
+        if let Some(error) = told.as_ref().filter(|_| told != tidying.told) {
+            error!("tidying: {error}");
+        }
+        tidying.told = told;
     }
 
     fn write(&self, state: &mut State, now_ms: i64) -> Result<(), StatisticsError> {

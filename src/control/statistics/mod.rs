@@ -189,7 +189,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn add(&self, rows: &[Row]) -> Result<(), StatisticsError>;
 
     /// # Errors
-    /// The store cannot be read, or what is asked for is too much or damaged.
+    /// The store cannot be read or too many ask at once, or what is asked for is too much or
+    /// damaged.
     fn query(&self, query: &Query) -> Result<Vec<Slot>, StatisticsError>;
 
     /// What was counted in `start..end` by domain, region or provider: one slot of the whole range
@@ -244,6 +245,8 @@ pub enum StatisticsError {
          most {most} can be asked for at once; leave a list out to mean all of them"
     )]
     TooMany { asked: usize, most: usize },
+    #[error("statistics: too many questions at once; ask again in a few seconds")]
+    Busy,
     #[error("statistics: a range of {asked} s, at most {most} s can be asked for at once")]
     TooLong { asked: i64, most: i64 },
 }

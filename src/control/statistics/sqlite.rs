@@ -20,6 +20,7 @@ mod chunk;
 mod read;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod upkeep;
 
 use std::collections::{BTreeMap, HashMap};
@@ -29,6 +30,7 @@ use rusqlite::{OptionalExtension, Transaction};
 
 use self::cells::{Cell, Room};
 use self::chunk::Live;
+use self::turns::Turns;
 use super::{
     DAY, Dimension, Measures, Query, Row, SLOT, Selection, Slot, StatisticsError, Store, Wanted,
 };
@@ -70,13 +72,14 @@ const CELL_BITS: u32 = 32;
 pub struct SqliteStore {
     database: Database,
     day_offset: i64,
+    turns: Turns,
 }
 
 impl SqliteStore {
     /// `day_offset`: seconds by which days begin before midnight UTC. Days that were rolled up
     /// under another offset keep it.
     pub fn new(database: Database, day_offset: i64) -> SqliteStore {
-        SqliteStore { database, day_offset }
+        SqliteStore { database, day_offset, turns: Turns::default() }
     }
 
     /// Adds slots of days that are over, at once to where they end: for what is brought from
@@ -110,6 +113,7 @@ impl Store for SqliteStore {
     }
 
     fn query(&self, query: &Query) -> Result<Vec<Slot>, StatisticsError> {
+        let _turn = self.turns.take()?;
         self.database.read(|reader| read::slots(reader, query))
     }
 
@@ -121,6 +125,7 @@ impl Store for SqliteStore {
         wanted: Wanted,
         by: Dimension,
     ) -> Result<Vec<(Arc<str>, Slot)>, StatisticsError> {
+        let _turn = self.turns.take()?;
         self.database.read(|reader| read::totals(reader, selection, (start, end), wanted, by))
     }
 
@@ -129,6 +134,7 @@ impl Store for SqliteStore {
         start: i64,
         end: i64,
     ) -> Result<Vec<(Arc<str>, i64, u64)>, StatisticsError> {
+        let _turn = self.turns.take()?;
         self.database.read(|reader| read::bytes_by_domain(reader, start, end))
     }
 
