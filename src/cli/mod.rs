@@ -20,6 +20,7 @@ mod serve;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod version;
 
 use std::io::{self, Write};
@@ -79,6 +80,7 @@ enum Verb {
     Cert(cert::Args),
     Key(key::Args),
     Plan(plan::Args),
+    Usage(usage::Args),
     Version(version::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -141,6 +143,7 @@ fn run_verb(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Cert(args) => cert::run(args),
         Verb::Key(args) => key::run(args),
         Verb::Plan(args) => plan::run(args),
+        Verb::Usage(args) => usage::run(args),
         Verb::Version(args) => version::run(args),
         Verb::Completions(args) => completions::run(args),
         Verb::Man(args) => man::run(args),

@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::control_client::{ClientError, request};
+use super::key::author;
 use super::{Exit, Which, say};
 use crate::control::billing::{
     Billing, BillingError, ChargeType, Plan, Plans, Settings, WebsocketBillType,
 };
-use crate::control::changes::{Author, Via};
 use crate::control::database::Database;
-use crate::control::owner::{make_dir, running_user};
+use crate::control::owner::make_dir;
 
 /// Show, choose and change the billing plan
 ///
@@ -125,10 +125,6 @@ pub(super) fn open_billing(which: &Which) -> anyhow::Result<Billing> {
     make_dir(&server.state_dir, 0o750)?;
     let database = Database::open(&server.state_dir)?;
     Ok(Billing::new(database, server.billing))
-}
-
-fn author() -> Author {
-    Author { name: running_user(), via: Via::Cli, address: None }
 }
 
 /// Says what is so now, and lets a running edge know.

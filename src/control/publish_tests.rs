@@ -148,6 +148,10 @@ pub fn snapshot(domains: &[(&str, &[&str])]) -> Snapshot {
 type Next = Arc<std::sync::Mutex<Result<Loaded, Rejected>>>;
 
 async fn publisher(first: Loaded) -> (Publisher<NoNames>, Next, fake::Asked) {
+    behind(Gate::open(), first).await
+}
+
+async fn behind(gate: Gate, first: Loaded) -> (Publisher<NoNames>, Next, fake::Asked) {
     let next: Next = Arc::new(std::sync::Mutex::new(Ok(first.clone())));
     let load: Load = {
         let next = Arc::clone(&next);
@@ -155,7 +159,6 @@ async fn publisher(first: Loaded) -> (Publisher<NoNames>, Next, fake::Asked) {
     };
     let (cores, asked) = fake::cores(2);
     let first = First::of(first, false).unwrap();
-    let gate = Gate::open();
     let publisher = Publisher::new(first, load, Names::new(NoNames), Stats::new(2), cores, gate);
     publisher.first(Duration::ZERO).await.unwrap();
     asked.lock().unwrap().clear();
@@ -295,4 +298,45 @@ async fn answers_to_challenges_are_published_and_outlive_a_reload() {
     assert_eq!(snapshot.http_challenges.get("token").map(|answer| &**answer), Some("answer"));
     publisher.challenge(|c| c.http.clear()).await;
     assert!(publisher.cell().current().http_challenges.is_empty());
+}
+
+#[tokio::test]
+async fn without_a_plan_no_domain_has_websocket() {
+    use crate::control::billing::{Billing, ChargeType, Settings, WebsocketBillType};
+    use crate::control::changes::{Author, Via};
+    use crate::control::database::Database;
+
+    let dir = tempfile::tempdir().unwrap();
+    let process = || Billing::new(Database::open(dir.path()).unwrap(), Settings::default());
+    let mut first = config(&[("a.test", &["192.0.2.1"]), ("b.test", &["192.0.2.1"])]);
+    first.domains[1].websocket.enabled = false;
+    let (publisher, next, asked) = behind(Gate::new(process()), first.clone()).await;
+    let has = |name: &str| publisher.cell().current().hosts.find(name).unwrap().websocket.enabled;
+    assert_eq!((has("a.test"), has("b.test"), publisher.gate().is_open()), (false, false, false));
+    assert!(publisher.configured().domains[0].websocket.enabled, "the file says what it says");
+    publisher.reload().await.unwrap();
+    assert!(!has("a.test"));
+    assert!(!publisher.look_at_plans().await.unwrap(), "no news");
+
+    // Without billing, nothing is gated; with it again, it is.
+    let mut off = first.clone();
+    off.server.billing.enabled = false;
+    *next.lock().unwrap() = Ok(off);
+    publisher.reload().await.unwrap();
+    assert_eq!((has("a.test"), has("b.test"), publisher.gate().is_open()), (true, false, true));
+    *next.lock().unwrap() = Ok(first);
+    publisher.reload().await.unwrap();
+    assert!(!has("a.test"));
+
+    // Another process opens a plan: the next look publishes it, and it stays.
+    let author = Author { name: "ada".to_owned(), via: Via::Cli, address: None };
+    let method = (ChargeType::PayByTraffic, WebsocketBillType::WebsocketTraffic);
+    process().open(method.0, method.1, Timestamp::now(), &author).unwrap();
+    asked.lock().unwrap().clear();
+    assert!(publisher.look_at_plans().await.unwrap());
+    assert_eq!((has("a.test"), has("b.test"), publisher.gate().is_open()), (true, false, true));
+    assert_eq!(*asked.lock().unwrap(), ["0: snapshot", "1: snapshot"]);
+    assert!(!publisher.look_at_plans().await.unwrap(), "no news");
+    publisher.reload().await.unwrap();
+    assert!(has("a.test"));
 }

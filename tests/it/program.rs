@@ -25,6 +25,8 @@ const VERBS: &[&str] = &[
     "domain",
     "conns",
     "kill",
+    "plan",
+    "usage",
     "completions",
     "man",
     "version",

@@ -246,6 +246,10 @@ impl Billing {
         Billing { database, settings: Arc::new(RwLock::new(Arc::new(settings))) }
     }
 
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// Those of the configuration that was taken over last.
     pub fn settings(&self) -> Arc<Settings> {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))

@@ -370,6 +370,14 @@ mod tests {
     }
 
     #[test]
+    fn the_example_is_sound() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/prices.toml");
+        let prices = Prices::read(&example).unwrap();
+        assert_eq!(prices.traffic.unwrap().0.len(), 3);
+        assert!(prices.month_night_half_95.is_some());
+    }
+
+    #[test]
     fn a_bad_file_is_told_with_its_place() {
         let bad = |from: &str, to: &str| prices(&TWO.replacen(from, to, 1)).unwrap_err();
         for (from, to, said) in [
