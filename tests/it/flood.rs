@@ -62,7 +62,7 @@ fn a_tunnel_does_not_feel_a_flood_of_the_api() {
 #[test]
 fn who_says_nothing_more_is_let_go() {
     let (origin, edge) = Edge::and_origin();
-    let silent: Vec<Wire> = (0..300)
+    let silent: Vec<Wire> = (0..70)
         .map(|i| {
             let mut wire = Wire::connect(edge.admin());
             match i % 3 {

@@ -63,6 +63,10 @@ impl Api {
         assert_eq!(answer.status, 200, "GET {path}: {}", answer.text());
         answer.json()
     }
+
+    pub fn post(&self, path: &str, body: Value) -> Answer {
+        self.request("POST", path).json(body).send()
+    }
 }
 
 #[must_use = "a request that is not sent does nothing"]
