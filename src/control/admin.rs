@@ -18,6 +18,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 use tracing::error;
 
+use super::api::problem::{Kind, Problem};
 use super::edge::{Edge, Phase};
 use super::keys::{KeyError, Role};
 use super::metrics::{self, Metrics};
@@ -61,8 +62,9 @@ fn is_local(edge: &Edge) -> bool {
 
 /// Turns away what a browser sends for a page of somebody else's, before anybody reads it.
 async fn guard(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+    let said = Said::about(request.uri());
     let mut response = match refused(&edge, &request) {
-        Some(refused) => refused.into_response(),
+        Some((kind, text)) => said.response(kind, text),
         None => next.run(request).await,
     };
     let headers = response.headers_mut();
@@ -71,21 +73,45 @@ async fn guard(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> R
     response
 }
 
-fn refused(edge: &Edge, request: &Request) -> Option<(StatusCode, &'static str)> {
+/// In whose words a refusal is said.
+#[derive(Clone, Copy)]
+enum Said {
+    /// RFC 9457.
+    Problem,
+    Text,
+}
+
+impl Said {
+    fn about(uri: &Uri) -> Said {
+        if uri.path().starts_with("/api/") { Said::Problem } else { Said::Text }
+    }
+
+    fn response(self, kind: Kind, text: &str) -> Response {
+        match self {
+            Said::Problem => Problem::new(kind, text).into_response(),
+            Said::Text => {
+                let status = kind.status();
+                (status, format!("{}: {text}\n", status.as_u16())).into_response()
+            }
+        }
+    }
+}
+
+fn refused(edge: &Edge, request: &Request) -> Option<(Kind, &'static str)> {
     let headers = request.headers();
     let host = match headers.get(header::HOST).map(HeaderValue::to_str) {
         // HTTP/1.0 without a Host: no browser.
         None => None,
         Some(Ok(host)) if is_own_name(host, &edge.publisher.access().admin.hosts) => Some(host),
         Some(_) => {
-            let text = "421: ask the admin listener by its address, as localhost, or by a name of \
-                        admin.hosts in hawser.toml\n";
-            return Some((StatusCode::MISDIRECTED_REQUEST, text));
+            let text = "ask the admin listener by its address, as localhost, or by a name of \
+                        admin.hosts in hawser.toml";
+            return Some((Kind::Misdirected, text));
         }
     };
     if may_change(request.method(), request.uri()) && is_cross_site(headers, host) {
-        let text = "403: a page of another site sent this; nothing was done\n";
-        return Some((StatusCode::FORBIDDEN, text));
+        let text = "a page of another site sent this; nothing was done";
+        return Some((Kind::Forbidden, text));
     }
     None
 }
@@ -124,36 +150,38 @@ fn is_cross_site(headers: &HeaderMap, host: Option<&str>) -> bool {
 /// ends what takes too long.
 async fn bounded(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
+    let said = Said::about(&parts.uri);
     if body.size_hint().lower() > ADMIN_BODY_BYTES_MAX as u64 {
-        return too_large();
+        return too_large(said);
     }
     let body = Limited::new(body, ADMIN_BODY_BYTES_MAX).collect();
     let bytes = match timeout(ADMIN_BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(),
-        Ok(Err(_)) => {
-            return (StatusCode::BAD_REQUEST, "400: the body is cut off\n").into_response();
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(said),
+        Ok(Err(_)) => return said.response(Kind::Malformed, "the body is cut off"),
         Err(_) => {
-            let text = "408: the body did not arrive in time\n";
-            let close = [(header::CONNECTION, "close")];
-            return (StatusCode::REQUEST_TIMEOUT, close, text).into_response();
+            return last(said.response(Kind::Slow, "the body did not arrive in time"));
         }
     };
     let request = Request::from_parts(parts, Body::from(bytes));
     match timeout(CONTROL_REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let text = "503: no answer in time; a change that was asked for may still come\n";
-            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+            let text = "no answer in time; a change that was asked for may still come";
+            said.response(Kind::Unavailable, text)
         }
     }
 }
 
-fn too_large() -> Response {
-    let text = format!("413: the body has more than {ADMIN_BODY_BYTES_MAX} bytes\n");
-    let close = [(header::CONNECTION, "close")];
-    (StatusCode::PAYLOAD_TOO_LARGE, close, text).into_response()
+fn too_large(said: Said) -> Response {
+    let text = format!("the body has more than {ADMIN_BODY_BYTES_MAX} bytes");
+    last(said.response(Kind::TooLarge, &text))
+}
+
+/// The rest of the body is not read: the connection ends with the answer.
+fn last(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// Alive: this very answer.

@@ -2,6 +2,7 @@
 //! One binary, one module per theme. Not here: peers written by others (`tests/peers.rs`).
 
 mod accounting;
+mod api;
 mod billing;
 mod changes;
 mod dcdn;

@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::Caller;
-use super::extract::{Params, PathPart};
+use super::extract::{Bounded, Params, PathPart};
 use super::problem::Problem;
 use super::writes::{self, Action, Changed, ChangedDomain};
 use super::{Shared, page};
@@ -44,8 +44,8 @@ pub struct History {
 #[into_params(parameter_in = Query)]
 pub struct AuditAsked {
     /// Only about this domain.
-    #[param(max_length = 255)]
-    domain: Option<String>,
+    #[param(value_type = Option<String>, max_length = 253)]
+    domain: Option<Bounded<253>>,
     /// Only entries before this one: `next` of the part before.
     before: Option<i64>,
     /// Entries in one part.
@@ -98,7 +98,9 @@ async fn show_audit(
     Params(asked): Params<AuditAsked>,
 ) -> Result<Json<Audit>, Problem> {
     let AuditAsked { domain, before, limit, texts } = asked;
-    entries(&edge, domain, History { before, limit, texts }).await.map(Json)
+    entries(&edge, domain.map(|domain| domain.to_string()), History { before, limit, texts })
+        .await
+        .map(Json)
 }
 
 /// A part of the log, of one domain or of all.
@@ -107,7 +109,7 @@ pub async fn entries(
     domain: Option<String>,
     asked: History,
 ) -> Result<Audit, Problem> {
-    let limit = page::limit(asked.limit.or(Some(AUDIT_PAGE_MAX / 2)))?.min(AUDIT_PAGE_MAX);
+    let limit = page::limit_to(asked.limit, AUDIT_PAGE_MAX / 2, AUDIT_PAGE_MAX)?;
     let reader = Arc::clone(edge);
     let read = move |_: &_| {
         let found = reader.changes.entries(domain.as_deref(), asked.before, limit)?;

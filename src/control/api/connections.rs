@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::Caller;
-use super::extract::{Body, Params, PathPart};
+use super::extract::{Body, Bounded, Params, PathPart};
 use super::node::note;
 use super::problem::{Kind, Problem};
 use super::{Shared, page};
@@ -26,6 +26,7 @@ use crate::stats::{Cause, ConnId};
 
 /// RFC 6455 7.4.1, as extended by the IANA registry: service restart, the client may come again.
 const CLOSE_CODE: u16 = 1012;
+const RATE_MAX: u32 = 1_000_000;
 const CLOSE_REASON: &str = "closed by the operator";
 
 pub fn routes() -> OpenApiRouter<Shared> {
@@ -104,8 +105,8 @@ pub struct Connections {
 #[into_params(parameter_in = Query)]
 pub struct ConnectionsAsked {
     /// Only of this domain, as configured.
-    #[param(max_length = 255)]
-    domain: Option<String>,
+    #[param(value_type = Option<String>, max_length = 253)]
+    domain: Option<Bounded<253>>,
     /// Only from this address.
     #[param(value_type = Option<String>, example = "203.0.113.7")]
     ip: Option<IpAddr>,
@@ -113,11 +114,11 @@ pub struct ConnectionsAsked {
     #[param(value_type = Option<String>, example = "10.0.0.5:80")]
     origin: Option<SocketAddr>,
     /// Only clients of this region.
-    #[param(max_length = 64)]
-    region: Option<String>,
+    #[param(value_type = Option<String>, max_length = 64)]
+    region: Option<Bounded<64>>,
     /// Only clients of this provider.
-    #[param(max_length = 64)]
-    isp: Option<String>,
+    #[param(value_type = Option<String>, max_length = 64)]
+    isp: Option<Bounded<64>>,
     /// Only those that are open for so long.
     min_age_ms: Option<u64>,
     /// Only those on which no byte moved for so long.
@@ -199,7 +200,8 @@ async fn list_connections(
 
 /// Show a tunnel
 #[utoipa::path(get, path = "/connections/{id}", tag = "connections",
-    params(("id" = String, Path, description = "Its id, as the list has it")),
+    params(("id" = String, Path, pattern = "^[0-9a-f]{16}$", example = "00000000000003e9",
+        description = "Its id, as the list has it")),
     responses((status = 200, description = "The tunnel", body = ConnectionShown)))]
 async fn show_connection(
     State(edge): State<Shared>,
@@ -227,8 +229,8 @@ pub struct CloseAsked {
     #[param(minimum = 1000, maximum = 4999, default = 1012)]
     code: Option<u16>,
     /// For the peers, at most 123 bytes.
-    #[param(max_length = 123)]
-    reason: Option<String>,
+    #[param(value_type = Option<String>, max_length = 123)]
+    reason: Option<Bounded<123>>,
 }
 
 /// What is being closed.
@@ -242,7 +244,8 @@ pub struct ClosingShown {
 ///
 /// Both sides get a Close frame with the code and the reason.
 #[utoipa::path(delete, path = "/connections/{id}", tag = "connections",
-    params(("id" = String, Path, description = "Its id, as the list has it"), CloseAsked),
+    params(("id" = String, Path, pattern = "^[0-9a-f]{16}$", example = "00000000000003e9",
+        description = "Its id, as the list has it"), CloseAsked),
     responses((status = 202, description = "It is being closed", body = ClosingShown)))]
 async fn close_connection(
     State(edge): State<Shared>,
@@ -267,8 +270,8 @@ async fn close_connection(
 }))]
 pub struct CloseWanted {
     /// Of this domain, as configured.
-    #[schema(max_length = 255)]
-    domain: Option<String>,
+    #[schema(value_type = Option<String>, max_length = 253)]
+    domain: Option<Bounded<253>>,
     /// From this address.
     #[schema(value_type = Option<String>)]
     ip: Option<IpAddr>,
@@ -279,10 +282,10 @@ pub struct CloseWanted {
     #[schema(minimum = 1000, maximum = 4999, default = 1012)]
     code: Option<u16>,
     /// For the peers, at most 123 bytes.
-    #[schema(max_length = 123)]
-    reason: Option<String>,
+    #[schema(value_type = Option<String>, max_length = 123)]
+    reason: Option<Bounded<123>>,
     /// All at once without it.
-    #[schema(value_type = Option<u32>, minimum = 1)]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000_000)]
     rate_per_second: Option<NonZeroU32>,
 }
 
@@ -295,18 +298,24 @@ async fn close_connections(
     Body(wanted): Body<CloseWanted>,
 ) -> Result<(StatusCode, Json<ClosingShown>), Problem> {
     let CloseWanted { domain, ip, origin, code, reason, rate_per_second } = wanted;
-    if (&domain, ip, origin) == (&None, None, None) {
+    if domain.is_none() && ip.is_none() && origin.is_none() {
         let detail = "nothing says which ones; nothing was closed".to_owned();
         return Err(Problem::at(Kind::Invalid, "", detail, "a domain, an ip or an origin"));
     }
     let about = [
-        domain.as_ref().map(|domain| format!("domain {domain}")),
+        domain.as_deref().map(|domain| format!("domain {domain}")),
         ip.map(|ip| format!("ip {ip}")),
         origin.map(|origin| format!("origin {origin}")),
     ];
     let about: Vec<String> = about.into_iter().flatten().collect();
-    let filter = Filter { id: None, domain: domain.map(Into::into), client_ip: ip, origin };
+    let filter =
+        Filter { id: None, domain: domain.as_deref().map(Into::into), client_ip: ip, origin };
     let rate = rate_per_second.map(NonZeroU32::get);
+    if let Some(rate) = rate.filter(|rate| *rate > RATE_MAX) {
+        let accepted = format!("a number from 1 to {RATE_MAX}");
+        let detail = format!("{rate} is too much");
+        return Err(Problem::at(Kind::Invalid, "/rate_per_second", detail, &accepted));
+    }
     let closing = close(&edge, filter, code, reason, rate).await?;
     let about = format!("{}: {closing}", about.join(", "));
     note(&edge, &caller, "close connections", about).await?;
@@ -317,11 +326,11 @@ async fn close(
     edge: &Shared,
     filter: Filter,
     code: Option<u16>,
-    reason: Option<String>,
+    reason: Option<Bounded<123>>,
     per_second: Option<u32>,
 ) -> Result<usize, Problem> {
     let code = code.unwrap_or(CLOSE_CODE);
-    let reason: Box<str> = reason.map_or_else(|| CLOSE_REASON.into(), Into::into);
+    let reason: Box<str> = reason.as_deref().unwrap_or(CLOSE_REASON).into();
     if let Some(problem) = close_problem(code, &reason) {
         return Err(Problem::invalid(problem));
     }

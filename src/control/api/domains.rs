@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use super::audit::{self, Audit, History};
 use super::auth::Caller;
-use super::extract::{Body, Condition, Name, Params};
+use super::extract::{Body, Bounded, Condition, Name, Params};
 use super::problem::{Kind, Problem};
 use super::schema::{Document, Patch};
 use super::writes::{Changed, Dry, Edit, REVISION, TEXT, Wanted, carry_out, entity_tag};
@@ -80,16 +80,16 @@ pub struct Domains {
 #[into_params(parameter_in = Query)]
 pub struct DomainsAsked {
     /// Only names with this in them.
-    #[param(max_length = 255)]
-    search: Option<String>,
+    #[param(value_type = Option<String>, max_length = 253)]
+    search: Option<Bounded<253>>,
     /// Only those in this state.
     #[param(inline)]
     state: Option<DomainState>,
     /// Only those with WebSocket on, or off.
     websocket: Option<bool>,
     /// Only names behind this one: `next` of the part before.
-    #[param(max_length = 255)]
-    after: Option<String>,
+    #[param(value_type = Option<String>, max_length = 253)]
+    after: Option<Bounded<253>>,
     /// Names in one part.
     #[param(minimum = 1, maximum = 500, default = 100)]
     limit: Option<usize>,
@@ -103,7 +103,7 @@ async fn list_domains(
     Params(asked): Params<DomainsAsked>,
 ) -> Result<Json<Domains>, Problem> {
     let limit = page::limit(asked.limit)?;
-    let search = asked.search.unwrap_or_default().to_ascii_lowercase();
+    let search = asked.search.as_deref().unwrap_or_default().to_ascii_lowercase();
     let loaded = edge.publisher.configured();
     let fits = |config: &&DomainConfig| {
         config.name.contains(&search)
@@ -426,13 +426,14 @@ pub struct Batch {
 #[serde(deny_unknown_fields)]
 pub struct BatchItem {
     action: BatchAction,
-    #[schema(max_length = 255)]
-    name: String,
+    #[schema(value_type = String, max_length = 253)]
+    name: Bounded<253>,
     /// For `create`, `replace` and `patch`.
     #[schema(value_type = Option<Patch>)]
     document: Option<Value>,
     /// The revision that the domain must be at; without it, whatever there is.
-    if_match: Option<String>,
+    #[schema(value_type = Option<String>, max_length = 64)]
+    if_match: Option<Bounded<64>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -502,6 +503,6 @@ impl BatchItem {
             Some(revision) => Condition::OneOf(vec![revision.trim_matches('"').to_owned()]),
             None => Condition::None,
         };
-        Ok(Wanted { domain: name.into(), edit, condition })
+        Ok(Wanted { domain: (*name).into(), edit, condition })
     }
 }

@@ -7,7 +7,8 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 
 use super::auth::Caller;
 use super::problem::{Kind, Problem, pointer};
@@ -92,6 +93,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
         let query = Query::from_request_parts(parts, state).await;
         let Query(value) = query.map_err(|error| Problem::malformed(error.body_text()))?;
         Ok(Params(value))
+    }
+}
+
+/// A text of at most `MAX` characters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bounded<const MAX: usize>(String);
+
+impl<const MAX: usize> std::ops::Deref for Bounded<MAX> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de, const MAX: usize> Deserialize<'de> for Bounded<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bounded<MAX>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let n = text.chars().count();
+        if n > MAX {
+            return Err(D::Error::custom(format!("{n} characters, at most {MAX}")));
+        }
+        Ok(Bounded(text))
     }
 }
 

@@ -18,6 +18,8 @@ pub mod problem;
 mod schema;
 mod statistics;
 mod table;
+mod top;
+mod usage;
 mod writes;
 
 #[cfg(test)]
@@ -67,7 +69,9 @@ fn all() -> OpenApiRouter<Shared> {
         .merge(certificates::routes())
         .merge(connections::routes())
         .merge(statistics::routes())
+        .merge(top::routes())
         .merge(plans::routes())
+        .merge(usage::routes())
         .merge(audit::routes())
         .merge(access_keys::routes())
         .merge(node::routes())

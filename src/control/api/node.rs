@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::Caller;
-use super::extract::{OptionalBody, Params};
+use super::extract::{Bounded, OptionalBody, Params};
 use super::problem::{Kind, Problem};
 use super::{Shared, page, time, writes};
 use crate::control::certs::Served;
@@ -23,6 +23,9 @@ use crate::control::config::{Loaded, render};
 use crate::control::edge::Order;
 use crate::limits::{API_DIFFERENCES_MAX, API_PAGE_DEFAULT};
 use crate::snapshot::{Domain, Transport};
+
+/// Longer than any certificate lives.
+const DAYS_MAX: u32 = 36_500;
 
 pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -330,6 +333,10 @@ async fn list_certificates(
     Params(asked): Params<CertificatesAsked>,
 ) -> Result<Json<Certificates>, Problem> {
     let limit = page::limit(asked.limit)?;
+    if let Some(days) = asked.ends_within_days.filter(|days| *days > DAYS_MAX) {
+        let accepted = format!("a number from 0 to {DAYS_MAX}");
+        return Err(Problem::parameter("ends_within_days", &days.to_string(), &accepted));
+    }
     let now = Timestamp::now();
     let served = edge.publisher.served();
     let ends = |served: &&Served| {
@@ -375,13 +382,13 @@ pub struct Endpoint {
 #[into_params(parameter_in = Query)]
 pub struct OriginsAsked {
     /// Only of this domain.
-    #[param(max_length = 255)]
-    domain: Option<String>,
+    #[param(value_type = Option<String>, max_length = 253)]
+    domain: Option<Bounded<253>>,
     /// Only those that are up, or down.
     up: Option<bool>,
     /// Only domains behind this one: `next` of the part before.
-    #[param(max_length = 255)]
-    after: Option<String>,
+    #[param(value_type = Option<String>, max_length = 253)]
+    after: Option<Bounded<253>>,
 }
 
 /// List the addresses of origins, with their health

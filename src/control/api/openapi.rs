@@ -119,7 +119,7 @@ fn complete(path: &str, method: &Method, operation: &mut Map<String, Value>) {
         Kind::TooMany,
         Kind::Unavailable,
     ];
-    kinds.extend(path.contains('{').then_some(Kind::Unknown));
+    kinds.extend((path.contains('{') || id == "change_domains").then_some(Kind::Unknown));
     if has_body {
         kinds.extend([Kind::Slow, Kind::TooLarge, Kind::MediaType]);
     }

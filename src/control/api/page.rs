@@ -8,11 +8,16 @@ use crate::limits::{API_PAGE_DEFAULT, API_PAGE_MAX};
 /// # Errors
 /// It is none.
 pub fn limit(asked: Option<usize>) -> Result<usize, Problem> {
+    limit_to(asked, API_PAGE_DEFAULT, API_PAGE_MAX)
+}
+
+/// The same for a list with bounds of its own.
+pub fn limit_to(asked: Option<usize>, default: usize, max: usize) -> Result<usize, Problem> {
     match asked {
-        None => Ok(API_PAGE_DEFAULT),
-        Some(limit) if (1..=API_PAGE_MAX).contains(&limit) => Ok(limit),
+        None => Ok(default),
+        Some(limit) if (1..=max).contains(&limit) => Ok(limit),
         Some(limit) => {
-            let accepted = format!("a number from 1 to {API_PAGE_MAX}");
+            let accepted = format!("a number from 1 to {max}");
             Err(Problem::parameter("limit", &format!("{limit} is out of range"), &accepted))
         }
     }

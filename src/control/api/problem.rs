@@ -378,6 +378,7 @@ impl From<BillingError> for Problem {
             | BillingError::Pending(_)
             | BillingError::SamePlan => Problem::conflict(error.to_string()),
             BillingError::Refused(why) => Problem::invalid(why),
+            BillingError::Statistics(error) => error.into(),
             error => Problem::broken(Kind::Unavailable, &error),
         }
     }
@@ -385,7 +386,12 @@ impl From<BillingError> for Problem {
 
 impl From<StatisticsError> for Problem {
     fn from(error: StatisticsError) -> Problem {
-        Problem::broken(Kind::Unavailable, &error)
+        match error {
+            StatisticsError::TooMany { .. } | StatisticsError::TooLong { .. } => {
+                Problem::malformed(error.to_string())
+            }
+            error => Problem::broken(Kind::Unavailable, &error),
+        }
     }
 }
 

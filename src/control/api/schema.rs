@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{AdditionalProperties, Schema, SchemaType};
 use utoipa::openapi::{ArrayBuilder, Object, ObjectBuilder, RefOr, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::writes::{REVISION, TEXT};
+use super::writes::{REVISION, TEXT, default};
 use crate::control::config::keys::{AnyKey, DOMAIN_FILE, Section, domain};
 
 /// A domain in the shape of its file.
@@ -108,14 +108,10 @@ fn keys(mut object: ObjectBuilder, section: &Section, nulls: Nulls) -> ObjectBui
 
 /// Any JSON value: what is accepted stands in words that the check uses too.
 fn value(key: &dyn AnyKey) -> Object {
-    let default = key.default_text().and_then(|text| {
-        let table: Value = toml::from_str(&format!("value = {text}")).ok()?;
-        table.get("value").cloned()
-    });
     ObjectBuilder::new()
         .schema_type(SchemaType::AnyValue)
         .description(Some(format!("{} Accepted: {}.", doc(key.doc()), key.accepts())))
-        .default(default)
+        .default(default(key))
         .build()
 }
 

@@ -16,20 +16,15 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::Params;
+use super::extract::{Bounded, Params};
 use super::problem::{Kind, Problem};
 use super::table::{Format, Table};
 use super::{Shared, page, time};
 use crate::control::live::{Figures, Times};
 use crate::control::statistics::window::{self, TimeError, Window};
-use crate::control::statistics::{
-    HOUR, Query, SLOT, Selection, Slot, StatisticsError, Wanted, cause_name,
-};
-use crate::limits::{API_NAMES_MAX, API_SELECTED_MAX};
+use crate::control::statistics::{Query, SLOT, Selection, Slot, Wanted, cause_name};
+use crate::limits::API_SELECTED_MAX;
 use crate::stats::Cause;
-
-/// Days of one call that compares domains.
-const TOP_DAYS_MAX: i64 = 31;
 
 pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -39,8 +34,6 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(connections))
         .routes(routes!(messages))
         .routes(routes!(handshake_times))
-        .routes(routes!(names))
-        .routes(routes!(top))
         .routes(routes!(live))
 }
 
@@ -77,13 +70,7 @@ pub struct Asked {
 
 impl Asked {
     fn window(&self, edge: &Shared) -> Result<Window, Problem> {
-        let asked = window::Asked {
-            start: self.start.as_deref(),
-            end: self.end.as_deref(),
-            interval: self.interval.as_deref(),
-        };
-        let offset = edge.billing.settings().utc_offset.seconds();
-        Ok(Window::of(asked, Timestamp::now().as_second(), offset)?)
+        window(edge, self.start.as_deref(), self.end.as_deref(), self.interval.as_deref())
     }
 
     fn selection(&self) -> Result<Selection, Problem> {
@@ -93,6 +80,18 @@ impl Asked {
             isps: listed("isp", self.isp.as_deref())?,
         })
     }
+}
+
+/// Which slots these texts mean now.
+pub fn window(
+    edge: &Shared,
+    start: Option<&str>,
+    end: Option<&str>,
+    interval: Option<&str>,
+) -> Result<Window, Problem> {
+    let offset = edge.billing.settings().utc_offset.seconds();
+    let now = Timestamp::now().as_second();
+    Ok(Window::of(window::Asked { start, end, interval }, now, offset)?)
 }
 
 fn listed(name: &str, text: Option<&str>) -> Result<Vec<Arc<str>>, Problem> {
@@ -162,7 +161,7 @@ async fn series<T: Item>(
     Ok(Json(series).into_response())
 }
 
-fn texts<const N: usize>(names: [&str; N]) -> Vec<String> {
+pub fn texts<const N: usize>(names: [&str; N]) -> Vec<String> {
     names.map(str::to_owned).to_vec()
 }
 
@@ -462,125 +461,6 @@ async fn handshake_times(
     series::<HandshakeTimes>(&edge, &headers, &asked).await
 }
 
-// === Names, and the largest ===
-
-/// Names that occur in the statistics.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Names {
-    pub domains: Vec<String>,
-    pub regions: Vec<String>,
-    pub isps: Vec<String>,
-    /// There are more than are listed.
-    pub truncated: bool,
-}
-
-/// List the names that statistics can be asked for
-#[utoipa::path(get, path = "/statistics/names", tag = "statistics",
-    responses((status = 200, description = "The names", body = Names)))]
-async fn names(State(edge): State<Shared>) -> Result<Json<Names>, Problem> {
-    let store = Arc::clone(&edge.statistics);
-    let found = edge.database.off_the_runtime(move |_| store.names()).await?;
-    let truncated = found.iter().any(|names| names.len() > API_NAMES_MAX);
-    let texts = |names: Vec<Arc<str>>| {
-        names.iter().take(API_NAMES_MAX).map(|name| name.to_string()).collect()
-    };
-    let [domains, regions, isps] = found.map(texts);
-    Ok(Json(Names { domains, regions, isps, truncated }))
-}
-
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct TopAsked {
-    /// `2026-11-01T00:00:00Z`. With `end`, or neither for the last 24 hours; at most 31 days.
-    #[param(example = "2026-11-01T00:00:00Z")]
-    start: Option<String>,
-    /// Not included.
-    #[param(example = "2026-11-02T00:00:00Z")]
-    end: Option<String>,
-    /// Domains at most.
-    #[param(minimum = 1, maximum = 500, default = 100)]
-    limit: Option<usize>,
-    /// Instead of the Accept header.
-    #[param(inline)]
-    format: Option<Format>,
-}
-
-/// Domains by bytes sent to clients, the largest first.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct Top {
-    pub start: String,
-    /// Not included.
-    pub end: String,
-    /// Of all domains.
-    pub bytes_out: u64,
-    pub items: Vec<TopDomain>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct TopDomain {
-    pub domain: String,
-    pub bytes_out: u64,
-    /// Part of all domains, in percent.
-    pub share_percent: f64,
-    /// Largest five minutes, in bits per second.
-    pub peak_bps_out: f64,
-}
-
-/// List the domains with the most traffic
-#[utoipa::path(get, path = "/statistics/top", tag = "statistics", params(TopAsked),
-    responses((status = 200, description = "The largest", content(
-        (Top = "application/json"), (String = "text/csv")))))]
-async fn top(
-    State(edge): State<Shared>,
-    headers: HeaderMap,
-    Params(asked): Params<TopAsked>,
-) -> Result<Response, Problem> {
-    let TopAsked { start, end, limit, format } = asked;
-    let limit = page::limit(limit)?;
-    let format = Format::of(format, &headers);
-    let asked = Asked { start, end, ..Asked::default() };
-    let Window { start, end, .. } = asked.window(&edge)?;
-    if end - start > TOP_DAYS_MAX * 24 * HOUR {
-        let detail = format!("at most {TOP_DAYS_MAX} days before the end");
-        return Err(Problem::parameter("start", "the range is too long", &detail));
-    }
-    let store = Arc::clone(&edge.statistics);
-    let find = move |_: &_| -> Result<_, StatisticsError> {
-        let mut by_domain: BTreeMap<Arc<str>, (u64, u64)> = BTreeMap::new();
-        for (domain, _, bytes) in store.bytes_by_domain(start, end)? {
-            let (sum, most) = by_domain.entry(domain).or_default();
-            *sum += bytes;
-            *most = bytes.max(*most);
-        }
-        Ok(by_domain)
-    };
-    let by_domain = edge.database.off_the_runtime(find).await?;
-    let all: u64 = by_domain.values().map(|(sum, _)| sum).sum();
-    let mut items: Vec<TopDomain> = by_domain
-        .into_iter()
-        .map(|(domain, (sum, most))| TopDomain {
-            domain: domain.to_string(),
-            bytes_out: sum,
-            share_percent: if all == 0 { 0.0 } else { sum as f64 * 100.0 / all as f64 },
-            peak_bps_out: most as f64 * 8.0 / SLOT as f64,
-        })
-        .collect();
-    items.sort_by(|a, b| b.bytes_out.cmp(&a.bytes_out).then_with(|| a.domain.cmp(&b.domain)));
-    items.truncate(limit);
-    if format == Format::Csv {
-        let columns = texts(["domain", "bytes_out", "share_percent", "peak_bps_out"]);
-        let mut table = Table::new(&columns);
-        for item in &items {
-            let TopDomain { domain, bytes_out, share_percent, peak_bps_out } = item;
-            let numbers = [share_percent, peak_bps_out].map(f64::to_string);
-            table.row(&[vec![domain.clone(), bytes_out.to_string()], numbers.to_vec()].concat());
-        }
-        return Ok(table.into_response());
-    }
-    Ok(Json(Top { start: time(start), end: time(end), bytes_out: all, items }).into_response())
-}
-
 // === Now ===
 
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -588,11 +468,11 @@ async fn top(
 #[into_params(parameter_in = Query)]
 pub struct LiveAsked {
     /// Only domains with this in their name.
-    #[param(max_length = 255)]
-    search: Option<String>,
+    #[param(value_type = Option<String>, max_length = 253)]
+    search: Option<Bounded<253>>,
     /// Only names behind this one: `next` of the part before.
-    #[param(max_length = 255)]
-    after: Option<String>,
+    #[param(value_type = Option<String>, max_length = 253)]
+    after: Option<Bounded<253>>,
     /// Domains in one part.
     #[param(minimum = 1, maximum = 500, default = 100)]
     limit: Option<usize>,
@@ -661,7 +541,7 @@ async fn live(
     Params(asked): Params<LiveAsked>,
 ) -> Result<Json<Live>, Problem> {
     let limit = page::limit(asked.limit)?;
-    let search = asked.search.unwrap_or_default().to_ascii_lowercase();
+    let search = asked.search.as_deref().unwrap_or_default().to_ascii_lowercase();
     let counter = Arc::clone(&edge);
     let all = edge.database.off_the_runtime(move |_| counter.live()).await;
     let mut total = LiveFigures::default();

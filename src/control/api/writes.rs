@@ -21,6 +21,7 @@ use super::problem::{Kind, Problem};
 use crate::control::changes::{ChangeError, Order, revision};
 use crate::control::config::edit;
 use crate::control::config::keys::domain::NAME;
+use crate::control::config::keys::{AnyKey, DOMAIN_FILE, Section};
 use crate::control::edge::Edge;
 use crate::limits::{API_DIFF_BYTES_MAX, API_DIFF_TIME_MAX};
 
@@ -219,7 +220,8 @@ impl Wanted {
             ))),
             Edit::Create(document) => {
                 let document = named(document, name)?;
-                Ok(Some(edit::replaced(&edit::new_domain(name), &document)?))
+                let new = edit::new_domain(name);
+                Ok(Some(edit::replaced(&new, &lean(document, &new))?))
             }
             Edit::Replace(document) => {
                 let document = named(document, name)?;
@@ -228,7 +230,7 @@ impl Wanted {
                     (None, Condition::Absent) => &new,
                     _ => known()?,
                 };
-                Ok(Some(edit::replaced(text, &document)?))
+                Ok(Some(edit::replaced(text, &lean(document, text))?))
             }
             Edit::Patch(patch) => {
                 let patch = named(patch, name)?;
@@ -269,6 +271,52 @@ fn named(document: &Value, name: &str) -> Result<Value, Problem> {
         }
     }
     Ok(Value::Object(fields))
+}
+
+/// `document` without the defaults that `text` does not name either: whoever sends back what it was
+/// shown must not fill the file with all that goes without saying.
+fn lean(mut document: Value, text: &str) -> Value {
+    let written: Value = toml::from_str(text).unwrap_or_default();
+    let Value::Object(fields) = &mut document else { return document };
+    for section in DOMAIN_FILE {
+        if section.name.is_empty() {
+            drop_defaults(fields, &written, section);
+            continue;
+        }
+        let Some(there) = fields.get_mut(section.name) else { continue };
+        let known = &written[section.name];
+        match there {
+            Value::Object(table) => drop_defaults(table, known, section),
+            Value::Array(tables) => {
+                for (at, table) in tables.iter_mut().enumerate() {
+                    if let Value::Object(table) = table {
+                        drop_defaults(table, &known[at], section);
+                    }
+                }
+            }
+            _ => {}
+        }
+        let is_empty = there.as_object().is_some_and(Map::is_empty);
+        if is_empty && known.is_null() {
+            fields.remove(section.name);
+        }
+    }
+    document
+}
+
+fn drop_defaults(fields: &mut Map<String, Value>, written: &Value, section: &Section) {
+    for key in section.keys {
+        let said = fields.get(key.name());
+        if said.is_some() && written.get(key.name()).is_none() && said == default(*key).as_ref() {
+            fields.remove(key.name());
+        }
+    }
+}
+
+/// The default of a key, as a document has it.
+pub fn default(key: &dyn AnyKey) -> Option<Value> {
+    let table: Value = toml::from_str(&format!("value = {}", key.default_text()?)).ok()?;
+    table.get("value").cloned()
 }
 
 fn changed_domain(
@@ -350,6 +398,20 @@ mod tests {
             let problem = wanted(edit.clone(), condition).text(now).unwrap_err();
             assert_eq!(problem.status, status, "{edit:?}: {problem:?}");
         }
+    }
+
+    #[test]
+    fn what_was_shown_can_be_sent_back() {
+        let store = crate::control::config::store::Store::of(std::path::Path::new("/nowhere"));
+        let text = FILE.replace("heartbeat = 60", "heartbeat = 60\nmax_frame = false");
+        let shown = crate::control::config::store::json(&store.checked("a.test", &text).unwrap());
+        let replace = |document| wanted(Edit::Replace(document), Condition::Present);
+        let after = replace(shown.clone()).text(Some(&text)).unwrap().unwrap();
+        assert_eq!(after, text);
+        let mut other = shown;
+        other["http"]["host"] = "origin.test".into();
+        let after = replace(other).text(Some(&text)).unwrap().unwrap();
+        assert_eq!(after, format!("{text}\n[http]\nhost = \"origin.test\"\n"));
     }
 
     #[test]
