@@ -86,11 +86,9 @@ struct Created<'a> {
 }
 
 fn create(args: Create) -> anyhow::Result<Exit> {
-    let (database, keys) = open(&args.which.state_dir()?)?;
-    let new = keys.create(&args.name, args.role)?;
+    let keys = open(&args.which.state_dir()?)?;
+    let new = keys.create(&author(), &args.name, args.role)?;
     let NewKey { access_key_id, access_key_secret, name, role } = &new;
-    let about = format!("{access_key_id} ({}, {name})", role.name());
-    note_to(&database, &author(), "key create", &about)?;
     if args.json {
         let created = Created { access_key_id, access_key_secret, name, role: *role };
         say(&(serde_json::to_string_pretty(&created)? + "\n"))?;
@@ -105,7 +103,7 @@ fn create(args: Create) -> anyhow::Result<Exit> {
 }
 
 fn list(args: List) -> anyhow::Result<Exit> {
-    let (_, keys) = open(&args.which.state_dir()?)?;
+    let keys = open(&args.which.state_dir()?)?;
     let all = keys.list()?;
     if args.json {
         say(&(serde_json::to_string_pretty(&all)? + "\n"))?;
@@ -124,9 +122,7 @@ fn list(args: List) -> anyhow::Result<Exit> {
 }
 
 fn revoke(args: Revoke) -> anyhow::Result<Exit> {
-    let (database, keys) = open(&args.which.state_dir()?)?;
-    let Key { id, name, role, .. } = keys.revoke(&args.id)?;
-    note_to(&database, &author(), "key revoke", &format!("{id} ({}, {name})", role.name()))?;
+    let Key { id, name, .. } = open(&args.which.state_dir()?)?.revoke(&author(), &args.id)?;
     say(&format!("revoked {id} ({name})\n"))?;
     Ok(Exit::Done)
 }
@@ -146,11 +142,9 @@ pub(super) fn noted(state_dir: &Path, action: &str, about: &str) {
     }
 }
 
-fn open(state_dir: &Path) -> anyhow::Result<(Database, Keys)> {
+fn open(state_dir: &Path) -> anyhow::Result<Keys> {
     make_dir(state_dir, 0o750)?;
-    let database = Database::open(state_dir)?;
-    let keys = Keys::open(state_dir, database.clone())?;
-    Ok((database, keys))
+    Ok(Keys::open(state_dir, Database::open(state_dir)?)?)
 }
 
 fn table(keys: &[Key]) -> String {

@@ -7,6 +7,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use anyhow::Context;
+use tracing::error;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::check::{self, Answer};
@@ -54,8 +55,10 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     }
     operational_log::start(if verbose { LevelFilter::DEBUG } else { LevelFilter::INFO });
     let source = which.source();
-    if let Ok(state_dir) = source.state_dir() {
-        changes::before_start(&state_dir)?;
+    if let Ok(state_dir) = source.state_dir()
+        && let Err(error) = changes::before_start(&state_dir)
+    {
+        error!(%error, "a change that was cut short could not be finished; a reload tries again");
     }
     let loaded = source.load()?;
     let (inherited, ready) = inherit()?;

@@ -264,12 +264,14 @@ impl Changes {
         Ok(database.read(|reader| audit::entries(reader, domain, before, limit))?)
     }
 
-    /// Puts a domain back to what it was after entry `id` (which may be: away).
+    /// Puts a domain back to what it was after entry `id` (which may be: away). `expected` as in
+    /// [`Order`].
     pub async fn roll_back(
         &self,
         edge: &Arc<Edge>,
         author: &Author,
         id: i64,
+        expected: Option<String>,
     ) -> Result<Applied, ChangeError> {
         let entry = blocking(&self.journal, move |journal| {
             Ok(journal.database.read(|reader| audit::one(reader, id))?)
@@ -283,7 +285,7 @@ impl Changes {
         };
         let domains = [Arc::from(domain)];
         let order =
-            Order { author, action: "rollback", domains: &domains, expected: None, records: None };
+            Order { author, action: "rollback", domains: &domains, expected, records: None };
         let about = Some(format!("to entry {id}"));
         self.apply_about(edge, order, about, |_, _| Ok(entry.after.clone())).await
     }

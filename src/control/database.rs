@@ -163,12 +163,16 @@ fn connect(path: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Writes only when there is something to write: a full disk keeps nobody from reading.
 fn bring_up_to_date(
     writer: &mut Connection,
     path: &Path,
     schemas: &[&Schema],
 ) -> Result<(), DatabaseError> {
     let failed = |error| DatabaseError::Sqlite { path: path.to_owned(), error };
+    if missing(writer, path, schemas)?.is_empty() {
+        return Ok(());
+    }
     let work = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     work.execute_batch(
         "CREATE TABLE IF NOT EXISTS schema (
@@ -177,21 +181,47 @@ fn bring_up_to_date(
         ) STRICT",
     )
     .map_err(failed)?;
-    for schema in schemas {
-        let found = "SELECT coalesce(max(version), 0) FROM schema WHERE part = ?1";
-        let found: i64 = work.query_row(found, [schema.part], |row| row.get(0)).map_err(failed)?;
-        let known = schema.steps.len() as i64;
-        if found > known {
-            let part = schema.part;
-            return Err(DatabaseError::Newer { path: path.to_owned(), part, found, known });
-        }
-        for step in &schema.steps[found as usize..] {
+    // Asked anew: another process may have done it meanwhile.
+    for (schema, found) in missing(&work, path, schemas)? {
+        for step in &schema.steps[found..] {
             work.execute_batch(step).map_err(failed)?;
         }
-        work.execute("REPLACE INTO schema VALUES (?1, ?2)", (schema.part, known))
-            .map_err(failed)?;
+        work.execute(
+            "REPLACE INTO schema VALUES (?1, ?2)",
+            (schema.part, schema.steps.len() as i64),
+        )
+        .map_err(failed)?;
     }
     work.commit().map_err(failed)
+}
+
+/// The parts that have steps to take, with how many are taken.
+fn missing<'a>(
+    reader: &Connection,
+    path: &Path,
+    schemas: &[&'a Schema],
+) -> Result<Vec<(&'a Schema, usize)>, DatabaseError> {
+    let failed = |error| DatabaseError::Sqlite { path: path.to_owned(), error };
+    let mut missing = Vec::new();
+    let made = reader.table_exists(None, "schema").map_err(failed)?;
+    for schema in schemas {
+        let found = "SELECT coalesce(max(version), 0) FROM schema WHERE part = ?1";
+        let found: i64 = match made {
+            true => reader.query_row(found, [schema.part], |row| row.get(0)).map_err(failed)?,
+            false => 0,
+        };
+        let known = schema.steps.len();
+        let part = schema.part;
+        match usize::try_from(found) {
+            Ok(found) if found < known => missing.push((*schema, found)),
+            Ok(found) if found == known => {}
+            _ => {
+                let (path, known) = (path.to_owned(), known as i64);
+                return Err(DatabaseError::Newer { path, part, found, known });
+            }
+        }
+    }
+    Ok(missing)
 }
 
 #[cfg(test)]
@@ -233,6 +263,18 @@ mod tests {
         drop(database);
         let error = Database::open(dir.path()).unwrap_err().to_string();
         assert!(error.contains("newer hawser") && error.contains("\"keys\""), "{error}");
+    }
+
+    #[test]
+    fn what_is_up_to_date_is_opened_without_a_word_to_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(dir.path()).unwrap();
+        // Another process is writing, for longer than anybody would wait.
+        let held: rusqlite::Result<()> = database.write(|_| {
+            Database::open(dir.path()).unwrap();
+            Ok(())
+        });
+        held.unwrap();
     }
 
     #[test]

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use self::node_key::NodeKey;
+use super::changes::{Author, Via, note_within};
 use super::database::{Database, DatabaseError, Schema};
 use super::owner::{Existing, write_private};
 use crate::limits::{KEY_NAME_BYTES_MAX, KEYS_MAX, KEYS_REVOKED_KEPT};
@@ -157,17 +158,18 @@ impl Keys {
         Ok(Keys { database, node: Arc::new(NodeKey::open(state_dir)?) })
     }
 
-    /// Makes a key. Blocks, as everything here: it asks the database.
+    /// Makes a key, and notes it in the audit log. Blocks, as everything here: it asks the database.
     ///
     /// # Errors
     /// The name is none, or there are too many keys.
-    pub fn create(&self, name: &str, role: Role) -> Result<NewKey, KeyError> {
-        self.database.write(|work| self.insert(work, name, role, Timestamp::now()))
+    pub fn create(&self, author: &Author, name: &str, role: Role) -> Result<NewKey, KeyError> {
+        self.database.write(|work| self.insert(work, author, name, role, Timestamp::now()))
     }
 
     fn insert(
         &self,
         work: &Transaction<'_>,
+        author: &Author,
         name: &str,
         role: Role,
         now: Timestamp,
@@ -196,6 +198,7 @@ impl Keys {
                 self.node.seal(&id, &secret),
             ),
         )?;
+        note_within(work, author, "key create", &format!("{id} ({}, {name})", role.name()))?;
         let name = name.to_owned();
         Ok(NewKey { access_key_id: id, access_key_secret: secret, name, role })
     }
@@ -209,8 +212,8 @@ impl Keys {
         })
     }
 
-    /// Takes a key out of force, for ever. Revoking it again changes nothing.
-    pub fn revoke(&self, id: &str) -> Result<Key, KeyError> {
+    /// Takes a key out of force, for ever, and notes it. Revoking it again changes nothing.
+    pub fn revoke(&self, author: &Author, id: &str) -> Result<Key, KeyError> {
         self.database.write(|work| {
             let known = find(work, id)?.ok_or_else(|| KeyError::Unknown(shown(id)))?;
             if known.key.revoked.is_some() {
@@ -234,6 +237,8 @@ impl Keys {
                     ORDER BY revoked DESC, number DESC LIMIT ?1)",
                 [KEYS_REVOKED_KEPT],
             )?;
+            let Key { name, role, .. } = &known.key;
+            note_within(work, author, "key revoke", &format!("{id} ({}, {name})", role.name()))?;
             Ok(Key { revoked: Some(now), ..known.key })
         })
     }
@@ -248,8 +253,9 @@ impl Keys {
             if admins > 0 {
                 return Ok(None);
             }
+            let author = Author { name: "hawser".to_owned(), via: Via::Edge, address: None };
             let NewKey { access_key_id: id, access_key_secret: secret, .. } =
-                self.insert(work, "first start", Role::Admin, Timestamp::now())?;
+                self.insert(work, &author, "first start", Role::Admin, Timestamp::now())?;
             // Before the commit: a process that is killed in between leaves a file that the next
             // start replaces, and not a key that nobody knows.
             let line = Zeroizing::new(format!("{id}.{}\n", *secret));

@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime};
 use jiff::Timestamp;
 use rtrb::Consumer;
 use tokio::sync::{mpsc, watch};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::access_log::AccessLog;
 use super::acme;
@@ -19,7 +19,7 @@ use super::admin;
 use super::billing::gate::Gate;
 use super::billing::{self, Billing};
 use super::certs::expiry;
-use super::changes::{ChangeError, Changes};
+use super::changes::Changes;
 use super::config::Loaded;
 use super::control_socket;
 use super::cores::Cores;
@@ -89,8 +89,6 @@ pub enum NodeError {
     Database(#[from] DatabaseError),
     #[error("{0}")]
     Keys(#[from] KeyError),
-    #[error("{0}")]
-    Changes(#[from] ChangeError),
     #[error("{step}: {error}")]
     Io { step: &'static str, error: io::Error },
 }
@@ -114,7 +112,10 @@ impl NodeConfig {
         let names = Names::new(resolver);
         let cores = Cores::default();
         let changes = Changes::new(state.path(), database.clone());
-        changes.notice()?;
+        // As at a reload: a log that cannot be written keeps nobody from serving.
+        if let Err(error) = changes.notice() {
+            error!(%error, "files that were edited by hand could not be noted in the audit log");
+        }
         let load = changes.noticing(load);
         let billing = Billing::new(database.clone(), loaded.server.billing.clone());
         let gate = Gate::new(billing.clone());
@@ -148,8 +149,13 @@ impl NodeConfig {
 /// The access keys; the first start makes one.
 fn keys(state: &StateDir, database: &Database) -> Result<Keys, NodeError> {
     let keys = Keys::open(state.path(), database.clone())?;
-    if let Some(path) = keys.first(state.path())? {
-        info!(path = %path.display(), "first start: an admin key of the API is in this file");
+    match keys.first(state.path()) {
+        Ok(Some(path)) => {
+            info!(path = %path.display(), "first start: an admin key of the API is in this file");
+        }
+        Ok(None) => {}
+        Err(error) => error!(%error, "no admin key of the API could be made; the next start tries \
+            again, and so does hawser key create --name NAME --role admin"),
     }
     let lost = keys.sealed_by_another()?;
     if !lost.is_empty() {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::harness::api::Answer;
 use crate::harness::edge::HAWSER;
 use crate::harness::{Api, Authority, DomainFile, Edge, Origin, Tunnel, eventually};
 
@@ -90,6 +91,10 @@ fn list(edge: &Edge, origin: &Origin, heartbeat: u64) -> String {
     };
     fs::write(&path, batch().into_iter().map(one).collect::<String>()).expect("a list");
     path.display().to_string()
+}
+
+fn post(api: &Api, path: &str, body: Value) -> Answer {
+    api.request("POST", path).json(body).send()
 }
 
 /// Every entry of the audit log, newest first.
@@ -238,7 +243,7 @@ fn a_batch_with_one_bad_change_changes_nothing() {
     for document in bad {
         let mut changes = patches(77);
         changes["changes"][BATCH - 1]["document"] = document;
-        let answer = api.post("/api/v1/changes", changes);
+        let answer = post(&api, "/api/v1/changes", changes);
         assert!((400..500).contains(&answer.status), "{}: {}", answer.status, answer.text());
         assert_eq!(together(&edge), 1);
         assert_eq!((edge.generation(), audit(&api, None).len()), (generation, entries));
@@ -254,7 +259,7 @@ fn two_writers_lose_nothing_of_each_other() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for heartbeat in 2..12 {
-                let answer = api.post("/api/v1/changes", patches(heartbeat));
+                let answer = post(&api, "/api/v1/changes", patches(heartbeat));
                 assert_eq!(answer.status, 200, "{}", answer.text());
             }
         });
@@ -313,7 +318,7 @@ fn a_domain_goes_back_to_any_version() {
     assert!(!file(&edge, "d0.test").exists());
     let log = audit(&api, Some("d0.test"));
     let back = |entry: &Value| {
-        let answer = api.post(&format!("/api/v1/audit/{}/rollback", entry["id"]), json!({}));
+        let answer = post(&api, &format!("/api/v1/audit/{}/rollback", entry["id"]), json!({}));
         assert_eq!(answer.status, 200, "{}", answer.text());
     };
     // Oldest of all: as it was found. The removal is the newest.
@@ -326,7 +331,7 @@ fn a_domain_goes_back_to_any_version() {
     let after = audit(&api, Some("d0.test"));
     assert_eq!(after.len(), log.len() + 3, "each is an entry of its own");
     assert!(after.iter().take(3).all(|entry| entry["action"] == "rollback"), "{after:?}");
-    let answer = api.post("/api/v1/audit/999999/rollback", json!({}));
+    let answer = post(&api, "/api/v1/audit/999999/rollback", json!({}));
     assert_eq!(answer.status, 404, "{}", answer.text());
 }
 

@@ -76,12 +76,7 @@ async fn create_key(
     Body(KeyWanted { name, role }): Body<KeyWanted>,
 ) -> Result<(StatusCode, Json<KeyMade>), Problem> {
     let (author, maker) = (caller.author(), Arc::clone(&edge));
-    let make = move |_: &_| {
-        let made = maker.keys.create(&name, role)?;
-        let about = format!("{} ({:?}, {})", made.access_key_id, made.name, role.name());
-        maker.changes.note(&author, "key create", &about)?;
-        Ok::<_, Problem>(made)
-    };
+    let make = move |_: &_| maker.keys.create(&author, &name, role);
     let made = edge.database.off_the_runtime(make).await?;
     let secret = made.access_key_secret.as_str().to_owned();
     let key = KeyMade {
@@ -104,10 +99,6 @@ async fn revoke_key(
     PathPart(id): PathPart<String>,
 ) -> Result<Json<Key>, Problem> {
     let (author, revoker) = (caller.author(), Arc::clone(&edge));
-    let revoke = move |_: &_| {
-        let key = revoker.keys.revoke(&id)?;
-        revoker.changes.note(&author, "key revoke", &key.id)?;
-        Ok::<_, Problem>(key)
-    };
-    edge.database.off_the_runtime(revoke).await.map(Json)
+    let revoke = move |_: &_| revoker.keys.revoke(&author, &id);
+    Ok(Json(edge.database.off_the_runtime(revoke).await?))
 }

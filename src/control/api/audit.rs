@@ -158,7 +158,7 @@ async fn roll_back(
     caller: Caller,
     PathPart(id): PathPart<i64>,
 ) -> Result<Response, Problem> {
-    let applied = edge.changes.roll_back(&edge, &caller.author(), id).await?;
+    let applied = edge.changes.roll_back(&edge, &caller.author(), id, None).await?;
     let reader = Arc::clone(&edge);
     let changed = applied.change;
     let read = move |_: &_| {

@@ -15,10 +15,15 @@ use rcgen::{
 use super::keyring::{ANY_DOMAIN, Circumstances, Keyring, Occasion, Reading};
 use super::pair::Kind;
 use super::store::PairStore;
-use super::upload::{Refused, upload};
+use super::upload::{Refused, checked, keep};
 use super::{Challenges, expiry};
 use crate::control::config::{Loaded, Text, from_texts};
 use crate::snapshot::Certificates;
+
+fn upload(dir: &Path, domain: &str, chain: &str, key: &str, now: Timestamp) -> Result<(), Refused> {
+    let pair = checked(domain, chain.as_bytes(), key.as_bytes(), now)?;
+    keep(dir, domain, &pair, key.as_bytes())
+}
 
 /// Within the life of every certificate of [`Site::pair`].
 const NOW: &str = "2026-06-15T12:00:00Z";
@@ -359,7 +364,7 @@ fn an_upload_comes_is_replaced_and_goes() {
     let dir = site.0.path();
     let (chain, key) = texts(&Wish::of(&["a.test", "*.w.test"]));
     for name in ["a.test", "*.w.test"] {
-        upload(dir, name, chain.as_bytes(), key.as_bytes(), now()).unwrap();
+        upload(dir, name, &chain, &key, now()).unwrap();
     }
     let store = PairStore::uploaded(dir);
     assert_eq!(store.names().unwrap(), ["*.w.test", "a.test"]);
@@ -374,7 +379,7 @@ fn an_upload_comes_is_replaced_and_goes() {
     let (other, its_key) = texts(&Wish::of(&["a.test"]));
     // A file that holds both: the key is left out of the certificate's.
     let both = other + &its_key;
-    upload(dir, "a.test", both.as_bytes(), both.as_bytes(), now()).unwrap();
+    upload(dir, "a.test", &both, &both, now()).unwrap();
     assert!(!fs::read_to_string(&paths.certificate).unwrap().contains("PRIVATE"));
     let after = read(&loaded, &before).accepted().unwrap();
     let digest =
@@ -394,7 +399,7 @@ fn a_bad_upload_writes_nothing() {
     let (chain, key) = texts(&Wish::of(&["a.test"]));
     let (_, other) = texts(&Wish::of(&["a.test"]));
     let up = |name: &str, chain: &str, key: &str, now| {
-        upload(site.0.path(), name, chain.as_bytes(), key.as_bytes(), now).unwrap_err()
+        upload(site.0.path(), name, chain, key, now).unwrap_err()
     };
     let later = now() + SignedDuration::from_hours(24 * 365);
     assert!(matches!(up("b.test", &chain, &key, now()), Refused::Certificate { .. }));
@@ -412,7 +417,7 @@ fn a_folder_made_by_hand_gives_way_to_an_upload() {
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("certificate.pem"), "junk").unwrap();
     let (chain, key) = texts(&Wish::of(&["a.test"]));
-    upload(site.0.path(), "a.test", chain.as_bytes(), key.as_bytes(), now()).unwrap();
+    upload(site.0.path(), "a.test", &chain, &key, now()).unwrap();
     let store = PairStore::uploaded(site.0.path());
     assert_eq!(store.pair("a.test").unwrap().unwrap().facts.names, ["a.test"]);
     assert_eq!(store.names().unwrap(), ["a.test"]);

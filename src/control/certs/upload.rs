@@ -31,13 +31,12 @@ impl From<Wrong> for Refused {
     }
 }
 
-/// Keeps a pair for `domain`: both texts PEM, the chain with its leaf first.
+/// A pair for `domain`, both texts PEM, the chain with its leaf first; nothing is written yet.
 ///
 /// # Errors
 /// What is wrong with the name, the chain or the key; a pair that is expired, not valid yet or for
 /// other names is refused too.
-pub fn upload(
-    state_dir: &Path,
+pub fn checked(
     domain: &str,
     chain: &[u8],
     key: &[u8],
@@ -48,8 +47,12 @@ pub fn upload(
     if let Some((what, accepted)) = pair.facts.wrong_for(Some(domain), now) {
         return Err(Refused::Certificate { what, accepted });
     }
+    Ok(pair)
+}
+
+/// Keeps a pair that was checked, in the place of the one of before.
+pub fn keep(state_dir: &Path, domain: &str, pair: &Pair, key: &[u8]) -> Result<(), Refused> {
     // A file with both in it has its key left out of what others may one day read.
     let chain = pem::of_chain(&pair.certified.cert);
-    PairStore::uploaded(state_dir).write(domain, chain.as_bytes(), key)?;
-    Ok(pair)
+    Ok(PairStore::uploaded(state_dir).write(domain, chain.as_bytes(), key)?)
 }

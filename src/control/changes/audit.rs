@@ -13,7 +13,8 @@ use crate::limits::{AUDIT_BYTES_MAX, AUDIT_ENTRIES_MAX, AUDIT_PAGE_BYTES, AUDIT_
 
 pub const SCHEMA: Schema = Schema {
     part: "changes",
-    steps: &["
+    steps: &[
+        "
         CREATE TABLE texts (
             id INTEGER PRIMARY KEY,
             hash BLOB NOT NULL UNIQUE,
@@ -48,7 +49,15 @@ pub const SCHEMA: Schema = Schema {
         CREATE INDEX known_text ON known (text);
         -- Change sets whose files may not be written yet.
         CREATE TABLE pending (change INTEGER PRIMARY KEY) STRICT;
-    "],
+    ",
+        "
+        -- Certificates that the log has and that may not be kept, or taken away, yet.
+        CREATE TABLE pending_certificates (
+            domain TEXT PRIMARY KEY,
+            fingerprint TEXT
+        ) STRICT, WITHOUT ROWID;
+    ",
+    ],
 };
 
 /// What is the same in all entries of a change set.
@@ -163,6 +172,28 @@ pub fn finish(work: &Transaction<'_>, change: i64) -> rusqlite::Result<()> {
 pub fn pending(reader: &Connection) -> rusqlite::Result<Vec<i64>> {
     let mut all = reader.prepare("SELECT change FROM pending ORDER BY change")?;
     all.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Notes a certificate before it is kept (`None`: taken away).
+pub fn begin_certificate(
+    work: &Transaction<'_>,
+    domain: &str,
+    fingerprint: Option<&str>,
+) -> rusqlite::Result<()> {
+    let replace = "REPLACE INTO pending_certificates VALUES (?1, ?2)";
+    work.execute(replace, (domain, fingerprint)).map(drop)
+}
+
+pub fn finish_certificate(work: &Transaction<'_>, domain: &str) -> rusqlite::Result<()> {
+    work.execute("DELETE FROM pending_certificates WHERE domain = ?1", [domain]).map(drop)
+}
+
+/// Domains, each with the fingerprint of the certificate that it was to have.
+pub fn pending_certificates(
+    reader: &Connection,
+) -> rusqlite::Result<Vec<(String, Option<String>)>> {
+    let mut all = reader.prepare("SELECT domain, fingerprint FROM pending_certificates")?;
+    all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 /// The changes of a change set.

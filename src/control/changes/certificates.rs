@@ -9,14 +9,16 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
+use tracing::warn;
 use zeroize::Zeroizing;
 
+use super::audit;
 use super::journal::Journal;
 use super::offline::Writer;
 use super::{Author, ChangeError, Turn, Via, blocking, joined};
 use crate::control::certs::pair::{Facts, Pair};
 use crate::control::certs::store::PairStore;
-use crate::control::certs::upload::{self, upload};
+use crate::control::certs::upload;
 use crate::control::config::store::StoreError;
 use crate::control::edge::Edge;
 use crate::control::publish::Rejected;
@@ -155,15 +157,14 @@ impl Former {
         Ok(Former { domain: domain.to_owned(), pair })
     }
 
+    /// What was there before is there again. The log says why, as far as it can be written.
     fn put_back(&self, journal: &Journal, why: &str) -> Result<(), ChangeError> {
         let store = PairStore::uploaded(&journal.state_dir);
         match &self.pair {
             Some((chain, key)) => store.write(&self.domain, chain, key)?,
             None => drop(store.remove(&self.domain)?),
         }
-        let author = Author { name: "hawser".to_owned(), via: Via::Edge, address: None };
-        let about = format!("{}: the change was refused: {why}", self.domain);
-        journal.note(&author, "certificate put back", &about).map(drop)
+        journal.certificate_is_as_before(&self.domain, &format!("the change was refused: {why}"))
     }
 }
 
@@ -175,17 +176,15 @@ fn keep(
     key: &[u8],
     now: Timestamp,
 ) -> Result<(Arc<Pair>, Former), CertificateError> {
-    let store = PairStore::uploaded(&journal.state_dir);
-    let former = Former::of(&store, domain)?;
-    let pair = upload(&journal.state_dir, domain, chain, key, now)?;
-    let until = Timestamp::from_second(pair.facts.not_after).map(|end| end.to_string());
-    let until = until.unwrap_or_default();
-    let about = format!("{domain}: SHA-256 {}, valid until {until}", fingerprint(&pair));
-    if let Err(error) = journal.note(author, "certificate set", &about) {
-        // What nobody can look up later must not be there.
-        former.put_back(journal, &error.to_string())?;
-        return Err(error.into());
-    }
+    let former = Former::of(&PairStore::uploaded(&journal.state_dir), domain)?;
+    let pair = upload::checked(domain, chain, key, now)?;
+    let (fingerprint, until) = (fingerprint(&pair), pair.facts.not_after);
+    let until = Timestamp::from_second(until).map(|end| end.to_string()).unwrap_or_default();
+    let about = format!("{domain}: SHA-256 {fingerprint}, valid until {until}");
+    let noted = Noted { author, action: "certificate set", about: &about };
+    journal.certificate(noted, domain, Some(&fingerprint), || {
+        Ok(upload::keep(&journal.state_dir, domain, &pair, key)?)
+    })?;
     Ok((pair, former))
 }
 
@@ -196,11 +195,73 @@ fn take_away(
 ) -> Result<Option<Former>, CertificateError> {
     let store = PairStore::uploaded(&journal.state_dir);
     let former = Former::of(&store, domain)?;
-    if !store.remove(domain)? {
+    if former.pair.is_none() {
         return Ok(None);
     }
-    journal.note(author, "certificate remove", domain)?;
+    let noted = Noted { author, action: "certificate remove", about: domain };
+    journal.certificate(noted, domain, None, || Ok(store.remove(domain).map(drop)?))?;
     Ok(Some(former))
+}
+
+/// What the log is to say.
+struct Noted<'a> {
+    author: &'a Author,
+    action: &'a str,
+    about: &'a str,
+}
+
+impl Journal {
+    /// First the log has it, then it is done: who is killed in between leaves an entry that the
+    /// next start corrects, and never a certificate that came from nowhere.
+    fn certificate(
+        &self,
+        Noted { author, action, about }: Noted<'_>,
+        domain: &str,
+        fingerprint: Option<&str>,
+        work: impl FnOnce() -> Result<(), CertificateError>,
+    ) -> Result<(), CertificateError> {
+        let _files = self.files()?;
+        let begun = self.database.write(|work| {
+            audit::note(work, author, action, about)?;
+            audit::begin_certificate(work, domain, fingerprint)
+        });
+        begun.map_err(ChangeError::from)?;
+        if let Err(error) = work() {
+            self.certificate_is_as_before(domain, &error.to_string())?;
+            return Err(error);
+        }
+        let done = self.database.write(|work| audit::finish_certificate(work, domain));
+        // Looked at again by whoever comes next; it is as the log says.
+        Ok(done.or_else(|error: rusqlite::Error| {
+            warn!(domain, %error, "the certificate is kept, but the journal could not say so");
+            Ok::<(), ChangeError>(())
+        })?)
+    }
+
+    fn certificate_is_as_before(&self, domain: &str, why: &str) -> Result<(), ChangeError> {
+        let author = Author { name: "hawser".to_owned(), via: Via::Edge, address: None };
+        let about = format!("{domain}: {why}");
+        Ok(self.database.write(|work| {
+            audit::note(work, &author, "certificate put back", &about)?;
+            audit::finish_certificate(work, domain)
+        })?)
+    }
+
+    /// The log has a certificate that a process that was killed did not come to keep. The caller
+    /// holds the files.
+    pub(super) fn recover_certificates(&self) -> Result<(), ChangeError> {
+        let store = PairStore::uploaded(&self.state_dir);
+        for (domain, wanted) in self.database.read(audit::pending_certificates)? {
+            // One that cannot be read is none of ours.
+            let found = store.pair(&domain).ok().flatten().map(|pair| fingerprint(&pair));
+            if found == wanted {
+                self.database.write(|work| audit::finish_certificate(work, &domain))?;
+            } else {
+                self.certificate_is_as_before(&domain, "it was cut short before it was kept")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Of the leaf.

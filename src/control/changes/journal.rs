@@ -213,7 +213,7 @@ impl Journal {
             info!(change = number, "finishing a change that was cut short");
             self.roll(number)?;
         }
-        Ok(())
+        self.recover_certificates()
     }
 
     /// Makes the files say what a set wants.

@@ -4,12 +4,25 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::control::changes::Changes;
 
 fn keys() -> (tempfile::TempDir, Keys) {
     let dir = tempfile::tempdir().unwrap();
     let database = Database::open(dir.path()).unwrap();
     let keys = Keys::open(dir.path(), database).unwrap();
     (dir, keys)
+}
+
+fn author() -> Author {
+    Author { name: "ann".into(), via: Via::Cli, address: None }
+}
+
+fn create(keys: &Keys, name: &str, role: Role) -> Result<NewKey, KeyError> {
+    keys.create(&author(), name, role)
+}
+
+fn revoke(keys: &Keys, id: &str) -> Result<Key, KeyError> {
+    keys.revoke(&author(), id)
 }
 
 fn token(key: &NewKey) -> String {
@@ -19,7 +32,7 @@ fn token(key: &NewKey) -> String {
 #[test]
 fn a_pair_is_a_bearer_key_and_signs() {
     let (dir, keys) = keys();
-    let new = keys.create(" deploy ", Role::Operate).unwrap();
+    let new = create(&keys, " deploy ", Role::Operate).unwrap();
     assert!(new.access_key_id.starts_with("HK") && new.access_key_id.len() == 20);
     assert_eq!(new.access_key_secret.len(), 40);
     assert!(token(&new).chars().all(|c| c.is_ascii_alphanumeric() || c == '.'));
@@ -39,9 +52,9 @@ fn a_pair_is_a_bearer_key_and_signs() {
 #[test]
 fn anything_else_is_nobody() {
     let (_dir, keys) = keys();
-    let new = keys.create("a", Role::Admin).unwrap();
+    let new = create(&keys, "a", Role::Admin).unwrap();
     let (id, secret) = (&new.access_key_id, &*new.access_key_secret);
-    let other = keys.create("b", Role::Read).unwrap();
+    let other = create(&keys, "b", Role::Read).unwrap();
     for wrong in [
         String::new(),
         ".".into(),
@@ -63,28 +76,43 @@ fn anything_else_is_nobody() {
 #[test]
 fn a_revoked_key_is_refused_at_once_and_stays_listed() {
     let (_dir, keys) = keys();
-    keys.create("root", Role::Admin).unwrap();
-    let new = keys.create("a", Role::Operate).unwrap();
-    let revoked = keys.revoke(&new.access_key_id).unwrap();
+    create(&keys, "root", Role::Admin).unwrap();
+    let new = create(&keys, "a", Role::Operate).unwrap();
+    let revoked = revoke(&keys, &new.access_key_id).unwrap();
     assert!(revoked.revoked.is_some());
-    assert_eq!(keys.revoke(&new.access_key_id).unwrap(), revoked, "again: nothing changes");
+    assert_eq!(revoke(&keys, &new.access_key_id).unwrap(), revoked, "again: nothing changes");
     assert_eq!(keys.bearer(&token(&new)).unwrap(), None);
     assert_eq!(keys.bearer(&format!("{}.", new.access_key_id)).unwrap(), None);
     assert!(keys.signing(&new.access_key_id).unwrap().is_none());
     assert_eq!(keys.list().unwrap().len(), 2);
-    assert!(matches!(keys.revoke("HKnobody"), Err(KeyError::Unknown(_))));
+    assert!(matches!(revoke(&keys, "HKnobody"), Err(KeyError::Unknown(_))));
+}
+
+#[test]
+fn the_log_knows_each_key_and_no_secret() {
+    let (dir, keys) = keys();
+    keys.first(dir.path()).unwrap();
+    let new = create(&keys, "deploy", Role::Read).unwrap();
+    revoke(&keys, &new.access_key_id).unwrap();
+    let changes = Changes::new(dir.path(), keys.database.clone());
+    let log = changes.entries(None, None, 10).unwrap();
+    let said: Vec<_> = log.iter().map(|e| (e.author.name.as_str(), e.action.as_str())).collect();
+    assert_eq!(said, [("ann", "key revoke"), ("ann", "key create"), ("hawser", "key create")]);
+    let about = log[1].about.as_deref().unwrap();
+    assert_eq!(about, format!("{} (read, deploy)", new.access_key_id));
+    assert!(!format!("{log:?}").contains(&**new.access_key_secret));
 }
 
 #[test]
 fn the_last_admin_key_stays() {
     let (_dir, keys) = keys();
-    let first = keys.create("one", Role::Admin).unwrap();
-    keys.create("reader", Role::Read).unwrap();
-    let error = keys.revoke(&first.access_key_id).unwrap_err();
+    let first = create(&keys, "one", Role::Admin).unwrap();
+    create(&keys, "reader", Role::Read).unwrap();
+    let error = revoke(&keys, &first.access_key_id).unwrap_err();
     assert!(matches!(error, KeyError::LastAdmin(_)), "{error}");
-    let second = keys.create("two", Role::Admin).unwrap();
-    keys.revoke(&first.access_key_id).unwrap();
-    assert!(matches!(keys.revoke(&second.access_key_id), Err(KeyError::LastAdmin(_))));
+    let second = create(&keys, "two", Role::Admin).unwrap();
+    revoke(&keys, &first.access_key_id).unwrap();
+    assert!(matches!(revoke(&keys, &second.access_key_id), Err(KeyError::LastAdmin(_))));
 }
 
 #[test]
@@ -114,22 +142,22 @@ fn a_first_key_that_cannot_be_written_is_not_made() {
 fn names_and_numbers_have_bounds() {
     let (_dir, keys) = keys();
     for name in ["", "  ", "a\nb", &"x".repeat(65)] {
-        let error = keys.create(name, Role::Read).unwrap_err().to_string();
+        let error = create(&keys, name, Role::Read).unwrap_err().to_string();
         assert!(error.contains("1 to 64 bytes"), "{error}");
     }
     for number in 0..KEYS_MAX {
-        keys.create(&format!("key {number}"), Role::Read).unwrap();
+        create(&keys, &format!("key {number}"), Role::Read).unwrap();
     }
-    let error = keys.create("one more", Role::Read).unwrap_err().to_string();
+    let error = create(&keys, "one more", Role::Read).unwrap_err().to_string();
     assert!(error.contains("hawser key revoke"), "{error}");
-    keys.revoke(&keys.list().unwrap()[0].id).unwrap();
-    keys.create("one more", Role::Read).unwrap();
+    revoke(&keys, &keys.list().unwrap()[0].id).unwrap();
+    create(&keys, "one more", Role::Read).unwrap();
 }
 
 #[test]
 fn a_lost_node_key_keeps_bearer_keys_and_says_what_is_lost() {
     let (dir, keys) = keys();
-    let new = keys.create("a", Role::Admin).unwrap();
+    let new = create(&keys, "a", Role::Admin).unwrap();
     assert_eq!(keys.sealed_by_another().unwrap(), [""; 0]);
     fs::remove_file(dir.path().join("node.key")).unwrap();
     let keys = Keys::open(dir.path(), keys.database.clone()).unwrap();

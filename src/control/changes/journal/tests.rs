@@ -234,6 +234,24 @@ fn an_edit_that_nobody_noticed_yet_stands_before_the_change_on_top_of_it() {
 }
 
 #[test]
+fn a_certificate_that_nobody_came_to_keep_is_taken_back_in_the_log() {
+    let (_dir, journal) = journal();
+    let author = Author { name: "ann".into(), via: Via::Api, address: None };
+    let begun: rusqlite::Result<()> = journal.database.write(|work| {
+        audit::note(work, &author, "certificate set", "a.test: SHA-256 ff")?;
+        audit::begin_certificate(work, DOMAIN, Some("ff"))?;
+        audit::note(work, &author, "certificate remove", "b.test")?;
+        audit::begin_certificate(work, "b.test", None)
+    });
+    begun.unwrap();
+    drop(journal.files().unwrap());
+    let actions: Vec<_> = log(&journal).into_iter().map(|(_, action, ..)| action).collect();
+    let b_is_as_the_log_says = ["certificate set", "certificate remove", "certificate put back"];
+    assert_eq!(actions, b_is_as_the_log_says);
+    assert_eq!(journal.database.read(audit::pending_certificates).unwrap(), []);
+}
+
+#[test]
 fn two_writers_take_turns() {
     let (dir, journal) = journal();
     let text = |n: usize| format!("name = \"a.test\" # {n}\n");
