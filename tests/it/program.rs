@@ -281,6 +281,9 @@ fn the_demo_needs_no_file_and_serves_a_page_a_ticker_and_an_echo() {
         std::panic::resume_unwind(panic);
     }
     assert_eq!(status.code(), Some(0));
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut said, &mut rest).expect("UTF-8");
+    assert!(rest.contains("plan"), "it opened one for itself, and says so: {rest}");
 }
 
 /// The first http address that the demo prints.

@@ -20,30 +20,40 @@ fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
 
-struct Watched {
-    origin: Origin,
-    edge: Edge,
-    clock: Clock,
+/// One domain under a clock.
+pub struct Watched {
+    pub origin: Origin,
+    pub edge: Edge,
+    pub clock: Clock,
 }
 
 impl Watched {
-    fn at(moment: &str) -> Option<Watched> {
+    pub fn at(moment: &str) -> Option<Watched> {
+        Watched::with(moment, "enabled = false")
+    }
+
+    /// With a line of `[billing]`.
+    pub fn with(moment: &str, billing: &str) -> Option<Watched> {
         let clock = Clock::at(moment)?;
         let origin = Origin::bind();
         let domain = DomainFile::to("a.test", &origin).websocket("heartbeat = 300");
-        let edge = Edge::builder().clock(&clock).domain(domain).start();
+        let edge = Edge::builder().clock(&clock).billing(&[billing]).domain(domain).start();
         Some(Watched { origin, edge, clock })
     }
 
+    pub fn dcdn(&self) -> Dcdn {
+        Dcdn { clock: Some(self.clock.clone()), ..Dcdn::of(&self.edge) }
+    }
+
     /// A jump leaves no reading at the ends of the slots that it jumps over, but one after it.
-    fn turn_to(&self, moment: &str) {
+    pub fn turn_to(&self, moment: &str) {
         self.clock.set(moment);
         flush(&self.edge);
     }
 
     /// Sends a message of which the client's socket gets exactly `bytes`; it is in the store when
     /// this returns.
-    fn send(&self, tunnel: &mut Tunnel, bytes: usize) {
+    pub fn send(&self, tunnel: &mut Tunnel, bytes: usize) {
         let before = self.sent();
         let frame = Frame::binary(vec![0; bytes - 4]);
         assert_eq!(frame.bytes().len(), bytes);
@@ -59,7 +69,7 @@ impl Watched {
         self.edge.metrics().sum("hawser_client_sent_bytes_total", &[("domain", "a.test")])
     }
 
-    fn open(&self) -> Tunnel {
+    pub fn open(&self) -> Tunnel {
         let tunnel = Tunnel::open(&self.edge, &self.origin, "a.test");
         let labels = [("domain", "a.test"), ("code", "101")];
         self.edge.await_metric("hawser_handshakes_total", &labels, 1.0);
@@ -68,8 +78,8 @@ impl Watched {
     }
 
     /// Traffic and bandwidth of the slots between two moments that have any.
-    fn ask(&self, start: &str, end: &str, interval: &str) -> [Vec<(String, f64)>; 2] {
-        let dcdn = Dcdn { clock: Some(self.clock.clone()), ..Dcdn::of(&self.edge) };
+    pub fn ask(&self, start: &str, end: &str, interval: &str) -> [Vec<(String, f64)>; 2] {
+        let dcdn = self.dcdn();
         let params = [
             ("DomainName", "a.test"),
             ("StartTime", start),
