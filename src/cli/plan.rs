@@ -19,8 +19,8 @@ use crate::control::owner::make_dir;
 
 /// Show, choose and change the billing plan
 ///
-/// With [billing] enabled (the default), no domain has WebSocket before a plan was chosen. Plans are
-/// in STATE_DIR/hawser.db; a running edge takes a change over at once.
+/// With [billing] enabled (the default), no domain has WebSocket before a plan was chosen. Plans
+/// are in STATE_DIR/hawser.db; a running edge takes a change over at once.
 #[derive(Debug, clap::Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct Args {

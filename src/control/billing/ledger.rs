@@ -1,9 +1,9 @@
 //! The ledger: statements of closed periods, in tables that are only ever added to.
 //!
 //! A period is closed when it is over and its statistics can no longer change. Its statements and
-//! the mark that it is closed are one transaction under a key that exists once, so closing twice, in
-//! two processes, or being killed in between changes nothing. Bytes that turn up later become an
-//! adjustment: a further revision of the same statement, with what is new.
+//! the mark that it is closed are one transaction under a key that exists once, so closing twice,
+//! in two processes, or being killed in between changes nothing. Bytes that turn up later become
+//! an adjustment: a further revision of the same statement, with what is new.
 //!
 //! Hours are metered for every domain and days for all of them together, whatever the plan; only
 //! what the plan of that time charges has an amount. Not here: reading it (`statement`).
@@ -18,7 +18,7 @@ use super::calendar::{DAY, Offset};
 use super::prices::{Bandwidth, Money, Slice};
 use super::quantity::{MonthFigures, Points};
 use super::{Billing, BillingError, History, Settings, WebsocketBillType, history};
-use crate::control::statistics::{SLOT, Store};
+use crate::control::statistics::{Query, SLOT, Selection, StatisticsError, Step, Store, Wanted};
 use crate::limits::{LEDGER_PERIODS_PER_PASS, STATISTICS_SETTLED_AFTER};
 
 pub(super) const TABLES: &str = "
@@ -165,9 +165,6 @@ impl Ledger {
     /// The database or the statistics cannot be used; what was closed is closed.
     pub fn close_due(&self, now: Timestamp) -> Result<Pass, BillingError> {
         let mut pass = Pass::default();
-        if !self.billing.settings().enabled {
-            return Ok(pass);
-        }
         for kind in Kind::ALL {
             let mut closed = 0;
             while closed < LEDGER_PERIODS_PER_PASS && self.close_next(kind, now.as_second())? {
@@ -201,7 +198,7 @@ impl Ledger {
         let Some(period) = next.filter(|period| period.until + settled <= now) else {
             return Ok(false);
         };
-        let counted = Counted::of(&*self.store, period)?;
+        let counted = self.counted(period)?;
         self.billing.database.write(|work| {
             // Another process may have been here since.
             if next_period(work, kind, offset)? != Some(period) {
@@ -210,13 +207,49 @@ impl Ledger {
             let terms = Terms { settings: &settings, plans: history(work)?, now };
             let mark = "INSERT INTO billing_periods VALUES (?1, ?2, ?3, ?4)";
             work.execute(mark, (kind.name(), period.start, period.until, now))?;
-            match kind {
-                Kind::Hour => state_hour(work, &terms, period, &counted.by_domain, 0).map(drop),
-                Kind::Day => state_day(work, &terms, period, &counted.points),
-                Kind::Month => state_month(work, &terms, period, &counted.points),
+            match (kind, &counted) {
+                (_, Counted::ByDomain(counted)) => {
+                    state_hour(work, &terms, period, counted, 0).map(drop)
+                }
+                (Kind::Month, Counted::Points(points)) => state_month(work, &terms, period, points),
+                (_, Counted::Points(points)) => state_day(work, &terms, period, points),
             }
         })?;
         Ok(true)
+    }
+
+    fn counted(&self, period: Period) -> Result<Counted, StatisticsError> {
+        let Period { kind, start, until } = period;
+        Ok(match kind {
+            Kind::Hour => {
+                let mut by_domain = ByDomain::new();
+                for (domain, _, bytes) in self.store.bytes_by_domain(start, until)? {
+                    *by_domain.entry(domain).or_default() += bytes;
+                }
+                Counted::ByDomain(by_domain)
+            }
+            Kind::Day | Kind::Month => Counted::Points(self.points(None, start, until)?),
+        })
+    }
+
+    /// Points of one domain, or of all together.
+    pub(super) fn points(
+        &self,
+        domain: Option<&str>,
+        start: i64,
+        end: i64,
+    ) -> Result<Points, StatisticsError> {
+        let mut points = Points::new(start, end);
+        let selection = Selection {
+            domains: domain.into_iter().map(Arc::from).collect(),
+            ..Selection::default()
+        };
+        let (step, wanted) = (Step::FiveMinutes, Wanted::Traffic);
+        let query = Query { selection, start, end, step, wanted };
+        for slot in self.store.query(&query)? {
+            points.add(slot.start, slot.measures.bytes_out);
+        }
+        Ok(points)
     }
 
     /// States what was counted for closed periods since `since` and is not in their statements yet.
@@ -227,75 +260,59 @@ impl Ledger {
     pub fn adjust(&self, since: i64, now: i64) -> Result<usize, BillingError> {
         let settings = self.billing.settings();
         let mut revised = 0;
-        for kind in Kind::ALL {
-            let closed = self.billing.database.read(|reader| closed_since(reader, kind, since))?;
-            for group in grouped(closed) {
-                revised += self.adjust_group(&settings, &group, now)?;
-            }
+        let closed = |kind| self.billing.database.read(|reader| closed_since(reader, kind, since));
+        for day in by_day(closed(Kind::Hour)?) {
+            revised += self.adjust_hours(&settings, &day, now)?;
+        }
+        for period in closed(Kind::Day)?.into_iter().chain(closed(Kind::Month)?) {
+            let points = self.points(None, period.start, period.until)?;
+            revised += self.billing.database.write(|work| {
+                // Statistics that are no longer kept take nothing back.
+                if points.total() <= stated_bytes(work, period)? {
+                    return Ok(0);
+                }
+                let terms = Terms { settings: &settings, plans: history(work)?, now };
+                match period.kind {
+                    Kind::Month => state_month(work, &terms, period, &points)?,
+                    Kind::Hour | Kind::Day => state_day(work, &terms, period, &points)?,
+                }
+                Ok::<_, BillingError>(1)
+            })?;
         }
         Ok(revised)
     }
 
-    /// Periods of one kind that follow each other, asked for together.
-    fn adjust_group(
+    /// Hours of about a day: domain by domain, so that only sums are in memory.
+    fn adjust_hours(
         &self,
         settings: &Settings,
-        group: &[Period],
+        hours: &[Period],
         now: i64,
     ) -> Result<usize, BillingError> {
-        let (Some(first), Some(last)) = (group.first(), group.last()) else { return Ok(0) };
-        let rows = self.store.bytes_by_domain(first.start, last.until)?;
-        if rows.is_empty() {
-            return Ok(0);
+        let (Some(first), Some(last)) = (hours.first(), hours.last()) else { return Ok(0) };
+        let mut counted = vec![ByDomain::new(); hours.len()];
+        let [domains, ..] = self.store.names()?;
+        for domain in domains {
+            let points = self.points(Some(&domain), first.start, last.until)?;
+            for (hour, counted) in hours.iter().zip(&mut counted) {
+                let bytes = points.total_of(hour.start, hour.until);
+                if bytes > 0 {
+                    counted.insert(Arc::clone(&domain), bytes);
+                }
+            }
         }
         self.billing.database.write(|work| {
             let terms = Terms { settings, plans: history(work)?, now };
-            let mut revised = 0;
-            for period in group {
-                let counted = Counted::from(&rows, *period);
-                revised += match period.kind {
-                    Kind::Hour => state_hour(work, &terms, *period, &counted.by_domain, 1)?,
-                    Kind::Day | Kind::Month => {
-                        // Statistics that are no longer kept take nothing back.
-                        let stated = stated_bytes(work, *period)?;
-                        if counted.points.total() <= stated {
-                            continue;
-                        }
-                        match period.kind {
-                            Kind::Day => state_day(work, &terms, *period, &counted.points)?,
-                            _ => state_month(work, &terms, *period, &counted.points)?,
-                        }
-                        1
-                    }
-                };
-            }
-            Ok(revised)
+            let states = hours.iter().zip(&counted);
+            states.map(|(hour, counted)| state_hour(work, &terms, *hour, counted, 1)).sum()
         })
     }
 }
 
 /// What the statistics say of one period.
-struct Counted {
-    by_domain: ByDomain,
-    points: Points,
-}
-
-impl Counted {
-    fn of(store: &dyn Store, period: Period) -> Result<Counted, BillingError> {
-        Ok(Counted::from(&store.bytes_by_domain(period.start, period.until)?, period))
-    }
-
-    fn from(rows: &[(Arc<str>, i64, u64)], period: Period) -> Counted {
-        let mut by_domain = ByDomain::new();
-        let mut points = Points::new(period.start, period.until);
-        for (domain, slot, bytes) in rows {
-            if (period.start..period.until).contains(slot) && *bytes > 0 {
-                *by_domain.entry(Arc::clone(domain)).or_default() += bytes;
-                points.add(*slot, *bytes);
-            }
-        }
-        Counted { by_domain, points }
-    }
+enum Counted {
+    ByDomain(ByDomain),
+    Points(Points),
 }
 
 /// What a statement is made under.
@@ -306,11 +323,12 @@ struct Terms<'a> {
 }
 
 impl Terms<'_> {
-    /// The method that charges a period: a plan takes effect between two of them.
-    fn method(&self, period: Period) -> WebsocketBillType {
+    /// The method that charges a period: a plan takes effect between two of them. `None`: billing
+    /// is off, and what is closed meanwhile is only metered.
+    fn method(&self, period: Period) -> Option<WebsocketBillType> {
         let at = Timestamp::from_second(period.until - 1).unwrap_or(Timestamp::MAX);
-        let current = self.plans.at(at).current;
-        current.map_or(WebsocketBillType::WebsocketTraffic, |plan| plan.websocket)
+        let current = self.plans.at(at).current.filter(|_| self.settings.enabled);
+        current.map(|plan| plan.websocket)
     }
 
     fn month(&self, period: Period) -> String {
@@ -357,7 +375,7 @@ fn state_hour(
             &**domain,
             revision.max(first_revision),
             month,
-            method.name(),
+            method_name(method),
             bytes as i64,
             billed as i64,
             position as i64,
@@ -372,6 +390,11 @@ fn state_hour(
     Ok(made)
 }
 
+/// As the tables have it.
+fn method_name(method: Option<WebsocketBillType>) -> &'static str {
+    method.map_or("none", WebsocketBillType::name)
+}
+
 /// What bytes at a place in the month cost.
 pub(super) struct Charge {
     pub slices: Vec<Slice>,
@@ -381,13 +404,13 @@ pub(super) struct Charge {
 impl Charge {
     pub fn of(
         settings: &Settings,
-        method: WebsocketBillType,
+        method: Option<WebsocketBillType>,
         position: u64,
         billed: u64,
     ) -> Charge {
         let tiers = settings.prices.as_ref().and_then(|prices| prices.traffic.as_ref());
         match (method, tiers) {
-            (WebsocketBillType::WebsocketTraffic, Some(tiers)) => Charge {
+            (Some(WebsocketBillType::WebsocketTraffic), Some(tiers)) => Charge {
                 slices: tiers.slices(position, billed).map(Slice::from).collect(),
                 amount: Some(tiers.progressive(position + billed) - tiers.progressive(position)),
             },
@@ -400,12 +423,13 @@ impl Charge {
 fn month_position(
     reader: &Connection,
     month: &str,
-    method: WebsocketBillType,
+    method: Option<WebsocketBillType>,
 ) -> rusqlite::Result<u64> {
     let last = "SELECT position + billed FROM billing_hours WHERE month = ?1 AND method = ?2 \
                 ORDER BY position DESC LIMIT 1";
     let mut last = reader.prepare_cached(last)?;
-    let found = last.query_row((month, method.name()), |row| row.get::<_, i64>(0)).optional()?;
+    let found =
+        last.query_row((month, method_name(method)), |row| row.get::<_, i64>(0)).optional()?;
     Ok(found.unwrap_or(0) as u64)
 }
 
@@ -422,7 +446,7 @@ fn state_day(
     let (peak, method) = (points.peak(), terms.method(period));
     let overhead = terms.settings.overhead;
     let tiers = terms.settings.prices.as_ref().and_then(|prices| prices.daily_peak.as_ref());
-    let charged = tiers.filter(|_| method == WebsocketBillType::WebsocketBps);
+    let charged = tiers.filter(|_| method == Some(WebsocketBillType::WebsocketBps));
     let charged =
         charged.map(|tiers| tiers.reached(Bandwidth::mean(peak.bytes.into(), 1, overhead)));
     work.execute(
@@ -432,7 +456,7 @@ fn state_day(
             period.start,
             revision,
             terms.month(period),
-            method.name(),
+            method_name(method),
             points.total() as i64,
             points.len() as i64,
             peak.bytes as i64,
@@ -460,7 +484,8 @@ fn state_month(
     let figures = MonthFigures::of(points, terms.settings.utc_offset);
     let mean = |sum: u128| (sum / u128::from(figures.days.max(1))) as i64;
     work.execute(
-        "INSERT INTO billing_months VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        "INSERT INTO billing_months VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
+         ?13)",
         rusqlite::params![
             period.start,
             revision,
@@ -527,17 +552,16 @@ fn closed_since(reader: &Connection, kind: Kind, since: i64) -> rusqlite::Result
     rows.collect()
 }
 
-/// Hours of a day together, everything else alone: no question to the statistics is for more rows
-/// than it needs to be.
-fn grouped(periods: Vec<Period>) -> Vec<Vec<Period>> {
-    let mut groups: Vec<Vec<Period>> = Vec::new();
-    for period in periods {
-        match groups.last_mut() {
-            Some(group) if period.until - group[0].start <= DAY => group.push(period),
-            _ => groups.push(vec![period]),
+/// Hours in groups of a day at most.
+fn by_day(hours: Vec<Period>) -> Vec<Vec<Period>> {
+    let mut days: Vec<Vec<Period>> = Vec::new();
+    for hour in hours {
+        match days.last_mut() {
+            Some(day) if hour.until - day[0].start <= DAY => day.push(hour),
+            _ => days.push(vec![hour]),
         }
     }
-    groups
+    days
 }
 
 #[cfg(test)]

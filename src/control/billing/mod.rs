@@ -14,7 +14,6 @@ mod settings;
 pub mod statement;
 #[cfg(test)]
 mod tests;
-pub mod usage;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -387,7 +386,9 @@ fn history(reader: &Connection) -> rusqlite::Result<History> {
             websocket: named(2, row.get_ref(2)?.as_str()?)?,
             submitted: moment(row.get(3)?),
         };
-        plans.retain(|earlier| earlier.effective_from <= plan.submitted);
+        // The first one was in effect when it was submitted, whatever the clock says since.
+        let first = plans.first().copied();
+        plans.retain(|earlier| Some(*earlier) == first || earlier.effective_from <= plan.submitted);
         plans.push(plan);
     }
     Ok(History(plans))

@@ -1,8 +1,8 @@
 //! Quantities that bandwidth is charged by, from points of five minutes.
 //!
 //! A point is the bytes that were sent in it, over all domains: its bandwidth is `bytes * 8 / 300`
-//! bit/s. Points in which nothing was sent are zero, and count. Not here: prices, and which quantity
-//! is charged.
+//! bit/s. Points in which nothing was sent are zero, and count. Not here: prices, and which
+//! quantity is charged.
 
 use super::calendar::{DAY, HOUR, Offset};
 use crate::control::statistics::SLOT;
@@ -59,6 +59,12 @@ impl Points {
 
     pub fn total(&self) -> u64 {
         self.bytes.iter().sum()
+    }
+
+    /// Bytes of the points that begin in `start..end`.
+    pub fn total_of(&self, start: i64, end: i64) -> u64 {
+        let within = self.iter().filter(|(at, _)| (start..end).contains(at));
+        within.map(|(_, bytes)| bytes).sum()
     }
 
     pub fn peak(&self) -> Peak {

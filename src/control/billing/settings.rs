@@ -9,7 +9,7 @@ use super::prices::Prices;
 /// `[billing]`; all of it is taken over by reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Off: nothing is gated by a plan, and no statement is made.
+    /// Off: nothing is gated by a plan, and nothing is charged.
     pub enabled: bool,
     pub utc_offset: Offset,
     pub pending: Pending,
@@ -28,7 +28,8 @@ pub enum Pending {
     Replace,
 }
 
-/// Factor on counted bytes for what is not counted (TCP/IP headers, retransmission), in thousandths.
+/// Factor on counted bytes for what is not counted (TCP/IP headers, retransmission), in
+/// thousandths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overhead(u16);
 

@@ -1,9 +1,9 @@
-//! The statement of a month: what each domain used on each day and what it costs, and what the month
-//! would cost by every other method.
+//! The statement of a month: what each domain used on each day and what it costs, and what the
+//! month would cost by every other method.
 //!
-//! Bytes are those of the statistics, to the byte, for as long as these are kept; then those of the
-//! ledger. Amounts are those of the ledger. What is not in it yet is shown as such. Not here: making
-//! statements (`ledger`).
+//! Bytes are those of the statistics, to the byte, for as long as these are kept; then of the
+//! ledger. Amounts are those of the ledger. What is not in it yet is shown as such. Not here:
+//! making statements (`ledger`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::ledger::{Charge, Kind, Ledger, closed_until, first_slot};
 use super::prices::{Bandwidth, Money, Prices, Slice, Tiers};
 use super::quantity::{MonthFigures, Points};
 use super::{BillingError, ChargeType, History, Plan, Settings, WebsocketBillType, history};
-use crate::control::statistics::SLOT;
+use crate::control::statistics::{Query, SLOT, Selection, Step, Wanted};
 use crate::limits::STATEMENT_LINES_MAX;
 
 /// One month. Amounts are decimal texts with six places; absent without prices.
@@ -152,8 +152,6 @@ impl Ledger {
         let (start, end) = (month.start(offset), month.end(offset));
         let now = now.as_second();
         let wanted = |name: &str| domain.is_none_or(|domain| domain == name);
-        let mut used = self.store.bytes_by_domain(start, end)?;
-        used.retain(|(name, ..)| wanted(name));
         let stated = self.billing.database.read(|reader| {
             Ok::<_, BillingError>(Stated {
                 lines: stated_lines(reader, month, offset, &wanted)?,
@@ -166,9 +164,8 @@ impl Ledger {
         // The slot that is under way is no point yet.
         let until = end.min(now.div_euclid(SLOT) * SLOT).max(start);
         let first = stated.first.filter(|_| settings.enabled).unwrap_or(start).clamp(start, until);
-        let mut points = Points::new(first, until);
-        used.iter().for_each(|(_, slot, bytes)| points.add(*slot, *bytes));
-        let lines = lines(&used, stated.lines, offset)?;
+        let points = self.points(domain, first, until)?;
+        let lines = self.lines(domain, (start, end), stated.lines)?;
         let days = days(&points, stated.days, &settings);
         let totals = totals(&lines, &days);
         let plans = spans(&stated.plans, start, end).into_iter().map(PlanOfMonth::from).collect();
@@ -189,6 +186,42 @@ impl Ledger {
             totals,
             what_if: what_if.unwrap_or_default(),
         })
+    }
+
+    /// Joins what was used and what is stated; the larger of the two is what there was.
+    fn lines(
+        &self,
+        domain: Option<&str>,
+        (start, end): (i64, i64),
+        mut stated: BTreeMap<(String, String), Line>,
+    ) -> Result<Vec<Line>, BillingError> {
+        let offset = self.billing.settings().utc_offset;
+        let step = Step::Day { offset: offset.seconds() };
+        let domains = match domain {
+            Some(domain) => vec![Arc::from(domain)],
+            None => self.store.names()?[0].clone(),
+        };
+        for domain in domains {
+            let selection = Selection { domains: vec![domain.clone()], ..Selection::default() };
+            let query = Query { selection, start, end, step, wanted: Wanted::Traffic };
+            for day in self.store.query(&query)? {
+                let key = (offset.date(day.start).to_string(), domain.to_string());
+                let bytes = day.measures.bytes_out;
+                if bytes > 0 {
+                    let line = stated.entry(key).or_default();
+                    line.open_bytes = bytes.saturating_sub(line.bytes);
+                    line.bytes += line.open_bytes;
+                }
+            }
+            if stated.len() > STATEMENT_LINES_MAX {
+                return Err(BillingError::Refused(format!(
+                    "the statement has more than {STATEMENT_LINES_MAX} lines; ask for one domain \
+                     at a time"
+                )));
+            }
+        }
+        let named = |((day, domain), line)| Line { day, domain, ..line };
+        Ok(stated.into_iter().map(named).collect())
     }
 
     /// Which plan was or will be in effect when, in `start..end` (seconds since the Unix epoch).
@@ -290,33 +323,6 @@ fn stated_days(
     rows.collect()
 }
 
-/// Joins what was used and what is stated; the larger of the two is what there was.
-fn lines(
-    used: &[(Arc<str>, i64, u64)],
-    mut stated: BTreeMap<(String, String), Line>,
-    offset: Offset,
-) -> Result<Vec<Line>, BillingError> {
-    let mut by_day: BTreeMap<(i64, &str), u64> = BTreeMap::new();
-    for (domain, slot, bytes) in used {
-        *by_day.entry((offset.day_start(*slot), domain)).or_default() += bytes;
-    }
-    for ((day, domain), bytes) in by_day {
-        let key = (offset.date(day).to_string(), domain.to_owned());
-        let line = stated.entry(key).or_default();
-        line.open_bytes = bytes.saturating_sub(line.bytes);
-        line.bytes += line.open_bytes;
-    }
-    if stated.len() > STATEMENT_LINES_MAX {
-        return Err(BillingError::Refused(format!(
-            "the statement has {} lines, more than {STATEMENT_LINES_MAX}; ask for one domain at a \
-             time",
-            stated.len()
-        )));
-    }
-    let named = |((day, domain), line)| Line { day, domain, ..line };
-    Ok(stated.into_iter().map(named).collect())
-}
-
 /// Days that are closed, and those that are not yet.
 fn days(points: &Points, stated: Vec<StatedDay>, settings: &Settings) -> Vec<DayLine> {
     let closed: BTreeSet<String> = stated.iter().map(|day| day.line.day.clone()).collect();
@@ -382,7 +388,7 @@ fn what_ifs(points: &Points, bytes: u64, month: Month, settings: &Settings) -> V
     };
     let billed = settings.overhead.of(bytes);
     let Charge { slices, amount } =
-        Charge::of(settings, WebsocketBillType::WebsocketTraffic, 0, billed);
+        Charge::of(settings, Some(WebsocketBillType::WebsocketTraffic), 0, billed);
     let traffic = WhatIf {
         billed_bytes: Some(billed),
         slices,

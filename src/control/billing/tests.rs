@@ -46,6 +46,11 @@ fn the_first_plan_is_in_effect_at_once() {
     let error = again.unwrap_err();
     assert!(matches!(error, Error::AlreadyOpen(_)) && error.to_string().contains("plan change"));
     assert_eq!(billing.plans(now).unwrap(), plans, "nothing was changed");
+    let back = at("2026-11-23T03:00:00Z");
+    let changed = billing.change(None, Some(WebsocketBps), back, &author()).unwrap();
+    assert_eq!((changed.opened, changed.current), (plans.opened, plans.current));
+    let effect = changed.next.unwrap().effective_from;
+    assert_eq!(billing.plans(effect).unwrap().opened, plans.opened);
 }
 
 #[test]

@@ -378,7 +378,7 @@ section! {
     billing = "billing", repeated: false;
 
     /// With billing, no domain has WebSocket before a plan was chosen (`hawser plan open`). `false`:
-    /// nothing depends on plans, and no statements are made.
+    /// nothing depends on plans, and nothing is charged.
     ENABLED "enabled": bool = Flag, default || true;
     /// Where days and months begin: at 00:00 of this offset from UTC, all year. Statistics by the
     /// day use it too. Choose it once: days that are on record keep theirs.

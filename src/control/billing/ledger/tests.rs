@@ -44,8 +44,17 @@ impl Store for Memory {
         Ok(())
     }
 
-    fn query(&self, _query: &Query) -> Result<Vec<Slot>, StatisticsError> {
-        Ok(Vec::new())
+    fn query(&self, query: &Query) -> Result<Vec<Slot>, StatisticsError> {
+        let starts = (query.start..query.end).step_by(query.step.seconds() as usize);
+        let mut slots: Vec<Slot> = starts.map(|start| Slot { start, ..Slot::default() }).collect();
+        for (domain, at, bytes) in self.bytes_by_domain(query.start, query.end)? {
+            let listed = &query.selection.domains;
+            if listed.is_empty() || listed.contains(&domain) {
+                let index = (at - query.start) / query.step.seconds();
+                slots[index as usize].measures.bytes_out += bytes;
+            }
+        }
+        Ok(slots)
     }
 
     fn totals(
@@ -70,7 +79,9 @@ impl Store for Memory {
     }
 
     fn names(&self) -> Result<[Vec<Arc<str>>; 3], StatisticsError> {
-        Ok(Default::default())
+        let rows = self.0.lock().unwrap();
+        let domains: std::collections::BTreeSet<_> = rows.keys().map(|(name, _)| name).collect();
+        Ok([domains.into_iter().cloned().collect(), Vec::new(), Vec::new()])
     }
 
     fn tidy(&self, _now: i64) -> Result<(), StatisticsError> {
@@ -185,8 +196,27 @@ fn nothing_is_closed_before_it_is_settled_or_twice() {
     }
     assert_eq!(site.count("billing_hours"), 1);
     assert_eq!(site.count("billing_periods"), 1);
-    let off = Site { settings: Settings { enabled: false, ..site.settings.clone() }, ..site };
-    assert_eq!(off.close(NOVEMBER + 100 * HOUR), Pass::default());
+}
+
+#[test]
+fn without_billing_hours_are_metered_and_cost_nothing() {
+    let mut site = Site::new(TRAFFIC);
+    for hour in 0..3 {
+        site.store.sent("a.test", NOVEMBER + hour * HOUR, GB);
+    }
+    site.close(NOVEMBER + HOUR + SETTLED);
+    site.settings.enabled = false;
+    site.close(NOVEMBER + 2 * HOUR + SETTLED);
+    site.settings.enabled = true;
+    site.close(NOVEMBER + 3 * HOUR + SETTLED);
+    let costs: Vec<_> = site.hours().iter().map(|row| (row.4, row.5)).collect();
+    // The month goes on where it was: what was free takes no place in it.
+    assert_eq!(costs, [(0, Some(240_000)), (0, None), (GB as i64, Some(240_000))]);
+    assert_eq!(site.statement(NOVEMBER + 4 * HOUR).totals.bytes, 3 * GB);
+    let bills = site.ledger().bills(NOVEMBER, NOVEMBER + DAY).unwrap();
+    assert_eq!(bills.len(), 2);
+    let never = Site { store: Arc::default(), dir: tempfile::tempdir().unwrap(), ..site };
+    assert_eq!(never.close(NOVEMBER + 100 * HOUR), Pass::default(), "never opened");
 }
 
 #[test]
