@@ -264,7 +264,14 @@ impl Journal {
 
     /// Removes left-over files of processes that were killed, unless somebody is at work.
     pub fn sweep(&self) -> Result<(), ChangeError> {
-        let Some(_turn) = lock::hold_now(&self.state_dir, What::Turn)? else { return Ok(()) };
+        match lock::hold_now(&self.state_dir, What::Turn)? {
+            Some(turn) => self.sweep_in_turn(&turn),
+            None => Ok(()),
+        }
+    }
+
+    /// The same, of whoever has the turn and has prepared nothing yet.
+    pub fn sweep_in_turn(&self, _turn: &Held) -> Result<(), ChangeError> {
         let dir = || PathBuf::from(&*self.state_dir);
         self.store.sweep().map_err(|error| {
             StoreError::Io { doing: "clear of left-over files", path: dir(), error }.into()

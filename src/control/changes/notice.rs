@@ -31,8 +31,8 @@ pub fn reading(journal: Journal, load: Load) -> Load {
         })?;
         let loaded = load(would_be)?;
         // A log that cannot be written keeps nobody from reloading.
-        if let Err(error) = journal.notice() {
-            error!(%error, "files that were edited by hand could not be noted in the audit log");
+        if let Err(error) = journal.notice().and_then(|()| journal.sweep()) {
+            error!(%error, "edits by hand could not be noted, or left-over files not be removed");
         }
         Ok(loaded)
     })

@@ -27,6 +27,7 @@ impl Writer {
         made.map_err(|e| ChangeError::Io(format!("cannot create {}: {e}", state_dir.display())))?;
         let journal = Journal::new(&state_dir, Database::open(&state_dir)?);
         let turn = journal.turn()?;
+        journal.sweep_in_turn(&turn)?;
         Ok(Writer { journal, source: source.clone(), _turn: turn })
     }
 
