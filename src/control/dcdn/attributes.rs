@@ -96,23 +96,26 @@ impl Attributes {
     }
 }
 
+/// The right to change domains.
+pub type Turn<'a> = MutexGuard<'a, ()>;
+
 /// The attributes of all domains, in step with the configuration.
 #[derive(Debug, Default)]
 pub struct Book {
-    /// Whoever changes domains holds this, so that what was added meanwhile is not taken for left
-    /// over.
-    change: Mutex<()>,
+    /// Held by a call that changes domains, so that what it reads stays true until it is done, and
+    /// that what it adds is not taken for left over.
+    turn: Mutex<()>,
     /// The configuration that the tables were last compared with.
     seen: std::sync::Mutex<Option<Arc<Loaded>>>,
 }
 
 impl Book {
-    /// Keeps [`Book::read`] from tidying while a change is under way.
-    pub async fn hold(&self) -> MutexGuard<'_, ()> {
-        self.change.lock().await
+    pub async fn turn(&self) -> Turn<'_> {
+        self.turn.lock().await
     }
 
     /// The attributes of one domain, or of all: also of those that came by file or by REST.
+    /// `turn` is that of the caller, if it has one.
     ///
     /// # Errors
     /// The database cannot be used.
@@ -120,9 +123,12 @@ impl Book {
         &self,
         edge: &Arc<Edge>,
         name: Option<&str>,
+        turn: Option<&Turn<'_>>,
     ) -> Result<BTreeMap<String, Attributes>, Failure> {
         if !self.has_seen(&edge.publisher.configured()) {
+            let taken = if turn.is_none() { Some(self.turn().await) } else { None };
             self.compare(edge).await.map_err(|error| Failure::internal(&error))?;
+            drop(taken);
         }
         let name = name.map(str::to_owned);
         let found = edge.database.off_the_runtime(move |database| {
@@ -139,7 +145,6 @@ impl Book {
     }
 
     async fn compare(&self, edge: &Arc<Edge>) -> rusqlite::Result<()> {
-        let _held = self.hold().await;
         let loaded = edge.publisher.configured();
         if self.has_seen(&loaded) {
             return Ok(());
@@ -418,3 +423,7 @@ fn bring_in_step(work: &Transaction<'_>, loaded: &Loaded) -> rusqlite::Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "attributes_tests.rs"]
+mod tests;

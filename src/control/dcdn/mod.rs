@@ -41,6 +41,7 @@ use throttle::Throttle;
 
 use super::changes::{Author, Via};
 use super::edge::Edge;
+use super::keys::Role;
 use crate::limits::ADMIN_BODY_BYTES_MAX;
 
 /// The whole API of one edge.
@@ -111,12 +112,15 @@ impl Dcdn {
                 address: peer.map(|peer| peer.ip().to_canonical()),
             };
             let operation = caller.operation;
+            let changes = operation.role > Role::Read;
+            let turn = if changes { Some(self.book.turn().await) } else { None };
             let call = Call {
                 dcdn: self,
                 parameters: &received.parameters,
                 author: &author,
                 action: operation.name,
                 now,
+                turn,
             };
             Ok((format, operation.name, (operation.run)(&call).await?))
         };

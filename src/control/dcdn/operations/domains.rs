@@ -53,7 +53,7 @@ pub async fn one(call: &Call<'_>, name: &str) -> Result<View, Failure> {
 
 async fn views(call: &Call<'_>, name: Option<&str>) -> Result<Vec<View>, Failure> {
     let edge = &call.dcdn.edge;
-    let mut known = call.dcdn.book.read(edge, name).await?;
+    let mut known = call.dcdn.book.read(edge, name, call.turn.as_ref()).await?;
     let (loaded, served) = (edge.publisher.configured(), edge.publisher.served());
     let name = name.map(str::to_owned);
     let views = edge.database.off_the_runtime(move |_| {

@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Dcdn;
-use super::attributes::Attributes;
+use super::attributes::{Attributes, Turn};
 use super::error::{self, Failure};
 use super::request::Parameters;
 use crate::control::changes::{Author, ChangeError, Order, Records};
@@ -38,6 +38,8 @@ pub struct Call<'a> {
     pub author: &'a Author,
     pub action: &'static str,
     pub now: Timestamp,
+    /// Of a call that changes something.
+    pub turn: Option<Turn<'a>>,
 }
 
 /// Which rate an operation counts under.
@@ -139,8 +141,8 @@ impl Call<'_> {
             return Err(error::DOMAIN_NOT_FOUND.into());
         }
         let mut all = match domains {
-            [one] => book.read(edge, Some(one)).await?,
-            _ => book.read(edge, None).await?,
+            [one] => book.read(edge, Some(one), self.turn.as_ref()).await?,
+            _ => book.read(edge, None, self.turn.as_ref()).await?,
         };
         all.retain(|name, _| domains.iter().any(|domain| **domain == **name));
         Ok(all)
@@ -154,7 +156,7 @@ impl Call<'_> {
         records: Records,
         mut edit: impl FnMut(&str, Option<&str>) -> Result<Option<String>, Failure> + Send,
     ) -> Result<(), Failure> {
-        let Dcdn { edge, book, .. } = &**self.dcdn;
+        let edge = &self.dcdn.edge;
         let order = Order {
             author: self.author,
             action: self.action,
@@ -163,7 +165,6 @@ impl Call<'_> {
             records: Some(records),
         };
         let mut refused = None;
-        let _held = book.hold().await;
         let applied = edge.changes.apply(edge, order, |name, text| {
             edit(name, text).map_err(|failure| {
                 let said = failure.message.clone();
@@ -181,8 +182,7 @@ impl Call<'_> {
 
     /// Writes what is about no file: with a line in the audit log.
     async fn note(&self, about: String, records: Records) -> Result<(), Failure> {
-        let Dcdn { edge, book, .. } = &**self.dcdn;
-        let _held = book.hold().await;
+        let edge = &self.dcdn.edge;
         let (noting, author, action) = (Arc::clone(edge), self.author.clone(), self.action);
         let written = edge.database.off_the_runtime(move |database| {
             database.write(|work| records(work))?;
