@@ -420,9 +420,6 @@ pub const DCDN_BATCH_MAX: usize = 50;
 pub const DCDN_LISTED_DOMAINS_MAX: usize = 500;
 /// The same of usage data, as DCDN has it.
 pub const DCDN_USAGE_DOMAINS_MAX: usize = 100;
-/// Domains whose requests one answer of the metering feed has; each is a query of its own. Further
-/// ones are asked for by name.
-pub const DCDN_METERED_DOMAINS_MAX: usize = 500;
 /// Bytes of the names that a list of domains is searched by, as DCDN has it. Beyond it: 400.
 pub const DCDN_NAME_FILTER_BYTES_MAX: usize = 6_800;
 /// Pages of a list, as DCDN has it. Beyond it: 400.
@@ -433,6 +430,8 @@ pub const DCDN_PAGE_SIZE_MAX: usize = 500;
 pub const DCDN_ORIGINS_MAX: usize = ORIGINS_PER_DOMAIN_MAX;
 /// Those of them that are addresses, as DCDN has it. Beyond it: 400.
 pub const DCDN_IP_ORIGINS_MAX: usize = 10;
+/// Domains of a list by traffic, as DCDN has it. Beyond it: 400.
+pub const DCDN_TOP_DOMAINS_MAX: usize = 100;
 /// Origins that one call looks for, as DCDN has it. Beyond it: 400.
 pub const DCDN_SOURCES_ASKED_MAX: usize = 20;
 /// Tags of a domain, as DCDN has it. Beyond it: 400.
@@ -447,9 +446,10 @@ pub const DCDN_CERTIFICATE_NAME_CHARS_MAX: usize = 128;
 /// Bytes of a string to sign that an error repeats: what it takes to compare it. Beyond it: it is
 /// left out.
 pub const DCDN_ECHO_BYTES_MAX: usize = 32 * 1024;
-/// Nonces of one key within half an hour that are remembered, 16 bytes each: more than one a call
-/// of every rate together. Beyond it: 503 until the half hour is over.
-pub const DCDN_NONCES_MAX: usize = 400_000;
+/// Nonces of one key within half an hour that are remembered, 8 bytes each: 555 calls a second, as
+/// many as the three statistics calls and a list at their rates and more. Beyond it: 503 until the
+/// half hour is over.
+pub const DCDN_NONCES_MAX: usize = 1_000_000;
 
 /// Items in one part of a list of the REST API, and the most that may be asked for: one answer
 /// stays below a megabyte.

@@ -69,7 +69,7 @@ pub async fn set(
         });
         let (pair, former) = kept.await??;
         let (facts, fingerprint) = (pair.facts.clone(), fingerprint(&pair));
-        let generation = live(&edge, &journal, turn, former).await?;
+        let generation = live(&edge, &journal, turn, vec![former]).await?;
         Ok(Uploaded { generation, facts, fingerprint })
     });
     joined(work.await)
@@ -86,23 +86,65 @@ pub async fn remove(
         let (turn, journal) = (edge.changes.turn().await?, edge.changes.journal.clone());
         let taken = blocking(&journal, move |journal| Ok(take_away(journal, &author, &domain)));
         let Some(former) = taken.await?? else { return Ok(None) };
-        live(&edge, &journal, turn, former).await.map(Some)
+        live(&edge, &journal, turn, vec![former]).await.map(Some)
     });
     joined(work.await)
 }
 
-/// Reloads; a pair that is refused after all gives way to the one of before.
+/// As [`set`], or without a pair as [`remove`], for several domains: live together, or not at all.
+/// Returns the generation that has it.
+pub async fn set_all(
+    edge: &Arc<Edge>,
+    author: &Author,
+    domains: &[Arc<str>],
+    pair: Option<(&[u8], &[u8])>,
+) -> Result<u64, CertificateError> {
+    let (edge, author, domains) = (Arc::clone(edge), author.clone(), domains.to_vec());
+    let pair = pair.map(|(chain, key)| (chain.to_vec(), Zeroizing::new(key.to_vec())));
+    let work = tokio::spawn(async move {
+        let (turn, journal) = (edge.changes.turn().await?, edge.changes.journal.clone());
+        let replaced = blocking(&journal, move |journal| {
+            let mut formers = Vec::new();
+            for domain in &domains {
+                let former = match &pair {
+                    Some((chain, key)) => {
+                        keep(journal, &author, domain, chain, key, Timestamp::now())
+                            .map(|(_, former)| Some(former))
+                    }
+                    None => take_away(journal, &author, domain),
+                };
+                match former {
+                    Ok(former) => formers.extend(former),
+                    Err(error) => {
+                        put_all_back(journal, &formers, &error.to_string())?;
+                        return Ok(Err(error));
+                    }
+                }
+            }
+            Ok(Ok(formers))
+        });
+        let formers = replaced.await??;
+        live(&edge, &journal, turn, formers).await
+    });
+    joined(work.await)
+}
+
+fn put_all_back(journal: &Journal, formers: &[Former], why: &str) -> Result<(), ChangeError> {
+    formers.iter().try_for_each(|former| former.put_back(journal, why))
+}
+
+/// Reloads; pairs that are refused after all give way to those of before.
 async fn live(
     edge: &Edge,
     journal: &Journal,
     turn: Turn,
-    former: Former,
+    formers: Vec<Former>,
 ) -> Result<u64, CertificateError> {
     let result = match edge.reload().await {
         Ok(reloaded) => Ok(reloaded.generation),
         Err(rejected) => {
             let why = rejected.detail.clone();
-            blocking(journal, move |journal| former.put_back(journal, &why)).await?;
+            blocking(journal, move |journal| put_all_back(journal, &formers, &why)).await?;
             Err(rejected.into())
         }
     };
@@ -264,8 +306,8 @@ impl Journal {
     }
 }
 
-/// Of the leaf.
-fn fingerprint(pair: &Pair) -> String {
+/// SHA-256 of the leaf, hexadecimal.
+pub fn fingerprint(pair: &Pair) -> String {
     let leaf = pair.certified.cert.first().map(|leaf| digest(&SHA256, leaf));
     leaf.iter().flat_map(|d| d.as_ref()).map(|byte| format!("{byte:02x}")).collect()
 }

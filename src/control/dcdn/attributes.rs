@@ -4,6 +4,7 @@
 //! Not here: the words of operations, the files.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use rusqlite::{Connection, Transaction, params};
@@ -12,7 +13,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::error::Failure;
 use super::operations::functions::{self, FUNCTIONS};
-use crate::control::config::{DomainConfig, Loaded};
+use crate::control::config::Loaded;
 use crate::control::database::Schema;
 use crate::control::edge::Edge;
 
@@ -163,9 +164,9 @@ impl Book {
     }
 }
 
-/// When the file of a domain was last written, in milliseconds since the Unix epoch. Blocks.
-pub fn modified(config: &DomainConfig) -> i64 {
-    let modified = std::fs::metadata(&config.file).and_then(|file| file.modified());
+/// When a file was last written, in milliseconds since the Unix epoch. Blocks.
+pub fn modified(path: &Path) -> i64 {
+    let modified = std::fs::metadata(path).and_then(|file| file.modified());
     let since = modified.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     since.and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or_default()
 }
@@ -405,7 +406,7 @@ fn bring_in_step(work: &Transaction<'_>, loaded: &Loaded) -> rusqlite::Result<()
     for config in &loaded.domains {
         let attributes = known.get(&*config.name);
         if attributes.is_none() {
-            put_domain(work, &config.name, &Attributes::new(modified(config)))?;
+            put_domain(work, &config.name, &Attributes::new(modified(&config.file)))?;
         }
         for function in FUNCTIONS {
             let has_id = attributes.is_some_and(|a| a.functions.contains_key(function.name));

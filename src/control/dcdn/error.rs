@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use crate::control::changes::ChangeError;
 use crate::control::config::store::StoreError;
+use crate::control::statistics::StatisticsError;
 
 /// An error with a fixed text.
 #[derive(Debug, Clone, Copy)]
@@ -157,6 +158,9 @@ pub const RESOURCE_TYPE: Known = known(
     "The specified ResourceType is not supported: accepted is DOMAIN.",
 );
 
+pub const IP_MALFORMED: Known =
+    known(400, "InvalidIP.Malformed", "The specified IP is not an address.");
+
 // === Of configurations ===
 
 pub const FUNCTIONS_MALFORMED: Known =
@@ -207,6 +211,8 @@ pub const CERTIFICATE_NAME_TOO_LONG: Known = known(
     "InvalidCertName.TooLong",
     "The length of the CertName exceeds the limit of 128 characters.",
 );
+pub const CERTIFICATE_NOT_FOUND: Known =
+    known(400, "Certificate.NotFind", "The certificate is not found.");
 pub const CERTIFICATE_EXPIRED: Known =
     known(400, "Certificate.Expired", "The certificate is not valid at this time.");
 
@@ -260,6 +266,18 @@ impl From<Known> for Failure {
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Failure {
         Failure::internal(&error)
+    }
+}
+
+impl From<StatisticsError> for Failure {
+    fn from(error: StatisticsError) -> Failure {
+        match error {
+            StatisticsError::Busy => UNAVAILABLE.into(),
+            StatisticsError::TooMany { .. } | StatisticsError::TooLong { .. } => {
+                Failure::bad("InvalidParameter", error.to_string())
+            }
+            other => Failure::internal(&other),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! they may (DCDN OpenAPI 2018-01-15, signing).
 //!
 //! The order gives callers the message that helps: what is missing, the key, the version and the
-//! action, the time, the signature, the nonce, the role, the rate.
+//! action, the time, the signature, the rate, the nonce, the role.
 
 use std::sync::Arc;
 
@@ -150,12 +150,13 @@ pub async fn admit(dcdn: &Dcdn, received: &Received<'_>, now: i64) -> Result<Cal
     let operation = operations::find(claim.action).ok_or(error::ACTION)?;
     replay::check_time(claim.time, now)?;
     verify(received, &claim, &secret, operation)?;
+    // What is turned away here did nothing, so its nonce needs no place in memory.
+    let rates = dcdn.edge.publisher.access().admin.rates;
+    dcdn.throttle.pass(rates, operation, &key.id)?;
     dcdn.nonces.take(&key.id, claim.nonce, now)?;
     if key.role < operation.role {
         return Err(error::FORBIDDEN.into());
     }
-    let rates = dcdn.edge.publisher.access().admin.rates;
-    dcdn.throttle.pass(rates, operation, &key.id)?;
     if operation.role > Role::Read {
         let database = &dcdn.edge.database;
         replay::take_for_good(database, &key.id, claim.nonce, now).await?;

@@ -34,9 +34,10 @@ use answer::{Envelope, Format};
 use attributes::Book;
 pub use attributes::SCHEMA;
 use error::Failure;
-use gateway::Received;
-use operations::Call;
+use gateway::{Caller, Received};
+use operations::{Answer, Call, Operation};
 use replay::Nonces;
+use request::Parameters;
 use throttle::Throttle;
 
 use super::changes::{Author, Via};
@@ -78,7 +79,7 @@ async fn respond(State(dcdn): State<Arc<Dcdn>>, request: Request) -> Response<Bo
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
     let answered = match to_bytes(body, ADMIN_BODY_BYTES_MAX).await {
         Ok(body) => dcdn.call(&parts.method, &parts.uri, &parts.headers, body, peer).await,
-        Err(_) => Err((Format::Json, error::BODY.into())),
+        Err(_) => Err((envelope.format, error::BODY.into())),
     };
     match answered {
         Ok((format, action, body)) => Envelope { format, ..envelope }.success(action, body),
@@ -104,27 +105,39 @@ impl Dcdn {
         let received = received.map_err(|failure| (fallback, failure))?;
         let format = named_format(received.parameters.text("Format")).unwrap_or(fallback);
         let now = Timestamp::now();
-        let answer = async {
-            let caller = gateway::admit(self, &received, now.as_second()).await?;
-            let author = Author {
-                name: caller.key.id,
-                via: Via::Dcdn,
-                address: peer.map(|peer| peer.ip().to_canonical()),
-            };
-            let operation = caller.operation;
-            let changes = operation.role > Role::Read;
-            let turn = if changes { Some(self.book.turn().await) } else { None };
-            let call = Call {
-                dcdn: self,
-                parameters: &received.parameters,
-                author: &author,
-                action: operation.name,
-                now,
-                turn,
-            };
-            Ok((format, operation.name, (operation.run)(&call).await?))
+        let admitted = gateway::admit(self, &received, now.as_second()).await;
+        let Caller { key, operation } = admitted.map_err(|failure| (format, failure))?;
+        let address = peer.map(|peer| peer.ip().to_canonical());
+        let author = Author { name: key.id, via: Via::Dcdn, address };
+        let answer = self.perform(operation, received.parameters, author, now).await;
+        let answer = answer.map_err(|failure| (format, failure))?;
+        Ok((format, operation.name, answer))
+    }
+
+    /// Whoever changes something does so one after another, and to the end: also when the caller
+    /// does not wait for the answer.
+    async fn perform(
+        self: &Arc<Dcdn>,
+        operation: &'static Operation,
+        parameters: Parameters,
+        author: Author,
+        now: Timestamp,
+    ) -> Answer {
+        let dcdn = Arc::clone(self);
+        let changes = operation.role > Role::Read;
+        let work = async move {
+            let turn = if changes { Some(dcdn.book.turn().await) } else { None };
+            let (parameters, author, action) = (&parameters, &author, operation.name);
+            let call = Call { dcdn: &dcdn, parameters, author, action, now, turn };
+            (operation.run)(&call).await
         };
-        answer.await.map_err(|failure| (format, failure))
+        if !changes {
+            return work.await;
+        }
+        match tokio::spawn(work).await {
+            Ok(answer) => answer,
+            Err(panic) => Err(Failure::internal(&panic)),
+        }
     }
 }
 

@@ -34,8 +34,18 @@ pub fn check_time(text: &str, now: i64) -> Result<(), Failure> {
 }
 
 /// Nonces that were used, by access key.
-#[derive(Debug, Default)]
-pub struct Nonces(Mutex<HashMap<String, Seen>>);
+#[derive(Debug)]
+pub struct Nonces {
+    keys: Mutex<HashMap<String, Seen>>,
+    /// For new ones of one key within [`KEPT`].
+    room: usize,
+}
+
+impl Default for Nonces {
+    fn default() -> Nonces {
+        Nonces::with_room(DCDN_NONCES_MAX)
+    }
+}
 
 /// Two halves, so that forgetting is one assignment: nonces stay for one to two times [`KEPT`].
 #[derive(Debug, Default)]
@@ -45,29 +55,34 @@ struct Seen {
     old: HashSet<Nonce>,
 }
 
-/// Half of the SHA-256 of the nonce: callers choose its length.
-type Nonce = [u8; 16];
+/// The beginning of the SHA-256 of the nonce: callers choose its length. Two that begin alike by
+/// chance cost one call.
+type Nonce = [u8; 8];
 
 impl Nonces {
+    fn with_room(room: usize) -> Nonces {
+        Nonces { keys: Mutex::default(), room }
+    }
+
     /// Notes the nonce of a request whose signature was right.
     ///
     /// # Errors
     /// `SignatureNonceUsed`; `ServiceUnavailable` when the key used up its share of memory.
     pub fn take(&self, key: &str, nonce: &str, now: i64) -> Result<(), Failure> {
-        let half = hashed(nonce);
-        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let nonce = hashed(nonce);
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.retain(|_, seen| now - seen.since < 2 * KEPT);
         let seen = keys.entry(key.to_owned()).or_insert_with(|| Seen::since(now));
         if now - seen.since >= KEPT {
             *seen = Seen { old: std::mem::take(&mut seen.young), ..Seen::since(now) };
         }
-        if seen.old.contains(&half) || seen.young.contains(&half) {
+        if seen.old.contains(&nonce) || seen.young.contains(&nonce) {
             return Err(error::NONCE_USED.into());
         }
-        if seen.young.len() >= DCDN_NONCES_MAX {
+        if seen.young.len() >= self.room {
             return Err(error::UNAVAILABLE.into());
         }
-        seen.young.insert(half);
+        seen.young.insert(nonce);
         Ok(())
     }
 }
@@ -95,9 +110,9 @@ pub async fn take_for_good(
 
 fn hashed(nonce: &str) -> Nonce {
     let hash = digest(&SHA256, nonce.as_bytes());
-    let mut half = Nonce::default();
-    half.copy_from_slice(&hash.as_ref()[..16]);
-    half
+    let mut first = Nonce::default();
+    first.copy_from_slice(&hash.as_ref()[..8]);
+    first
 }
 
 impl Seen {
@@ -157,8 +172,8 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_comes_back() {
-        let nonces = Nonces::default();
-        for n in 0..DCDN_NONCES_MAX {
+        let nonces = Nonces::with_room(100);
+        for n in 0..100 {
             nonces.take("a", &n.to_string(), NOW).unwrap();
         }
         assert_eq!(nonces.take("a", "x", NOW).unwrap_err().code, "ServiceUnavailable");
@@ -166,6 +181,6 @@ mod tests {
         nonces.take("a", "x", NOW + KEPT).unwrap();
         assert_eq!(nonces.take("a", "7", NOW + KEPT).unwrap_err().code, "SignatureNonceUsed");
         nonces.take("a", "x", NOW + 3 * KEPT).unwrap();
-        assert_eq!(nonces.0.lock().unwrap().len(), 1, "keys that are not used are forgotten");
+        assert_eq!(nonces.keys.lock().unwrap().len(), 1, "keys that are not used are forgotten");
     }
 }

@@ -109,7 +109,9 @@ impl Parameters {
         Ok(Page { number: number.unwrap_or(1), size: size.unwrap_or(PAGE_SIZE) })
     }
 
-    fn whole(&self, name: &str, min: usize, max: usize) -> Result<Option<usize>, Failure> {
+    /// # Errors
+    /// `Invalid<Name>.ValueNotSupported`.
+    pub fn whole(&self, name: &str, min: usize, max: usize) -> Result<Option<usize>, Failure> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let number = text.parse().ok().filter(|number| (min..=max).contains(number));
         let unsupported = || Failure::unsupported(name, &format!("{min} to {max}"));

@@ -17,7 +17,7 @@ use super::{Answer, Call, names, patched};
 use crate::control::certs::keyring::Source;
 use crate::control::certs::pair::{Age, Pair, Wrong};
 use crate::control::certs::{Served, chain_pem};
-use crate::control::changes::certificates::{self, CertificateError};
+use crate::control::changes::certificates::{self, CertificateError, fingerprint};
 use crate::control::config::tls::Certificate;
 use crate::control::statistics::window;
 use crate::limits::{DCDN_CERTIFICATE_BYTES_MAX, DCDN_CERTIFICATE_NAME_CHARS_MAX};
@@ -40,36 +40,38 @@ pub async fn set_old(call: &Call<'_>) -> Answer {
     set_all(call, &[name], "Region").await
 }
 
-/// Every pair is checked before the first one is taken over.
 pub async fn batch_set(call: &Call<'_>) -> Answer {
     let domains = names::batch(call.parameters, "DomainName")?;
     set_all(call, &domains, "Region").await
 }
 
+/// Every pair is checked for every domain before the first one is taken over; they are live
+/// together.
 async fn set_all(call: &Call<'_>, domains: &[Arc<str>], region: &str) -> Answer {
     let parameters = call.parameters;
     parameters.required("SSLProtocol")?;
     let protocol = parameters.choice("SSLProtocol", &["on", "off"]);
     let protocol = protocol.map_err(|_| error::SSL_PROTOCOL)?;
     call.known_domains(domains).await?;
-    if protocol == Some("off") {
-        for domain in domains {
-            certificates::remove(&call.dcdn.edge, call.author, domain).await.map_err(refused)?;
-            use_uploaded(call, domain).await?;
-            record(call, domain, None).await?;
-        }
-        return Ok(json!({}));
+    let wanted = match protocol {
+        Some("off") => None,
+        _ => Some(Wanted::of(parameters, region)?),
+    };
+    if let Some(wanted) = &wanted {
+        wanted.check(domains, call.now)?;
     }
-    let wanted = Wanted::of(parameters, region)?;
-    wanted.check(domains, call.now)?;
-    for domain in domains {
-        let (chain, key) = (wanted.chain.as_bytes(), wanted.key.as_bytes());
-        let kept = certificates::set(&call.dcdn.edge, call.author, domain, chain, key).await;
-        kept.map_err(refused)?;
-        use_uploaded(call, domain).await?;
-        let name = wanted.name.unwrap_or(domain).to_owned();
-        record(call, domain, Some((name, wanted.region.to_owned()))).await?;
-    }
+    let pair = wanted.as_ref().map(|wanted| (wanted.chain.as_bytes(), wanted.key.as_bytes()));
+    certificates::set_all(&call.dcdn.edge, call.author, domains, pair).await.map_err(refused)?;
+    let notes: Vec<(Arc<str>, Option<(String, String)>)> = domains
+        .iter()
+        .map(|domain| {
+            let note = wanted
+                .as_ref()
+                .map(|wanted| (wanted.name.unwrap_or(domain).to_owned(), wanted.region.to_owned()));
+            (Arc::clone(domain), note)
+        })
+        .collect();
+    use_uploaded(call, domains, notes).await?;
     Ok(json!({}))
 }
 
@@ -129,33 +131,36 @@ fn rejected_as(detail: &str) -> Failure {
     Failure::bad("InvalidParameter", detail)
 }
 
-/// A domain whose file names another certificate takes the uploaded one from now on.
-async fn use_uploaded(call: &Call<'_>, domain: &Arc<str>) -> Result<(), Failure> {
-    let view = domains::one(call, domain).await?;
-    if view.config().tls.certificate == Certificate::Uploaded {
-        return Ok(());
+/// Domains whose files name another certificate take the uploaded one from now on.
+async fn use_uploaded(
+    call: &Call<'_>,
+    domains: &[Arc<str>],
+    notes: Vec<(Arc<str>, Option<(String, String)>)>,
+) -> Result<(), Failure> {
+    let loaded = call.dcdn.edge.publisher.configured();
+    let others: Vec<Arc<str>> = loaded
+        .domains
+        .iter()
+        .filter(|config| config.tls.certificate != Certificate::Uploaded)
+        .map(|config| Arc::clone(&config.name))
+        .filter(|name| domains.contains(name))
+        .collect();
+    let write = move |work: &rusqlite::Transaction<'_>| {
+        notes.iter().try_for_each(|(domain, note)| {
+            let note = note.as_ref().map(|(name, region)| (&**name, &**region));
+            attributes::put_certificate(work, domain, note)
+        })
+    };
+    if others.is_empty() {
+        let written =
+            call.dcdn.edge.database.off_the_runtime(move |database| database.write(write));
+        return written.await.map_err(|error: rusqlite::Error| Failure::internal(&error));
     }
     let patch = json!({"tls": {"certificate": null, "key": null, "ocsp": null}});
-    call.change(&[Arc::clone(domain)], Box::new(|_| Ok(())), |_, text| {
+    call.change(&others, Box::new(write), |_, text| {
         patched(text.ok_or(error::DOMAIN_NOT_FOUND)?, &patch).map(Some)
     })
     .await
-}
-
-async fn record(
-    call: &Call<'_>,
-    domain: &Arc<str>,
-    certificate: Option<(String, String)>,
-) -> Result<(), Failure> {
-    let domain = Arc::clone(domain);
-    let written = call.dcdn.edge.database.off_the_runtime(move |database| {
-        database.write(|work| {
-            let certificate = certificate.as_ref();
-            let certificate = certificate.map(|(name, region)| (&**name, &**region));
-            attributes::put_certificate(work, &domain, certificate)
-        })
-    });
-    written.await.map_err(|error: rusqlite::Error| Failure::internal(&error))
 }
 
 // === Describe ===
@@ -220,12 +225,45 @@ pub async fn https_domains(call: &Call<'_>) -> Answer {
                 "CertType": kind_of(served),
                 "CertStartTime": spaced(facts.not_before),
                 "CertExpireTime": spaced(facts.not_after),
+                "CertUpdateTime": spaced(view.pair_written().div_euclid(1_000)),
                 "CertStatus": status_of(view, served, call.now),
             })
         })
         .collect();
     let total = rows.len();
     Ok(json!({"TotalCount": total, "CertInfos": {"CertInfo": page.of(rows)}}))
+}
+
+pub async fn list(call: &Call<'_>) -> Answer {
+    let wanted = names::list(call.parameters, "DomainName")?;
+    let all = domains::all(call).await?;
+    let certificates: Vec<Value> = all
+        .iter()
+        .filter(|view| wanted.is_empty() || wanted.contains(&view.config().name))
+        .filter_map(|view| Some((view, view.served()?)))
+        .map(|(view, served)| {
+            json!({
+                "CertName": name_of(view, served),
+                "CertId": 0,
+                "Common": common_name(served),
+                "Fingerprint": fingerprint(&served.pair),
+                "Issuer": served.pair.facts.issuer,
+                "LastTime": view.pair_written(),
+            })
+        })
+        .collect();
+    let count = certificates.len();
+    Ok(json!({"CertificateListModel": {"Count": count, "CertList": {"Cert": certificates}}}))
+}
+
+/// Without the key: that leaves the edge by no way.
+pub async fn detail(call: &Call<'_>) -> Answer {
+    let name = call.parameters.required("CertName")?;
+    let all = domains::all(call).await?;
+    let mut served = all.iter().filter_map(|view| Some((view, view.served()?)));
+    let found = served.find(|(view, served)| name_of(view, served) == name);
+    let (_, served) = found.ok_or(error::CERTIFICATE_NOT_FOUND)?;
+    Ok(json!({"CertName": name, "CertId": 0, "Cert": chain_pem(&served.pair), "Key": ""}))
 }
 
 pub async fn expire_count(call: &Call<'_>) -> Answer {

@@ -1,6 +1,7 @@
 //! Domains (DCDN OpenAPI 2018-01-15): added, listed, changed, started, stopped, deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -8,7 +9,10 @@ use serde_json::{Value, json};
 use super::super::attributes::{self, Attributes};
 use super::super::error::{self, Failure};
 use super::{Answer, Call, names, patched, sources};
+use crate::control::certs::keyring::Source;
+use crate::control::certs::store::PairStore;
 use crate::control::certs::{Served, chain_pem};
+use crate::control::config::tls::Certificate;
 use crate::control::config::{DomainConfig, Loaded, edit};
 use crate::control::statistics::window;
 use crate::limits::{DCDN_NAME_FILTER_BYTES_MAX, DCDN_SOURCES_ASKED_MAX};
@@ -34,6 +38,8 @@ pub struct View {
     /// Milliseconds since the Unix epoch.
     modified: i64,
     served: Option<Served>,
+    /// As `modified`, of the file of the certificate.
+    pair_written: i64,
 }
 
 /// All domains, by name.
@@ -62,19 +68,47 @@ async fn views(call: &Call<'_>, name: Option<&str>) -> Result<Vec<View>, Failure
             .iter()
             .enumerate()
             .filter(|(_, config)| name.as_deref().is_none_or(|name| *name == *config.name));
+        let by_name: HashMap<&str, &Served> =
+            of_clients(&served).map(|served| (&*served.domain, served)).collect();
         wanted
-            .map(|(index, config)| View {
-                loaded: Arc::clone(&loaded),
-                index,
-                attributes: known
-                    .remove(&*config.name)
-                    .unwrap_or_else(|| Attributes::new(attributes::modified(config))),
-                modified: attributes::modified(config),
-                served: served.iter().find(|served| served.domain == config.name).cloned(),
+            .map(|(index, config)| {
+                let modified = attributes::modified(&config.file);
+                let attributes = known.remove(&*config.name);
+                let served = by_name.get(&*config.name).map(|served| (*served).clone());
+                let pair = served.as_ref().and_then(|served| pair_file(served, config, &loaded));
+                View {
+                    loaded: Arc::clone(&loaded),
+                    index,
+                    attributes: attributes.unwrap_or_else(|| Attributes::new(modified)),
+                    modified,
+                    served,
+                    pair_written: pair.map_or(0, |path| attributes::modified(&path)),
+                }
             })
             .collect()
     });
     Ok(views.await)
+}
+
+/// What clients of a domain are shown; there are certificates for origins and for the edge itself
+/// too.
+fn of_clients(served: &[Served]) -> impl Iterator<Item = &Served> {
+    let is_shown = |source| matches!(source, Source::Uploaded | Source::Acme | Source::Files);
+    served.iter().filter(move |served| is_shown(served.source))
+}
+
+fn pair_file(served: &Served, config: &DomainConfig, loaded: &Loaded) -> Option<PathBuf> {
+    let state_dir = &loaded.server.state_dir;
+    let store = match served.source {
+        Source::Uploaded => PairStore::uploaded(state_dir),
+        Source::Acme => PairStore::issued(state_dir),
+        Source::Files => match &config.tls.certificate {
+            Certificate::Files(paths) => return paths.first().cloned(),
+            _ => return None,
+        },
+        Source::Default | Source::Origins | Source::Admin => return None,
+    };
+    store.find(&config.name).ok().flatten().map(|paths| paths.certificate)
 }
 
 impl View {
@@ -84,6 +118,11 @@ impl View {
 
     pub fn served(&self) -> Option<&Served> {
         self.served.as_ref()
+    }
+
+    /// When the certificate in use came, in milliseconds since the Unix epoch.
+    pub fn pair_written(&self) -> i64 {
+        self.pair_written
     }
 
     pub fn name(&self) -> String {

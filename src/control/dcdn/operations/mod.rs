@@ -8,6 +8,7 @@ pub mod functions;
 mod names;
 mod places;
 mod service;
+mod shares;
 mod sources;
 mod statistics;
 mod tags;
@@ -24,8 +25,9 @@ use super::Dcdn;
 use super::attributes::{Attributes, Turn};
 use super::error::{self, Failure};
 use super::request::Parameters;
-use crate::control::changes::{Author, ChangeError, Order, Records};
+use crate::control::changes::{Author, ChangeError, Order, Records, note_within};
 use crate::control::config::edit;
+use crate::control::edge::Edge;
 use crate::control::keys::Role;
 
 /// What an operation answers, an object without `RequestId`.
@@ -112,6 +114,8 @@ operations! {
     "BatchSetDcdnDomainCertificate": Operate, Domains, secrets => certificates::batch_set;
     "DescribeDcdnDomainCertificateInfo": Read, Domains => certificates::info;
     "DescribeDcdnHttpsDomainList": Read, Lists => certificates::https_domains;
+    "DescribeDcdnCertificateList": Read, Domains => certificates::list;
+    "DescribeDcdnCertificateDetail": Read, Domains => certificates::detail;
     "DescribeDcdnUserCertificateExpireCount": Read, Domains => certificates::expire_count;
 
     "DescribeDcdnService": Read, Domains => service::describe;
@@ -123,7 +127,11 @@ operations! {
     "DescribeDcdnUserBillHistory": Read, Domains => usage::bill_history;
     "DescribeDcdnDomainUsageData": Read, Statistics => usage::usage;
     "DescribeDcdnDomainMultiUsageData": Read, Statistics => usage::multi_usage;
+    "DescribeDcdnTopDomainsByFlow": Read, Statistics => shares::top_domains;
+    "DescribeDcdnDomainRegionData": Read, Statistics => shares::regions;
+    "DescribeDcdnDomainIspData": Read, Statistics => shares::isps;
     "DescribeDcdnRegionAndIsp": Read, Domains => places::describe;
+    "DescribeDcdnIpInfo": Read, Domains => places::of_address;
 }
 
 impl Call<'_> {
@@ -182,13 +190,24 @@ impl Call<'_> {
 
     /// Writes what is about no file: with a line in the audit log.
     async fn note(&self, about: String, records: Records) -> Result<(), Failure> {
-        let edge = &self.dcdn.edge;
-        let (noting, author, action) = (Arc::clone(edge), self.author.clone(), self.action);
-        let written = edge.database.off_the_runtime(move |database| {
-            database.write(|work| records(work))?;
-            noting.changes.note(&author, action, &about)
+        let (author, action) = (self.author.clone(), self.action);
+        let written = self.dcdn.edge.database.off_the_runtime(move |database| {
+            database.write(|work| {
+                records(work)?;
+                note_within(work, &author, action, &about)
+            })
         });
-        written.await.map_err(Failure::from)
+        written.await.map_err(|error: rusqlite::Error| Failure::internal(&error))
+    }
+
+    /// Asks statistics or the ledger; how many may ask at once is for them to say.
+    async fn ask<T: Send + 'static, E: Into<Failure> + Send + 'static>(
+        &self,
+        question: impl FnOnce(&Edge) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let edge = Arc::clone(&self.dcdn.edge);
+        let answer = self.dcdn.edge.database.off_the_runtime(move |_| question(&edge)).await;
+        answer.map_err(Into::into)
     }
 }
 

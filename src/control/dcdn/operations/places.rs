@@ -2,9 +2,11 @@
 //! this edge gives clients besides.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
+use super::super::error;
 use super::{Answer, Call};
 use crate::control::geo::names::{ISPS, REGIONS};
 
@@ -14,6 +16,30 @@ pub async fn describe(call: &Call<'_>) -> Answer {
     let regions = listed(REGIONS, geo.regions().iter().map(|name| &**name));
     let isps = listed(ISPS, geo.isps().iter().map(|name| &**name));
     Ok(json!({"Regions": {"Region": regions}, "Isps": {"Isp": isps}}))
+}
+
+/// Where an address is. Whether it is one of the edge's own: only those that it listens on by
+/// name are known.
+pub async fn of_address(call: &Call<'_>) -> Answer {
+    let address: IpAddr =
+        call.parameters.required("IP")?.trim().parse().map_err(|_| error::IP_MALFORMED)?;
+    let edge = &call.dcdn.edge;
+    let snapshot = edge.publisher.cell().current();
+    let place = snapshot.geo.place(address);
+    let (region, isp) = (snapshot.geo.region(place), snapshot.geo.isp(place));
+    let is_own = edge.listen.iter().chain(&edge.listen_tls).any(|own| own.ip() == address);
+    Ok(json!({
+        "DcdnIp": if is_own { "True" } else { "False" },
+        "Region": chinese(REGIONS, region),
+        "RegionEname": region,
+        "ISP": chinese(ISPS, isp),
+        "IspEname": isp,
+    }))
+}
+
+/// The name itself where DCDN has none.
+pub fn chinese<'a>(known: &[(&'a str, &'a str)], name: &'a str) -> &'a str {
+    known.iter().find(|(english, _)| *english == name).map_or(name, |(_, chinese)| chinese)
 }
 
 fn listed<'a>(known: &[(&'a str, &'a str)], others: impl Iterator<Item = &'a str>) -> Vec<Value> {

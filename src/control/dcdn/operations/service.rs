@@ -123,6 +123,7 @@ impl From<BillingError> for Failure {
         match error {
             BillingError::AlreadyOpen(_) => error::HAS_OPENED.into(),
             BillingError::NotOpen => error::NOT_OPEN.into(),
+            BillingError::Statistics(error) => error.into(),
             BillingError::Pending(_) | BillingError::SamePlan | BillingError::Refused(_) => {
                 Failure::bad("InvalidParameter", error.to_string())
             }

@@ -142,10 +142,7 @@ pub fn read_window(call: &Call<'_>, asked: Asked<'_>) -> Result<Window, Failure>
 }
 
 pub async fn slots(call: &Call<'_>, query: Query) -> Result<Vec<Slot>, Failure> {
-    let edge = &call.dcdn.edge;
-    let store = Arc::clone(&edge.statistics);
-    let found = edge.database.off_the_runtime(move |_| store.query(&query)).await;
-    found.map_err(|error| Failure::internal(&error))
+    call.ask(move |edge| edge.statistics.query(&query)).await
 }
 
 /// As DCDN writes lists of domains.

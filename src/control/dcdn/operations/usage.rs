@@ -14,8 +14,10 @@ use crate::control::billing::BillingError;
 use crate::control::billing::ledger::Ledger;
 use crate::control::billing::statement::PlanSpan;
 use crate::control::statistics::window::{self, Asked, Window};
-use crate::control::statistics::{Query, Selection, Slot, Step, Wanted};
-use crate::limits::{DCDN_METERED_DOMAINS_MAX, DCDN_USAGE_DOMAINS_MAX};
+use crate::control::statistics::{
+    Dimension, Query, Selection, Slot, StatisticsError, Step, Wanted,
+};
+use crate::limits::DCDN_USAGE_DOMAINS_MAX;
 
 const AREA: &str = "CN";
 const AREAS: &[&str] = &["CN", "OverSeas", "AP1", "AP2", "AP3", "NA", "SA", "EU", "MEAA", "all"];
@@ -78,9 +80,7 @@ async fn of_ledger<T: Send + 'static>(
     call: &Call<'_>,
     ask: impl FnOnce(&Ledger) -> Result<T, BillingError> + Send + 'static,
 ) -> Result<T, Failure> {
-    let edge = &call.dcdn.edge;
-    let ledger = Ledger::new(&edge.billing, Arc::clone(&edge.statistics));
-    Ok(edge.database.off_the_runtime(move |_| ask(&ledger)).await?)
+    call.ask(move |edge| ask(&Ledger::new(&edge.billing, Arc::clone(&edge.statistics)))).await
 }
 
 fn required_times(call: &Call<'_>) -> Result<(i64, i64), Failure> {
@@ -185,11 +185,9 @@ fn peaks(slots: &[Slot], step: Step) -> Vec<(i64, i64, String)> {
 /// any.
 pub async fn multi_usage(call: &Call<'_>) -> Answer {
     let window = metering_window(call)?;
-    let Window { start, end, step } = window;
+    let Window { start, end, .. } = window;
     let domains = own_domains(call, "DomainName")?;
-    let store = Arc::clone(&call.dcdn.edge.statistics);
-    let found = call.dcdn.edge.database.off_the_runtime(move |_| store.bytes_by_domain(start, end));
-    let rows = found.await.map_err(|error| Failure::internal(&error))?;
+    let rows = call.ask(move |edge| edge.statistics.bytes_by_domain(start, end)).await?;
     let is_asked = |name: &Arc<str>| domains.is_empty() || domains.contains(name);
     let traffic: Vec<Value> = rows
         .iter()
@@ -204,35 +202,43 @@ pub async fn multi_usage(call: &Call<'_>) -> Answer {
             })
         })
         .collect();
-    let asked = match domains.is_empty() {
-        false => domains,
-        true => {
-            let loaded = call.dcdn.edge.publisher.configured();
-            loaded.domains.iter().map(|config| Arc::clone(&config.name)).collect()
-        }
-    };
-    let mut requests = Vec::new();
-    for name in asked.into_iter().take(DCDN_METERED_DOMAINS_MAX) {
-        let selection = Selection { domains: vec![Arc::clone(&name)], ..Selection::default() };
-        let query = Query { selection, start, end, step, wanted: Wanted::Handshakes };
-        for slot in slots(call, query).await? {
-            let count: u64 = slot.measures.handshakes.values().sum();
-            if count > 0 {
-                requests.push(json!({
-                    "Domain": names::wire(&name),
-                    "TimeStamp": window::format(slot.start),
-                    "Type": "WebSocket",
-                    "Request": count,
-                }));
-            }
-        }
-    }
+    let requests = requests_by_domain(call, window, domains).await?;
     Ok(json!({
         "StartTime": window::format(start),
         "EndTime": window::format(end),
         "TrafficPerInterval": {"TrafficDataModule": traffic},
         "RequestPerInterval": {"RequestDataModule": requests},
     }))
+}
+
+async fn requests_by_domain(
+    call: &Call<'_>,
+    window: Window,
+    domains: Vec<Arc<str>>,
+) -> Result<Vec<Value>, Failure> {
+    let Window { start, end, step } = window;
+    let step = step.seconds();
+    let selection = Selection { domains, ..Selection::default() };
+    let found = call.ask(move |edge| {
+        let mut slots = Vec::new();
+        for at in (start..end).step_by(usize::try_from(step).unwrap_or(1)) {
+            let (wanted, by) = (Wanted::Handshakes, Dimension::Domain);
+            let counted = edge.statistics.totals(&selection, at, at + step, wanted, by)?;
+            slots.extend(counted.into_iter().map(|(name, slot)| (name, at, slot)));
+        }
+        Ok::<_, StatisticsError>(slots)
+    });
+    let counted = found.await?.into_iter().filter_map(|(name, at, slot)| {
+        let count: u64 = slot.measures.handshakes.values().sum();
+        let row = json!({
+            "Domain": names::wire(&name),
+            "TimeStamp": window::format(at),
+            "Type": "WebSocket",
+            "Request": count,
+        });
+        (count > 0).then_some(row)
+    });
+    Ok(counted.collect())
 }
 
 fn metering_window(call: &Call<'_>) -> Result<Window, Failure> {
