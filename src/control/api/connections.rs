@@ -100,6 +100,9 @@ pub struct Connections {
     pub silent_cores: usize,
 }
 
+/// The longest time that is asked about: 366 days.
+const YEAR_MS: u64 = 31_622_400_000;
+
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -120,8 +123,10 @@ pub struct ConnectionsAsked {
     #[param(value_type = Option<String>, max_length = 64)]
     isp: Option<Bounded<64>>,
     /// Only those that are open for so long.
+    #[param(maximum = 31_622_400_000_i64)]
     min_age_ms: Option<u64>,
     /// Only those on which no byte moved for so long.
+    #[param(maximum = 31_622_400_000_i64)]
     min_idle_ms: Option<u64>,
     /// The largest first; without it, in no order.
     #[param(inline)]
@@ -156,6 +161,16 @@ impl Sort {
 }
 
 impl ConnectionsAsked {
+    fn times_fit(&self) -> Result<(), Problem> {
+        for (name, ms) in [("min_age_ms", self.min_age_ms), ("min_idle_ms", self.min_idle_ms)] {
+            if let Some(ms) = ms.filter(|ms| *ms > YEAR_MS) {
+                let accepted = format!("a number from 0 to {YEAR_MS}");
+                return Err(Problem::parameter(name, &ms.to_string(), &accepted));
+            }
+        }
+        Ok(())
+    }
+
     /// What the cores do not look at themselves.
     fn fits(&self, row: &ConnRow) -> bool {
         self.region.as_deref().is_none_or(|region| *row.region == *region)
@@ -180,6 +195,7 @@ async fn list_connections(
     Params(asked): Params<ConnectionsAsked>,
 ) -> Result<Json<Connections>, Problem> {
     let limit = page::limit(asked.limit)?;
+    asked.times_fit()?;
     let filter = Filter {
         id: None,
         domain: asked.domain.as_deref().map(Into::into),
