@@ -14,6 +14,8 @@ mod dcdn;
 #[allow(dead_code, unused_imports, reason = "the harness of tests/it; this uses a part of it")]
 #[path = "it/harness/mod.rs"]
 mod harness;
+#[path = "peers/openapi.rs"]
+mod openapi;
 #[path = "peers/tls.rs"]
 mod tls;
 #[path = "peers/tlsfuzzer.rs"]

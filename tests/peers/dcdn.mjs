@@ -254,7 +254,8 @@ async function bill(call, name, begun, received) {
   );
   // An hour is billed when it is over.
   const history = (await call("DescribeDcdnUserBillHistory", span)).BillHistoryData;
-  assert.deepEqual(history.BillHistoryDataItem, []);
+  const sameHour = span.StartTime.slice(0, 13) === new Date().toISOString().slice(0, 13);
+  assert.ok(!sameHour || history.BillHistoryDataItem.length === 0, JSON.stringify(history));
 }
 
 async function remove(call, name) {
