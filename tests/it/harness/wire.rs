@@ -142,7 +142,8 @@ impl Wire {
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
-        if let Err(e) = self.stream.write_all(bytes) {
+        // The flush is for what an earlier write that stalled had sealed already.
+        if let Err(e) = self.stream.write_all(bytes).and_then(|()| self.stream.flush()) {
             panic!("sending {}: {e}; the peer had said {}", show(bytes), show(&self.ahead));
         }
     }
