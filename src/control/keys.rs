@@ -158,7 +158,8 @@ impl Keys {
         Ok(Keys { database, node: Arc::new(NodeKey::open(state_dir)?) })
     }
 
-    /// Makes a key, and notes it in the audit log. Blocks, as everything here: it asks the database.
+    /// Makes a key, and notes it in the audit log. Blocks, as everything here: it asks the
+    /// database.
     ///
     /// # Errors
     /// The name is none, or there are too many keys.

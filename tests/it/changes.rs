@@ -174,7 +174,7 @@ fn an_edge_that_is_killed_in_a_stream_of_changes_has_whole_ones_only() {
         let now = together(&edge);
         let acknowledged = acknowledged.into_inner();
         assert!((acknowledged..=acknowledged + 1).contains(&now), "{now} after {acknowledged}");
-        assert_eq!(hidden(&edge), [PathBuf::new(); 0]);
+        assert_eq!(hidden(&edge), Vec::<PathBuf>::new());
         let api = Api::of(&edge);
         log_and_files_agree(&edge, &api);
         let live = api.read("/api/v1/domains/d0.test");
@@ -213,7 +213,7 @@ fn a_command_that_is_killed_leaves_a_whole_batch_or_none() {
         let _ = apply.kill();
         let _ = apply.wait();
         edge.hawser_done(&["reload"]);
-        assert_eq!(hidden(&edge), [PathBuf::new(); 0]);
+        assert_eq!(hidden(&edge), Vec::<PathBuf>::new());
         let now = together(&edge);
         assert!((last..=last + 1).contains(&now), "{now} after {last}");
         log_and_files_agree(&edge, &api);
@@ -246,7 +246,7 @@ fn a_batch_with_one_bad_change_changes_nothing() {
         assert!((400..500).contains(&answer.status), "{}: {}", answer.status, answer.text());
         assert_eq!(together(&edge), 1);
         assert_eq!((edge.generation(), audit(&api, None).len()), (generation, entries));
-        assert_eq!(hidden(&edge), [PathBuf::new(); 0]);
+        assert_eq!(hidden(&edge), Vec::<PathBuf>::new());
     }
 }
 
@@ -378,7 +378,7 @@ fn a_private_key_is_in_its_file_and_nowhere_else() {
     let certificate = fs::read_to_string(pair.certificate()).expect("the certificate");
     let body = json!({ "certificate": certificate, "key": key });
     let put = || api.request("PUT", "/api/v1/domains/a.test/certificate").field("If-Match", "*");
-    let answer = put().json(body.clone()).send();
+    let answer = put().json(body).send();
     assert!((200..300).contains(&answer.status), "{}: {}", answer.status, answer.text());
     let other = fs::read_to_string(Authority::new("b").pair(&["a.test"]).key()).expect("a key");
     let refused = put().json(json!({ "certificate": certificate, "key": other })).send();

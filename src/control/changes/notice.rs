@@ -2,7 +2,7 @@
 //! audit log with what they said before.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tracing::{error, info};
@@ -88,7 +88,7 @@ impl Journal {
 
 /// The domain and the text of a file that says something else than the log knows.
 fn edited(
-    file: &PathBuf,
+    file: &Path,
     known: &mut HashMap<String, Option<Vec<u8>>>,
 ) -> Option<(Arc<str>, Option<String>)> {
     let domain = file.file_stem()?.to_str().filter(|name| checked_name(name).is_ok())?;

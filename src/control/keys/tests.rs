@@ -94,7 +94,7 @@ fn the_log_knows_each_key_and_no_secret() {
     keys.first(dir.path()).unwrap();
     let new = create(&keys, "deploy", Role::Read).unwrap();
     revoke(&keys, &new.access_key_id).unwrap();
-    let changes = Changes::new(dir.path(), keys.database.clone());
+    let changes = Changes::new(dir.path(), keys.database);
     let log = changes.entries(None, None, 10).unwrap();
     let said: Vec<_> = log.iter().map(|e| (e.author.name.as_str(), e.action.as_str())).collect();
     assert_eq!(said, [("ann", "key revoke"), ("ann", "key create"), ("hawser", "key create")]);
@@ -160,7 +160,7 @@ fn a_lost_node_key_keeps_bearer_keys_and_says_what_is_lost() {
     let new = create(&keys, "a", Role::Admin).unwrap();
     assert_eq!(keys.sealed_by_another().unwrap(), [""; 0]);
     fs::remove_file(dir.path().join("node.key")).unwrap();
-    let keys = Keys::open(dir.path(), keys.database.clone()).unwrap();
+    let keys = Keys::open(dir.path(), keys.database).unwrap();
     assert!(keys.bearer(&token(&new)).unwrap().is_some());
     let error = keys.signing(&new.access_key_id).unwrap_err().to_string();
     assert!(error.contains("backup") && error.contains("hawser key create"), "{error}");
