@@ -90,6 +90,7 @@ Try, in another terminal:
   hawser conns  --state-dir {dir} --watch
   hawser kill   --state-dir {dir} --ip 127.0.0.1 --code 1012 --rate 2
   hawser plan   show --state-dir {dir}
+  hawser usage  --state-dir {dir} --what-if
   hawser reload --state-dir {dir}     after editing {dir}/domains/*.toml
 
 Ctrl-C drains and ends it; a second one ends it at once.

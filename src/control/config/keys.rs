@@ -377,8 +377,8 @@ section! {
     /// Plans, and statements of what WebSocket costs. Taken over by reload.
     billing = "billing", repeated: false;
 
-    /// With billing, no domain has WebSocket before a plan was chosen (`hawser plan open`). `false`:
-    /// nothing depends on plans, and nothing is charged.
+    /// With billing, no domain has WebSocket before a plan was chosen (`hawser plan open`).
+    /// `false`: nothing depends on plans, and nothing is charged.
     ENABLED "enabled": bool = Flag, default || true;
     /// Where days and months begin: at 00:00 of this offset from UTC, all year. Statistics by the
     /// day use it too. Choose it once: days that are on record keep theirs.

@@ -291,6 +291,81 @@ fn what_is_cut_in_the_middle_leaves_nothing() {
     assert_eq!(site.count("billing_hours"), 2);
 }
 
+/// The process of [`killed_again_and_again_everything_is_stated_once`]: one pass after the other,
+/// with a line for each period that it has closed.
+#[test]
+fn closes_for_another_test() {
+    use std::io::Write;
+    let Some(dir) = std::env::var_os(KILLED_DIR) else { return };
+    let database = Database::open(dir.as_ref()).unwrap();
+    let prices = Some(Arc::new(prices(PRICES).unwrap()));
+    let billing = Billing::new(database.clone(), Settings { prices, ..Settings::default() });
+    let store = SqliteStore::new(database, Offset::BEIJING.seconds());
+    let ledger = Ledger::new(&billing, Arc::new(store));
+    for kind in Kind::ALL {
+        while ledger.close_next(kind, NOVEMBER + 6 * DAY).unwrap() {
+            writeln!(std::io::stdout(), "closed").unwrap();
+        }
+    }
+    writeln!(std::io::stdout(), "done").unwrap();
+}
+
+const KILLED_DIR: &str = "HAWSER_TEST_LEDGER";
+
+#[test]
+fn killed_again_and_again_everything_is_stated_once() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let mut site = Site::new(TRAFFIC);
+    let database = Database::open(site.dir.path()).unwrap();
+    let real = SqliteStore::new(database, Offset::BEIJING.seconds());
+    for hour in 0..6 * 24 {
+        for domain in ["a.test", "b.test"] {
+            site.store.sent(domain, NOVEMBER + hour * HOUR, GB + hour as u64);
+        }
+    }
+    let row = |((domain, slot), bytes): (&(Arc<str>, i64), &u64)| Row {
+        slot: *slot,
+        series: SeriesName { domain: domain.clone(), region: "us".into(), isp: "other".into() },
+        measures: Measures { bytes_out: *bytes, ..Measures::default() },
+    };
+    let rows: Vec<Row> = site.store.0.lock().unwrap().iter().map(row).collect();
+    real.add(&rows).unwrap();
+    let (mut kills, mut done) = (0, false);
+    while !done {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture"])
+            .arg("control::billing::ledger::tests::closes_for_another_test")
+            .env(KILLED_DIR, site.dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        // Killed wherever it is then: between two periods, or within the next transaction.
+        let mut closed = 0;
+        for line in lines {
+            closed += usize::from(line.ends_with("closed"));
+            done |= line.ends_with("done");
+            if closed == 3 + kills * 7 % 11 && !done {
+                child.kill().unwrap();
+                kills += 1;
+            }
+        }
+        child.wait().unwrap();
+    }
+    assert!(kills >= 5, "{kills}");
+    let hours = site.hours();
+    let of_month = hours.iter().fold(0, |position, row| {
+        assert_eq!((row.2, row.4), (0, position), "{row:?}");
+        position + row.3
+    });
+    assert_eq!((hours.len(), of_month as u64), (2 * 6 * 24 - 2, site.total() - 2 * (GB + 143)));
+    assert_eq!(site.count("billing_days"), 5);
+    let tiers = site.settings.prices.take().unwrap();
+    let cost: i64 = hours.iter().filter_map(|row| row.5).sum();
+    assert_eq!(Money(cost), tiers.traffic.as_ref().unwrap().progressive(of_month as u64));
+}
+
 #[test]
 fn the_ledger_is_only_added_to() {
     let site = Site::new(TRAFFIC);
@@ -319,25 +394,19 @@ fn a_day_is_charged_by_its_peak() {
     site.store.sent("b.test", NOVEMBER + DAY + 2 * HOUR, bytes(700));
     assert_eq!(site.close(NOVEMBER + 3 * DAY + SETTLED).days, 3);
     let statement = site.statement(NOVEMBER + 3 * DAY + SETTLED);
-    let said: Vec<(&str, u64, f64, &str, bool, Option<u64>, String)> = statement
-        .days
-        .iter()
-        .map(|day| {
-            let amount = day.amount.unwrap_or_default().to_string();
-            let (day_, at) = (day.day.as_str(), day.peak_at.as_str());
-            (day_, day.points, day.peak_bps, at, day.closed, day.tier_from_mbps, amount)
-        })
-        .collect();
-    let amount = str::to_owned;
-    assert_eq!(
-        said[..3],
-        [
-            ("2026-11-01", 288, 4e8, "2026-10-31T23:00:00Z", true, Some(0), amount("240.000000")),
-            ("2026-11-02", 288, 1e9, "2026-11-01T17:00:00Z", true, Some(500), amount("500.000000")),
-            ("2026-11-03", 288, 0.0, "2026-11-02T16:00:00Z", true, Some(0), amount("0.000000")),
-        ]
-    );
-    assert_eq!((said[3].0, said[3].1, said[3].4), ("2026-11-04", 3, false));
+    let days = &statement.days;
+    for (day, name, bps, at, tier, amount) in [
+        (&days[0], "2026-11-01", 4e8, "2026-10-31T23:00:00Z", 0, "240.000000"),
+        (&days[1], "2026-11-02", 1e9, "2026-11-01T17:00:00Z", 500, "500.000000"),
+        (&days[2], "2026-11-03", 0.0, "2026-11-02T16:00:00Z", 0, "0.000000"),
+    ] {
+        assert_eq!((&*day.day, day.points, day.closed), (name, 288, true));
+        assert_eq!((day.peak_bps, &*day.peak_at), (bps, at), "{name}");
+        let cost = day.amount.unwrap().to_string();
+        assert_eq!((day.tier_from_mbps, &*cost), (Some(tier), amount), "{name}");
+    }
+    let today = &days[3];
+    assert_eq!((&*today.day, today.points, today.closed), ("2026-11-04", 3, false));
     assert_eq!(statement.totals.amount.unwrap().to_string(), "740.000000");
     assert!(site.hours().iter().all(|row| row.5.is_none()), "hours are only metered");
     // Late bytes make the first day's peak 500 Mbps: 250 in all, 10 more.
