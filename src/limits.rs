@@ -371,9 +371,18 @@ pub const DEFAULT_DCDN_RATES: [NonZeroU32; 5] = [
 ];
 /// Names by which the admin listener may be asked.
 pub const ADMIN_HOSTS_MAX: usize = 64;
-/// Bytes of a request body: one domain file of the largest size, as JSON with its quotes escaped.
-/// Beyond it: 413.
-pub const ADMIN_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Connections to the admin listener: an open port attracts those that say nothing, and each has a
+/// place for 10 s. Beyond it newcomers wait in the backlog.
+pub const ADMIN_CONNECTIONS_MAX: usize = 256;
+/// Bytes that a connection to the admin listener reads ahead; a target has 64 KiB at most. Beyond
+/// it: 431.
+pub const ADMIN_READ_AHEAD_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of a body of the REST API, read when its key is known: one domain file of the largest
+/// size, as JSON with its quotes escaped. Beyond it: 413.
+pub const REST_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Bytes of a form of the DCDN API, whose signature covers it: a certificate chain and a key of the
+/// largest size, encoded. Beyond it: 413.
+pub const DCDN_FORM_BYTES_MAX: usize = 512 * 1024;
 /// Time for a request body to arrive, once its head has. Beyond it: 408.
 pub const ADMIN_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for a TLS handshake on the admin listener. Beyond it: closed.
@@ -451,10 +460,15 @@ pub const DCDN_ECHO_BYTES_MAX: usize = 32 * 1024;
 /// half hour is over.
 pub const DCDN_NONCES_MAX: usize = 1_000_000;
 
-/// Items in one part of a list of the REST API, and the most that may be asked for: one answer
-/// stays below a megabyte.
+/// Items in one part of a list of the REST API unless the caller says otherwise: a screenful.
 pub const API_PAGE_DEFAULT: usize = 100;
+/// Items that one part may have: one answer stays below a megabyte. Beyond it: 400.
 pub const API_PAGE_MAX: usize = 500;
+/// Reads of files and of all counters that the REST API has under way at once, so that no number of
+/// callers takes the cores' time. Further ones wait for [`API_READ_WAIT`].
+pub const API_READS_MAX: usize = 4;
+/// Beyond it: 503.
+pub const API_READ_WAIT: Duration = Duration::from_secs(5);
 /// Domains that one call changes together, as many as of the product.
 pub const API_BATCH_MAX: usize = 50;
 /// Connections that one listing looks at when it sorts, or filters by what the cores do not look

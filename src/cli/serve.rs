@@ -32,6 +32,9 @@ use crate::worker::{self, Worker, WorkerConfig};
 
 /// Threads of the control plane's runtime; they are not pinned and sleep most of the time.
 const CONTROL_THREADS: usize = 2;
+/// Those that wait for disks and the database; more work waits its turn. Each API bounds what it
+/// has there at once, so that a reload or a flush always finds one.
+const CONTROL_BLOCKING_THREADS: usize = 64;
 /// Sockets that one table of registered files may hold: the kernel's own bound.
 const REGISTERED_FILES_MAX: u64 = 1 << 20;
 
@@ -131,6 +134,7 @@ pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Resu
         cpus.iter().map(|_| RingBuffer::new(LOG_RING_EVENTS)).unzip();
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
+        .max_blocking_threads(CONTROL_BLOCKING_THREADS)
         .thread_name("control")
         .enable_all()
         .build()

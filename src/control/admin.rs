@@ -8,23 +8,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::time::timeout;
 use tracing::error;
 
-use super::api::problem::{Kind, Problem};
+use super::api::problem::Kind;
+use super::bodies::{self, Bound, Words};
 use super::edge::{Edge, Phase};
 use super::keys::{KeyError, Role};
 use super::metrics::{self, Metrics};
 use super::server::Speech;
 use super::{api, dcdn};
-use crate::limits::{ADMIN_BODY_BYTES_MAX, ADMIN_BODY_TIMEOUT, CONTROL_REQUEST_TIMEOUT};
+use crate::limits::DCDN_FORM_BYTES_MAX;
 
 #[derive(Clone)]
 struct Shown {
@@ -34,14 +32,16 @@ struct Shown {
 
 /// What the admin listener answers.
 pub fn router(edge: Arc<Edge>, metrics: Arc<Metrics>) -> Router {
-    let apis = dcdn::router(Arc::clone(&edge)).merge(api::router(Arc::clone(&edge)));
+    let form = Bound { bytes: DCDN_FORM_BYTES_MAX, words: Words::Text };
+    let dcdn = dcdn::router(Arc::clone(&edge))
+        .layer(middleware::from_fn_with_state(form, bodies::bounded));
     Router::new()
         .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
         .route("/metrics", get(page))
         .with_state(Shown { edge: Arc::clone(&edge), metrics })
-        .merge(apis)
-        .layer(middleware::from_fn(bounded))
+        .merge(dcdn)
+        .merge(api::router(Arc::clone(&edge)))
         .layer(middleware::from_fn_with_state(edge, guard))
 }
 
@@ -62,9 +62,9 @@ fn is_local(edge: &Edge) -> bool {
 
 /// Turns away what a browser sends for a page of somebody else's, before anybody reads it.
 async fn guard(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
-    let said = Said::about(request.uri());
+    let words = words(request.uri());
     let mut response = match refused(&edge, &request) {
-        Some((kind, text)) => said.response(kind, text),
+        Some((kind, text)) => words.refusal(kind, text),
         None => next.run(request).await,
     };
     let headers = response.headers_mut();
@@ -74,27 +74,8 @@ async fn guard(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> R
 }
 
 /// In whose words a refusal is said.
-#[derive(Clone, Copy)]
-enum Said {
-    /// RFC 9457.
-    Problem,
-    Text,
-}
-
-impl Said {
-    fn about(uri: &Uri) -> Said {
-        if uri.path().starts_with("/api/") { Said::Problem } else { Said::Text }
-    }
-
-    fn response(self, kind: Kind, text: &str) -> Response {
-        match self {
-            Said::Problem => Problem::new(kind, text).into_response(),
-            Said::Text => {
-                let status = kind.status();
-                (status, format!("{}: {text}\n", status.as_u16())).into_response()
-            }
-        }
-    }
+fn words(uri: &Uri) -> Words {
+    if uri.path().starts_with("/api/") { Words::Problem } else { Words::Text }
 }
 
 fn refused(edge: &Edge, request: &Request) -> Option<(Kind, &'static str)> {
@@ -144,44 +125,6 @@ fn is_cross_site(headers: &HeaderMap, host: Option<&str>) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
     let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     !authority.is_some_and(|(_, authority)| host.is_some_and(|h| h.eq_ignore_ascii_case(authority)))
-}
-
-/// Reads the body, so that whoever sends a long or a slow one holds nothing but its connection; and
-/// ends what takes too long.
-async fn bounded(request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    let said = Said::about(&parts.uri);
-    if body.size_hint().lower() > ADMIN_BODY_BYTES_MAX as u64 {
-        return too_large(said);
-    }
-    let body = Limited::new(body, ADMIN_BODY_BYTES_MAX).collect();
-    let bytes = match timeout(ADMIN_BODY_TIMEOUT, body).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(said),
-        Ok(Err(_)) => return said.response(Kind::Malformed, "the body is cut off"),
-        Err(_) => {
-            return last(said.response(Kind::Slow, "the body did not arrive in time"));
-        }
-    };
-    let request = Request::from_parts(parts, Body::from(bytes));
-    match timeout(CONTROL_REQUEST_TIMEOUT, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let text = "no answer in time; a change that was asked for may still come";
-            said.response(Kind::Unavailable, text)
-        }
-    }
-}
-
-fn too_large(said: Said) -> Response {
-    let text = format!("the body has more than {ADMIN_BODY_BYTES_MAX} bytes");
-    last(said.response(Kind::TooLarge, &text))
-}
-
-/// The rest of the body is not read: the connection ends with the answer.
-fn last(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
 }
 
 /// Alive: this very answer.

@@ -15,7 +15,7 @@ use super::database::Database;
 use super::dns::SystemResolver;
 use super::keys::Keys;
 use super::live::{self, ByDomain};
-use super::publish::{Publisher, Rejected, Reloaded};
+use super::publish::{Load, Publisher, Rejected, Reloaded};
 use super::service_manager;
 use super::statistics::fold::{self, Fold};
 use super::statistics::{StatisticsError, Store};
@@ -50,6 +50,16 @@ pub enum Order {
     Stop,
 }
 
+/// Reads the configuration as the files have it, and does nothing with it. Blocks.
+#[derive(Clone)]
+pub struct Files(pub Load);
+
+impl std::fmt::Debug for Files {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Files")
+    }
+}
+
 #[derive(Debug)]
 pub struct Edge {
     /// Where it really listens: port 0 of the configuration has become a number.
@@ -62,6 +72,7 @@ pub struct Edge {
     pub database: Database,
     pub keys: Keys,
     pub changes: Changes,
+    pub files: Files,
     pub billing: Billing,
     pub statistics: Arc<dyn Store>,
     pub fold: Arc<Fold>,

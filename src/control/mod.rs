@@ -6,6 +6,7 @@ pub mod acme;
 pub mod admin;
 pub mod api;
 pub mod billing;
+pub mod bodies;
 pub mod certs;
 pub mod changes;
 pub mod config;

@@ -25,7 +25,7 @@ use super::control_socket;
 use super::cores::Cores;
 use super::database::{Database, DatabaseError};
 use super::dns::{Names, SystemResolver};
-use super::edge::{Edge, Order, Phase};
+use super::edge::{Edge, Files, Order, Phase};
 use super::handover::{Program, Sockets};
 use super::health::{self, TcpConnect};
 use super::keys::{KeyError, Keys};
@@ -37,6 +37,7 @@ use super::state_dir::{ClaimError, StateDir};
 use super::statistics::Store;
 use super::statistics::fold::{self, Fold};
 use super::statistics::sqlite::SqliteStore;
+use crate::limits;
 use crate::snapshot::{CoreHandle, SnapshotCell, Transport};
 use crate::stats::{Event, Stats};
 
@@ -116,6 +117,7 @@ impl NodeConfig {
         if let Err(error) = changes.notice() {
             error!(%error, "files that were edited by hand could not be noted in the audit log");
         }
+        let files = Files(changes.reading(Arc::clone(&load)));
         let load = changes.noticing(load);
         let billing = Billing::new(database.clone(), loaded.server.billing.clone());
         let gate = Gate::new(billing.clone());
@@ -134,6 +136,7 @@ impl NodeConfig {
             stats,
             keys: keys(&state, &database)?,
             changes,
+            files,
             billing,
             statistics,
             fold: Arc::new(fold),
@@ -204,7 +207,9 @@ impl Node {
             let end = last.subscribe();
             let edge = Arc::clone(&self.edge);
             let speech = move || admin::speech(&edge);
-            let serving = tokio::spawn(server::serve(own, router, Bounds::default(), speech, end));
+            let connections = limits::ADMIN_CONNECTIONS_MAX;
+            let bounds = Bounds { connections, ..Bounds::default() };
+            let serving = tokio::spawn(server::serve(own, router, bounds, speech, end));
             admin = Some(serving.abort_handle());
         }
         self.follow();

@@ -294,16 +294,6 @@ impl<L: Lookup> Publisher<L> {
         }
     }
 
-    /// Reads and checks the files as they are, and changes nothing.
-    ///
-    /// # Errors
-    /// Every problem of the configuration.
-    pub async fn read_files(&self) -> Result<Loaded, Rejected> {
-        let load = Arc::clone(&self.load);
-        let read = tokio::task::spawn_blocking(move || load(&WouldBe::new())).await;
-        read.map_err(|panic| reject(format!("the check of the configuration failed: {panic}")))?
-    }
-
     /// Follows the names, for ever: an answer that changed makes a new snapshot.
     pub async fn follow_names(&self) {
         loop {

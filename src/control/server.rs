@@ -115,6 +115,7 @@ async fn converse<A: Clone + Send + Sync + 'static>(
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(bounds.head);
+    http.max_buf_size(limits::ADMIN_READ_AHEAD_BYTES_MAX);
     let mut connection = pin!(http.serve_connection(TokioIo::new(io), answer));
     tokio::select! {
         // How a connection ended is nobody's concern here.

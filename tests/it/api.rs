@@ -510,7 +510,7 @@ fn an_uploaded_pair_serves_and_its_key_never_comes_back() {
     let path = format!("{A}/certificate");
     let put = |certificate: &str, key: &str| {
         let body = json!({ "certificate": certificate, "key": key });
-        api.request("PUT", &path).json(body).send()
+        api.request("PUT", &path).field("If-Match", "*").json(body).send()
     };
     let pair = authority.pair(&["a.test"]);
     let other = authority.pair(&["b.test"]);
@@ -529,7 +529,28 @@ fn an_uploaded_pair_serves_and_its_key_never_comes_back() {
     let answer = put(&pair.chain_pem(), &key);
     let secret = key.lines().nth(1).unwrap();
     assert!(!answer.text().contains(secret), "{}", answer.text());
+    let first = tag(&answer);
     done(answer, 200);
+    assert_eq!(tag(&api.get(&path)), first);
+    let renewed = authority.pair(&["a.test"]);
+    let renew = |condition: Option<(&str, &str)>| {
+        let key = std::fs::read_to_string(renewed.key()).unwrap();
+        let body = json!({ "certificate": renewed.chain_pem(), "key": key });
+        let request = api.request("PUT", &path).json(body);
+        match condition {
+            Some((name, value)) => request.field(name, value).send(),
+            None => request.send(),
+        }
+    };
+    refused(&renew(None), 428);
+    refused(&renew(Some(("If-Match", "\"0123\""))), 412);
+    refused(&renew(Some(("If-None-Match", "*"))), 412);
+    let second = renew(Some(("If-Match", &first)));
+    assert_ne!(tag(&second), first);
+    done(second, 200);
+    let answer = api.request("PUT", &path).field("If-Match", "*").json(json!(key)).send();
+    assert!(!answer.text().contains("PRIVATE"), "{}", answer.text());
+    refused(&answer, 422);
     let client = TlsClient::trusting(&authority);
     let client = edge.connect_tls(&client, "a.test");
     Tunnel::over(client, &origin, "a.test", "", "").check();
@@ -539,8 +560,9 @@ fn an_uploaded_pair_serves_and_its_key_never_comes_back() {
     }
     assert_eq!(api.read(&path)["items"][0]["names"], json!(["a.test"]));
     assert!(!edge.stderr().contains(secret));
-    done(api.request("DELETE", &path).send(), 200);
-    refused(&api.request("DELETE", &path).send(), 404);
+    refused(&api.request("DELETE", &path).field("If-Match", &first).send(), 412);
+    done(api.request("DELETE", &path).field("If-Match", "*").send(), 200);
+    refused(&api.request("DELETE", &path).field("If-Match", "*").send(), 404);
 }
 
 // === The listener ===
@@ -601,11 +623,13 @@ fn a_body_without_end_is_refused_before_it_came() {
 fn who_sends_slowly_keeps_nobody_out() {
     let (_origin, edge) = Edge::and_origin();
     let api = Api::of(&edge);
-    let slow: Vec<_> = (0..63)
+    let key = edge.admin_key();
+    let slow: Vec<_> = (0..80)
         .map(|_| {
             let mut wire = api.connect();
             wire.send(format!(
-                "POST {DOMAINS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{"
+                "POST {DOMAINS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\
+                 Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{{"
             ));
             wire
         })

@@ -13,10 +13,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::Caller;
-use super::extract::{Bounded, Params, PathPart};
+use super::extract::{Bounded, Condition, Params, PathPart};
 use super::problem::Problem;
 use super::writes::{self, Action, Changed, ChangedDomain};
-use super::{Shared, page};
+use super::{Shared, heavy, page};
 use crate::control::changes::{self, Author, revision};
 use crate::limits::AUDIT_PAGE_MAX;
 
@@ -111,7 +111,7 @@ pub async fn entries(
 ) -> Result<Audit, Problem> {
     let limit = page::limit_to(asked.limit, AUDIT_PAGE_MAX / 2, AUDIT_PAGE_MAX)?;
     let reader = Arc::clone(edge);
-    let read = move |_: &_| {
+    let read = move || {
         let found = reader.changes.entries(domain.as_deref(), asked.before, limit)?;
         // Less than asked for is not the end: texts bound a part too.
         let next = match found.last().map(|last| last.id) {
@@ -124,7 +124,7 @@ pub async fn entries(
         let items = found.into_iter().map(|entry| shown(entry, asked.texts)).collect();
         Ok::<_, Problem>(Audit { items, next })
     };
-    edge.database.off_the_runtime(read).await
+    heavy(edge, read).await?
 }
 
 fn shown(entry: changes::Entry, texts: bool) -> AuditEntry {
@@ -157,8 +157,10 @@ async fn roll_back(
     State(edge): State<Shared>,
     caller: Caller,
     PathPart(id): PathPart<i64>,
+    condition: Condition,
 ) -> Result<Response, Problem> {
-    let applied = edge.changes.roll_back(&edge, &caller.author(), id, None).await?;
+    let expected = condition.one()?;
+    let applied = edge.changes.roll_back(&edge, &caller.author(), id, expected).await?;
     let reader = Arc::clone(&edge);
     let changed = applied.change;
     let read = move |_: &_| {

@@ -7,6 +7,8 @@ use std::fmt;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -15,11 +17,13 @@ use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
 use super::auth::Caller;
-use super::extract::{Body, Name};
+use super::extract::{Condition, Name, SecretBody};
 use super::node::Certificate;
 use super::problem::Problem;
+use super::writes::entity_tag;
 use super::{Shared, store, time};
-use crate::control::changes::certificates;
+use crate::control::certs::keyring::Source;
+use crate::control::changes::certificates::{self, Expected, fingerprint};
 
 pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(show_certificate, set_certificate, remove_certificate))
@@ -35,17 +39,21 @@ pub struct DomainCertificates {
 #[utoipa::path(get, path = "/domains/{name}/certificate", tag = "certificates",
     params(("name" = String, Path, description = "Name of the domain")),
     responses((status = 200, description = "Those in use, without their keys",
-        body = DomainCertificates)))]
+        body = DomainCertificates,
+        headers(("ETag" = String, description = "Of the uploaded one, where there is one")))))]
 async fn show_certificate(
     State(edge): State<Shared>,
     Name(name): Name,
-) -> Result<Json<DomainCertificates>, Problem> {
+) -> Result<Response, Problem> {
     known(&edge, &name).await?;
     let now = Timestamp::now();
     let served = edge.publisher.served();
-    let own = served.iter().filter(|served| served.domain == name);
-    let items = own.map(|served| Certificate::of(served, now)).collect();
-    Ok(Json(DomainCertificates { items }))
+    let own = || served.iter().filter(|served| served.domain == name);
+    let uploaded = own().find(|served| served.source == Source::Uploaded);
+    let tag = uploaded.and_then(|served| entity_tag(&fingerprint(&served.pair)));
+    let items = own().map(|served| Certificate::of(served, now)).collect();
+    let tag = tag.map(|tag| [(header::ETAG, tag)]);
+    Ok((tag, Json(DomainCertificates { items })).into_response())
 }
 
 async fn known(edge: &Shared, name: &str) -> Result<(), Problem> {
@@ -96,7 +104,8 @@ pub struct PairKept {
 
 /// Upload the certificate of a domain
 ///
-/// Tunnels that are open keep the one they came with.
+/// Tunnels that are open keep the one they came with. `If-Match: *` is for whatever there is, also
+/// for none.
 #[utoipa::path(put, path = "/domains/{name}/certificate", tag = "certificates",
     params(("name" = String, Path, description = "Name of the domain")),
     request_body = PairWanted,
@@ -105,19 +114,31 @@ async fn set_certificate(
     State(edge): State<Shared>,
     caller: Caller,
     Name(name): Name,
-    Body(PairWanted { certificate, key }): Body<PairWanted>,
-) -> Result<Json<PairKept>, Problem> {
+    condition: Condition,
+    SecretBody(PairWanted { certificate, key }): SecretBody<PairWanted>,
+) -> Result<Response, Problem> {
+    let expected = expected(condition)?;
     known(&edge, &name).await?;
     let (chain, key) = (certificate.as_bytes(), key.as_bytes());
-    let kept = certificates::set(&edge, &caller.author(), &name, chain, key).await?;
-    Ok(Json(PairKept {
+    let kept = certificates::set(&edge, &caller.author(), &name, expected, chain, key).await?;
+    let tag = entity_tag(&kept.fingerprint).map(|tag| [(header::ETAG, tag)]);
+    let kept = PairKept {
         generation: kept.generation,
         fingerprint: kept.fingerprint,
         names: kept.facts.names,
         issuer: kept.facts.issuer,
         not_before: time(kept.facts.not_before),
         not_after: time(kept.facts.not_after),
-    }))
+    };
+    Ok((tag, Json(kept)).into_response())
+}
+
+fn expected(condition: Condition) -> Result<Expected, Problem> {
+    Ok(match condition.required()? {
+        Condition::None | Condition::Present => Expected::Anything,
+        Condition::Absent => Expected::Nothing,
+        Condition::OneOf(tags) => Expected::OneOf(tags),
+    })
 }
 
 /// A pair that is gone.
@@ -135,8 +156,10 @@ async fn remove_certificate(
     State(edge): State<Shared>,
     caller: Caller,
     Name(name): Name,
+    condition: Condition,
 ) -> Result<Json<PairGone>, Problem> {
-    match certificates::remove(&edge, &caller.author(), &name).await? {
+    let expected = expected(condition)?;
+    match certificates::remove(&edge, &caller.author(), &name, expected).await? {
         Some(generation) => Ok(Json(PairGone { generation })),
         None => Err(Problem::unknown(format!("no certificate was uploaded for {name}"))),
     }

@@ -20,7 +20,7 @@ use super::extract::{Body, Bounded, Condition, Name, Params};
 use super::problem::{Kind, Problem};
 use super::schema::{Document, Patch};
 use super::writes::{Changed, Dry, Edit, REVISION, TEXT, Wanted, carry_out, entity_tag};
-use super::{Shared, page, store};
+use super::{Shared, heavy, page, store};
 use crate::control::changes::revision;
 use crate::control::config::keys::domain::NAME;
 use crate::control::config::store::{Store, checked_name, json as shaped};
@@ -117,13 +117,13 @@ async fn list_domains(
     let found: Vec<DomainConfig> = found.cloned().collect();
     let (found, next) = page::cut(found, limit, |config| config.name.to_string());
     let asked = Arc::clone(&edge);
-    let read = move |_: &_| {
+    let read = move || {
         let (store, live) = (store(&asked), asked.live());
         let open: HashMap<_, _> = live.iter().map(|(name, f)| (&**name, f.active)).collect();
         let listed = |config: &DomainConfig| listed(&store, &open, config);
         found.iter().filter_map(listed).collect()
     };
-    let items = edge.database.off_the_runtime(read).await;
+    let items = heavy(&edge, read).await?;
     Ok(Json(Domains { items, next, total }))
 }
 
@@ -412,7 +412,7 @@ async fn domain_history(
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "changes": [
-    { "action": "patch", "name": "a.example.com", "document": { "websocket": { "enabled": true } } },
+    { "action": "patch", "name": "a.example.com", "document": { "enabled": true } },
     { "action": "stop", "name": "b.example.com", "if_match": "3f8a1c0b9d2e4f57" }
 ] }))]
 pub struct Batch {

@@ -28,6 +28,28 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
+/// A JSON body of which nothing may be repeated, not even in what is wrong with it.
+pub struct SecretBody<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for SecretBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<SecretBody<T>, Problem> {
+        match Body::from_request(request, state).await {
+            Ok(Body(value)) => Ok(SecretBody(value)),
+            Err(mut problem) if !problem.errors.is_empty() => {
+                let detail = "this is not what belongs here";
+                problem.detail = detail.to_owned();
+                for wrong in &mut problem.errors {
+                    wrong.detail = detail.to_owned();
+                }
+                Err(problem)
+            }
+            Err(problem) => Err(problem),
+        }
+    }
+}
+
 /// A JSON body, or none, which is the default.
 pub struct OptionalBody<T>(pub T);
 
@@ -178,6 +200,17 @@ impl Condition {
         let detail = "send If-Match with the ETag of what you read, or If-Match: * for whatever \
                       there is";
         Err(Problem::new(Kind::PreconditionRequired, detail))
+    }
+
+    /// The one revision that it names; `None` when anything will do.
+    pub fn one(self) -> Result<Option<String>, Problem> {
+        match self {
+            Condition::None | Condition::Present => Ok(None),
+            Condition::OneOf(mut tags) if tags.len() == 1 => Ok(tags.pop()),
+            Condition::OneOf(_) | Condition::Absent => {
+                Err(Problem::malformed("send If-Match with one entity tag, or none of these"))
+            }
+        }
     }
 
     /// Whether it holds for a domain at `revision`; `None` is no file.

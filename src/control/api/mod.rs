@@ -30,15 +30,20 @@ use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::http::header;
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::auth::Gate;
 use self::problem::{Kind, Problem};
+use super::bodies::{self, Bound, Words};
 use super::config::store::Store;
 use super::edge::Edge;
+use crate::limits::{API_READ_WAIT, API_READS_MAX, REST_BODY_BYTES_MAX};
 
 pub use self::auth::bearer;
 
@@ -51,13 +56,16 @@ type Shared = Arc<Edge>;
 /// What the API answers, its description included.
 pub fn router(edge: Arc<Edge>) -> Router {
     let (routes, _) = all().split_for_parts();
+    let body = Bound { bytes: REST_BODY_BYTES_MAX, words: Words::Problem };
     let gate = Gate { edge: Arc::clone(&edge), rates: Arc::default() };
     let resources = routes
         .method_not_allowed_fallback(|| async {
             Problem::new(Kind::Method, "the path is known, this method of it is not")
         })
         .fallback(unknown)
-        .layer(axum::middleware::from_fn_with_state(gate, auth::check))
+        // Whoever has no key is not read from.
+        .layer(middleware::from_fn_with_state(body, bodies::bounded))
+        .layer(middleware::from_fn_with_state(gate, auth::check))
         .with_state(edge);
     Router::new().route("/api/openapi.json", get(description)).nest(ROOT, resources)
 }
@@ -91,6 +99,24 @@ async fn description() -> Response {
 /// The domain files of the edge.
 fn store(edge: &Edge) -> Store {
     Store::of(edge.database.path().parent().unwrap_or(Path::new("/")))
+}
+
+/// Reads that take a while: few at once, however many ask, and also when they have given up.
+async fn heavy<T: Send + 'static>(
+    edge: &Edge,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    static PLACES: Semaphore = Semaphore::const_new(API_READS_MAX);
+    let Ok(Ok(place)) = timeout(API_READ_WAIT, PLACES.acquire()).await else {
+        let busy = Problem::new(Kind::Unavailable, "too many others read at the same time");
+        return Err(Problem { retry_after_s: Some(1), ..busy });
+    };
+    let work = move |_: &_| {
+        let value = work();
+        drop(place);
+        value
+    };
+    Ok(edge.database.off_the_runtime(work).await)
 }
 
 /// RFC 3339, UTC.

@@ -1,4 +1,4 @@
-//! `/status`, `/snapshot`, `/reload`, `/drain`, `/certificates` and `/origins`: the node as a whole.
+//! The node as a whole: `/status`, `/snapshot`, `/reload`, `/drain`, `/certificates`, `/origins`.
 //! Not here: what they do (`publish`, `lifecycle`).
 
 use std::net::SocketAddr;
@@ -17,10 +17,11 @@ use utoipa_axum::routes;
 use super::auth::Caller;
 use super::extract::{Bounded, OptionalBody, Params};
 use super::problem::{Kind, Problem};
-use super::{Shared, page, time, writes};
+use super::{Shared, heavy, page, time, writes};
 use crate::control::certs::Served;
-use crate::control::config::{Loaded, render};
-use crate::control::edge::Order;
+use crate::control::changes::certificates::fingerprint;
+use crate::control::config::{Loaded, WouldBe, render};
+use crate::control::edge::{Files, Order};
 use crate::limits::{API_DIFFERENCES_MAX, API_PAGE_DEFAULT};
 use crate::snapshot::{Domain, Transport};
 
@@ -140,10 +141,9 @@ pub struct DomainDifference {
 #[utoipa::path(get, path = "/snapshot/diff", tag = "node",
     responses((status = 200, description = "The differences", body = Differences)))]
 async fn compare_snapshot(State(edge): State<Shared>) -> Result<Json<Differences>, Problem> {
-    let files = edge.publisher.read_files().await?;
-    let live = edge.publisher.configured();
-    let compare = move |_: &_| differences(&live, &files);
-    Ok(Json(edge.database.off_the_runtime(compare).await))
+    let (live, Files(read)) = (edge.publisher.configured(), edge.files.clone());
+    let compare = move || read(&WouldBe::new()).map(|files| differences(&live, &files));
+    Ok(Json(heavy(&edge, compare).await??))
 }
 
 fn differences(live: &Loaded, files: &Loaded) -> Differences {
@@ -285,6 +285,8 @@ pub struct Certificate {
     pub source: &'static str,
     /// Names and addresses that it is for.
     pub names: Vec<String>,
+    /// SHA-256 of the leaf, hexadecimal.
+    pub fingerprint: String,
     pub issuer: String,
     /// Kind of its key: `ecdsa`, `ed25519`, `rsa` or `other`.
     pub kind: &'static str,
@@ -302,6 +304,7 @@ impl Certificate {
             domain: served.domain.to_string(),
             source: served.source.name(),
             names: facts.names.clone(),
+            fingerprint: fingerprint(&served.pair),
             issuer: facts.issuer.clone(),
             kind: facts.kind.name(),
             not_before: time(facts.not_before),

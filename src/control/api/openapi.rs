@@ -27,9 +27,17 @@ const TAGS: &[(&str, &str)] = &[
 ];
 
 /// Operations that need a condition, and those that take one.
-const CONDITION_NEEDED: &[&str] =
-    &["replace_domain", "patch_domain", "remove_domain", "set_websocket"];
-const CONDITION_TAKEN: &[&str] = &["start_domain", "stop_domain"];
+const CONDITION_NEEDED: &[&str] = &[
+    "replace_domain",
+    "patch_domain",
+    "remove_domain",
+    "set_websocket",
+    "set_certificate",
+    "remove_certificate",
+];
+const CONDITION_TAKEN: &[&str] = &["start_domain", "stop_domain", "roll_back"];
+/// Operations for which there may be nothing yet.
+const MAY_BE_NEW: &[&str] = &["replace_domain", "set_certificate"];
 
 /// The whole description, of what the routes say.
 pub fn document(routes: &OpenApi) -> Value {
@@ -94,11 +102,11 @@ fn complete(path: &str, method: &Method, operation: &mut Map<String, Value>) {
                 "name": "If-Match",
                 "in": "header",
                 "description": "Revision in quotes, as ETag has it, or `*` for whatever there is.",
-                "required": needed && id != "replace_domain",
+                "required": needed && !MAY_BE_NEW.contains(&&*id),
                 "schema": { "type": "string" },
                 "example": "*",
             }));
-            if id == "replace_domain" {
+            if MAY_BE_NEW.contains(&&*id) {
                 list.push(json!({
                     "name": "If-None-Match",
                     "in": "header",

@@ -390,6 +390,10 @@ impl From<StatisticsError> for Problem {
             StatisticsError::TooMany { .. } | StatisticsError::TooLong { .. } => {
                 Problem::malformed(error.to_string())
             }
+            StatisticsError::Busy => {
+                let busy = Problem::new(Kind::Unavailable, error.to_string());
+                Problem { retry_after_s: Some(1), ..busy }
+            }
             error => Problem::broken(Kind::Unavailable, &error),
         }
     }

@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 use super::extract::{Bounded, Params};
 use super::problem::{Kind, Problem};
 use super::table::{Format, Table};
-use super::{Shared, page, time};
+use super::{Shared, heavy, page, time};
 use crate::control::live::{Figures, Times};
 use crate::control::statistics::window::{self, TimeError, Window};
 use crate::control::statistics::{Query, SLOT, Selection, Slot, Wanted, cause_name};
@@ -543,7 +543,7 @@ async fn live(
     let limit = page::limit(asked.limit)?;
     let search = asked.search.as_deref().unwrap_or_default().to_ascii_lowercase();
     let counter = Arc::clone(&edge);
-    let all = edge.database.off_the_runtime(move |_| counter.live()).await;
+    let all = heavy(&edge, move || counter.live()).await?;
     let mut total = LiveFigures::default();
     let mut names: Vec<&Arc<str>> = Vec::new();
     for (name, figures) in all.iter().filter(|(name, _)| name.contains(&search)) {

@@ -14,10 +14,10 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
 use super::extract::{Bounded, Params};
 use super::problem::Problem;
 use super::table::{Format, csv_answer};
+use super::{Shared, heavy};
 use crate::control::billing::calendar::Month;
 use crate::control::billing::ledger::Ledger;
 use crate::control::billing::statement::{Statement, WhatIf};
@@ -114,9 +114,9 @@ async fn statement(
         None => edge.billing.settings().utc_offset.month(now.as_second()),
     };
     let reader = Arc::clone(edge);
-    let read = move |_: &_| {
+    let read = move || {
         let ledger = Ledger::new(&reader.billing, Arc::clone(&reader.statistics));
         ledger.statement(month, domain.as_deref(), now, what_if)
     };
-    Ok(edge.database.off_the_runtime(read).await?)
+    Ok(heavy(edge, read).await??)
 }

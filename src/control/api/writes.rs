@@ -353,7 +353,13 @@ pub fn diff(before: &str, after: &str) -> String {
 mod tests {
     use super::*;
 
-    const FILE: &str = "# kept\nname = \"a.test\"\n[websocket]\nheartbeat = 60 # s\n[[origin]]\naddress = \"10.0.0.1\"\n";
+    const FILE: &str = "# kept
+name = \"a.test\"
+[websocket]
+heartbeat = 60 # s
+[[origin]]
+address = \"10.0.0.1\"
+";
 
     fn wanted(edit: Edit, condition: Condition) -> Wanted {
         Wanted { domain: "a.test".into(), edit, condition }

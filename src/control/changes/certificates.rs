@@ -51,12 +51,39 @@ impl From<StoreError> for CertificateError {
     }
 }
 
+/// What must be kept for a domain when its pair is changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    Anything,
+    Nothing,
+    /// A pair whose leaf has one of these fingerprints.
+    OneOf(Vec<String>),
+}
+
+impl Expected {
+    fn holds(&self, store: &PairStore, domain: &str) -> Result<(), ChangeError> {
+        // One that cannot be read any more is nobody's.
+        let found = store.pair(domain).ok().flatten().map(|pair| fingerprint(&pair));
+        let expected = match self {
+            Expected::Anything => return Ok(()),
+            Expected::Nothing if found.is_none() => return Ok(()),
+            Expected::Nothing => "no certificate".to_owned(),
+            Expected::OneOf(known) if found.as_ref().is_some_and(|f| known.contains(f)) => {
+                return Ok(());
+            }
+            Expected::OneOf(known) => known.join(" or "),
+        };
+        Err(ChangeError::Revision { domain: domain.into(), expected, found })
+    }
+}
+
 /// Keeps a pair for `domain`, PEM both, the chain with its leaf first, and makes it live. Whoever
 /// stops waiting for the answer does not stop it.
 pub async fn set(
     edge: &Arc<Edge>,
     author: &Author,
     domain: &str,
+    expected: Expected,
     chain: &[u8],
     key: &[u8],
 ) -> Result<Uploaded, CertificateError> {
@@ -65,7 +92,7 @@ pub async fn set(
     let work = tokio::spawn(async move {
         let (turn, journal) = (edge.changes.turn().await?, edge.changes.journal.clone());
         let kept = blocking(&journal, move |journal| {
-            Ok(keep(journal, &author, &domain, &chain, &key, Timestamp::now()))
+            Ok(keep(journal, &author, &domain, &expected, (&chain, &key)))
         });
         let (pair, former) = kept.await??;
         let (facts, fingerprint) = (pair.facts.clone(), fingerprint(&pair));
@@ -80,11 +107,13 @@ pub async fn remove(
     edge: &Arc<Edge>,
     author: &Author,
     domain: &str,
+    expected: Expected,
 ) -> Result<Option<u64>, CertificateError> {
     let (edge, author, domain) = (Arc::clone(edge), author.clone(), domain.to_owned());
     let work = tokio::spawn(async move {
         let (turn, journal) = (edge.changes.turn().await?, edge.changes.journal.clone());
-        let taken = blocking(&journal, move |journal| Ok(take_away(journal, &author, &domain)));
+        let taken =
+            blocking(&journal, move |journal| Ok(take_away(journal, &author, &domain, &expected)));
         let Some(former) = taken.await?? else { return Ok(None) };
         live(&edge, &journal, turn, vec![former]).await.map(Some)
     });
@@ -108,10 +137,10 @@ pub async fn set_all(
             for domain in &domains {
                 let former = match &pair {
                     Some((chain, key)) => {
-                        keep(journal, &author, domain, chain, key, Timestamp::now())
+                        keep(journal, &author, domain, &Expected::Anything, (chain, key))
                             .map(|(_, former)| Some(former))
                     }
-                    None => take_away(journal, &author, domain),
+                    None => take_away(journal, &author, domain, &Expected::Anything),
                 };
                 match former {
                     Ok(former) => formers.extend(former),
@@ -161,7 +190,7 @@ impl Writer {
         chain: &[u8],
         key: &[u8],
     ) -> Result<(Arc<Pair>, Former), CertificateError> {
-        keep(&self.journal, author, domain, chain, key, Timestamp::now())
+        keep(&self.journal, author, domain, &Expected::Anything, (chain, key))
     }
 
     /// As [`remove`]; `None` when there was none.
@@ -170,7 +199,7 @@ impl Writer {
         author: &Author,
         domain: &str,
     ) -> Result<Option<Former>, CertificateError> {
-        take_away(&self.journal, author, domain)
+        take_away(&self.journal, author, domain, &Expected::Anything)
     }
 
     /// Puts the pair of before back: the edge did not take the new one.
@@ -214,12 +243,13 @@ fn keep(
     journal: &Journal,
     author: &Author,
     domain: &str,
-    chain: &[u8],
-    key: &[u8],
-    now: Timestamp,
+    expected: &Expected,
+    (chain, key): (&[u8], &[u8]),
 ) -> Result<(Arc<Pair>, Former), CertificateError> {
-    let former = Former::of(&PairStore::uploaded(&journal.state_dir), domain)?;
-    let pair = upload::checked(domain, chain, key, now)?;
+    let store = PairStore::uploaded(&journal.state_dir);
+    let former = Former::of(&store, domain)?;
+    expected.holds(&store, domain)?;
+    let pair = upload::checked(domain, chain, key, Timestamp::now())?;
     let (fingerprint, until) = (fingerprint(&pair), pair.facts.not_after);
     let until = Timestamp::from_second(until).map(|end| end.to_string()).unwrap_or_default();
     let about = format!("{domain}: SHA-256 {fingerprint}, valid until {until}");
@@ -234,12 +264,14 @@ fn take_away(
     journal: &Journal,
     author: &Author,
     domain: &str,
+    expected: &Expected,
 ) -> Result<Option<Former>, CertificateError> {
     let store = PairStore::uploaded(&journal.state_dir);
     let former = Former::of(&store, domain)?;
     if former.pair.is_none() {
         return Ok(None);
     }
+    expected.holds(&store, domain)?;
     let noted = Noted { author, action: "certificate remove", about: domain };
     journal.certificate(noted, domain, None, || Ok(store.remove(domain).map(drop)?))?;
     Ok(Some(former))

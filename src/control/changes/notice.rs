@@ -25,10 +25,7 @@ pub fn reading(journal: Journal, load: Load) -> Load {
         if !would_be.is_empty() {
             return load(would_be);
         }
-        let _files = journal.files().map_err(|error| Rejected {
-            detail: error.to_string(),
-            problems: vec![serde_json::json!({ "message": error.to_string() })],
-        })?;
+        let _files = journal.files().map_err(rejected)?;
         let loaded = load(would_be)?;
         // A log that cannot be written keeps nobody from reloading.
         if let Err(error) = journal.notice().and_then(|()| journal.sweep()) {
@@ -36,6 +33,19 @@ pub fn reading(journal: Journal, load: Load) -> Load {
         }
         Ok(loaded)
     })
+}
+
+/// Reads the configuration with no change set half written.
+pub fn looking(journal: Journal, load: Load) -> Load {
+    Arc::new(move |would_be| {
+        let _files = journal.files().map_err(rejected)?;
+        load(would_be)
+    })
+}
+
+fn rejected(error: ChangeError) -> Rejected {
+    let detail = error.to_string();
+    Rejected { problems: vec![serde_json::json!({ "message": detail })], detail }
 }
 
 /// Finishes what was cut short, before anything reads the configuration. `None`: nothing was ever

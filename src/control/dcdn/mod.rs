@@ -43,7 +43,7 @@ use throttle::Throttle;
 use super::changes::{Author, Via};
 use super::edge::Edge;
 use super::keys::Role;
-use crate::limits::ADMIN_BODY_BYTES_MAX;
+use crate::limits::DCDN_FORM_BYTES_MAX;
 
 /// The whole API of one edge.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ async fn respond(State(dcdn): State<Arc<Dcdn>>, request: Request) -> Response<Bo
         host_id: text_of(&parts.headers, header::HOST.as_str()).to_owned(),
     };
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
-    let answered = match to_bytes(body, ADMIN_BODY_BYTES_MAX).await {
+    let answered = match to_bytes(body, DCDN_FORM_BYTES_MAX).await {
         Ok(body) => dcdn.call(&parts.method, &parts.uri, &parts.headers, body, peer).await,
         Err(_) => Err((envelope.format, error::BODY.into())),
     };
