@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::harness::{DomainFile, Edge, EdgeBuilder, Origin, Tunnel};
+use crate::harness::{Api, Dcdn, DomainFile, Edge, EdgeBuilder, Origin, Tunnel};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/geo").join(name)
@@ -68,6 +68,49 @@ fn clients_are_where_the_databases_say() {
     let mut tunnels: Vec<_> = places.iter().map(|(ip, ..)| tunnel_of(&edge, &origin, ip)).collect();
     is(&edge, &places);
     tunnels.iter_mut().for_each(Tunnel::check);
+}
+
+/// Handshakes in the statistics by both APIs.
+fn handshakes(edge: &Edge, region: &str, isp: &str) -> (f64, f64) {
+    let path = format!("/api/v1/statistics/http-codes?domain=a.test&region={region}&isp={isp}");
+    let rest = Api::of(edge).read(&path);
+    let list = |value: &serde_json::Value| value.as_array().expect("a list").clone();
+    let rest = list(&rest["items"])
+        .iter()
+        .flat_map(|slot| list(&slot["codes"]))
+        .map(|code| code["count"].as_f64().expect("a number"))
+        .sum();
+    let filter = [("DomainName", "a.test"), ("LocationNameEn", region), ("IspNameEn", isp)];
+    let dcdn = Dcdn::of(edge).ask("DescribeDcdnDomainWebsocketHttpCodeData", &filter);
+    let dcdn = list(&dcdn["HttpCodeDataPerInterval"]["DataModule"])
+        .iter()
+        .flat_map(|slot| list(&slot["WebsocketHttpCode"]["HttpCodeDataModule"]))
+        .map(|code| code["Count"].as_f64().expect("a number"))
+        .sum();
+    (rest, dcdn)
+}
+
+/// DCDN OpenAPI 2018-01-15: `LocationNameEn` and `IspNameEn` are names of these databases too.
+#[test]
+fn statistics_are_asked_by_the_names_of_the_databases() {
+    let origin = Origin::bind();
+    let edge = builder(&origin, &databases()).start();
+    let clients = ["127.0.1.1", "127.0.1.2", "127.0.2.1", "198.51.100.130", "8.8.8.8"];
+    let _tunnels: Vec<_> = clients.iter().map(|ip| tunnel_of(&edge, &origin, ip)).collect();
+    // A client sees the answer a moment before its core has counted it.
+    edge.await_metric("hawser_handshakes_total", &[("domain", "a.test")], clients.len() as f64);
+    assert_eq!(edge.control_raw("POST", "/v1/flush", None).0, 204);
+    let cases = [
+        ("beijing", "unicom", 2.0),
+        ("guangdong", "telecom", 1.0),
+        ("guangdong", "unicom", 0.0),
+        ("gb", "unknown", 1.0),
+        ("unknown", "unknown", 1.0),
+        ("nowhere", "unicom", 0.0),
+    ];
+    for (region, isp, n) in cases {
+        assert_eq!(handshakes(&edge, region, isp), (n, n), "{region} {isp}");
+    }
 }
 
 #[test]

@@ -83,7 +83,8 @@ mod tests {
     fn the_operator_comes_first_then_numbers_then_words() {
         let own = BTreeMap::from([(4134, "mine".into()), (64_500, "unicom".into())]);
         let providers = Providers::new(&own);
-        let cases: [(Option<u32>, &[Option<&str>], &str); 8] = [
+        type Case<'a> = (Option<u32>, &'a [Option<&'a str>], &'a str);
+        let cases: [Case<'_>; 8] = [
             (Some(4134), &[Some("Chinanet")], "mine"),
             (Some(64_500), &[], "unicom"),
             (Some(4837), &[Some("China Mobile")], "unicom"),

@@ -37,21 +37,21 @@ pub fn read(file: Opened, regions: &mut Names, isps: &mut Names) -> Result<Rules
         .map_err(|_| vec![file.refuse("is not UTF-8", "a CSV file in UTF-8")])?;
     let text = Text { path: file.path().to_owned(), text };
     let mut reader = Lines { text: &text, problems: Vec::new(), seen: HashMap::new() };
-    let mut found: (Vec<(Range, u16)>, Vec<(Range, u16)>) = Default::default();
+    let (mut region_ranges, mut isp_ranges) = (Vec::new(), Vec::new());
     reader.each(|range, region, isp| {
         let full = || format!("with this name there are more than {GEO_NAMES_MAX}");
         if let Some(region) = region {
-            found.0.push((range, regions.of(region).ok_or_else(full)?));
+            region_ranges.push((range, regions.of(region).ok_or_else(full)?));
         }
         if let Some(isp) = isp {
-            found.1.push((range, isps.of(isp).ok_or_else(full)?));
+            isp_ranges.push((range, isps.of(isp).ok_or_else(full)?));
         }
         Ok(())
     });
     if !reader.problems.is_empty() {
         return Err(reader.problems);
     }
-    Ok(Rules { regions: Blocks::nested(found.0), isps: Blocks::nested(found.1) })
+    Ok(Rules { regions: Blocks::nested(region_ranges), isps: Blocks::nested(isp_ranges) })
 }
 
 struct Lines<'a> {

@@ -133,11 +133,10 @@ impl<A: Ord> Steps<A> {
     fn new(blocks: &[Block], address: impl Fn(u128) -> Option<A>) -> Steps<A> {
         let (mut starts, mut values): (Vec<A>, Vec<u16>) = (Vec::new(), Vec::new());
         let mut step = |at: Option<u128>, value| {
-            if values.last().copied().unwrap_or_default() != value {
-                if let Some(at) = at.and_then(&address) {
-                    starts.push(at);
-                    values.push(value);
-                }
+            let changes = values.last().copied().unwrap_or_default() != value;
+            if let Some(at) = at.and_then(&address).filter(|_| changes) {
+                starts.push(at);
+                values.push(value);
             }
         };
         for (i, block) in blocks.iter().enumerate() {
