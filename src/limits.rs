@@ -46,8 +46,8 @@ pub const STATISTICS_SETTLED_AFTER: Duration = Duration::from_secs(15 * 60);
 /// thousands. The rest follows in further passes, with room for others between them.
 pub const LEDGER_PERIODS_PER_PASS: usize = 200;
 
-/// Lines of one statement: 31 days of some thousand domains. Beyond it the statement is refused; one
-/// of a single domain always fits.
+/// Lines of one statement: 31 days of some thousand domains. Beyond it the statement is refused;
+/// one of a single domain always fits.
 pub const STATEMENT_LINES_MAX: usize = 100_000;
 /// Tiers of one list of prices. Real ones have a handful. Beyond it: the price file is refused.
 pub const PRICE_TIERS_MAX: usize = 20;
@@ -414,7 +414,8 @@ pub const STATISTICS_READS_MAX: usize = 2;
 pub const STATISTICS_READS_WAITING_MAX: usize = 16;
 /// How long they wait. Beyond it: refused.
 pub const STATISTICS_READ_WAIT: Duration = Duration::from_secs(5);
-/// Cells whose slots are closed in one transaction: 10 ms of work, so that counting waits no longer.
+/// Cells whose slots are closed in one transaction: 10 ms of work, so that counting waits no
+/// longer.
 pub const STATISTICS_CELLS_PER_TIDYING: i64 = 64;
 /// Days of cells that are rolled up or forgotten in one transaction; the same.
 pub const STATISTICS_CHUNKS_PER_TIDYING: i64 = 256;

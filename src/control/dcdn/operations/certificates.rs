@@ -62,7 +62,7 @@ async fn set_all(call: &Call<'_>, domains: &[Arc<str>], region: &str) -> Answer 
     }
     let pair = wanted.as_ref().map(|wanted| (wanted.chain.as_bytes(), wanted.key.as_bytes()));
     certificates::set_all(&call.dcdn.edge, call.author, domains, pair).await.map_err(refused)?;
-    let notes: Vec<(Arc<str>, Option<(String, String)>)> = domains
+    let notes: Vec<Note> = domains
         .iter()
         .map(|domain| {
             let note = wanted
@@ -74,6 +74,9 @@ async fn set_all(call: &Call<'_>, domains: &[Arc<str>], region: &str) -> Answer 
     use_uploaded(call, domains, notes).await?;
     Ok(json!({}))
 }
+
+/// What is kept of a domain's uploaded pair beside it: its name and region; `None`: nothing.
+type Note = (Arc<str>, Option<(String, String)>);
 
 struct Wanted<'a> {
     chain: &'a str,
@@ -135,7 +138,7 @@ fn rejected_as(detail: &str) -> Failure {
 async fn use_uploaded(
     call: &Call<'_>,
     domains: &[Arc<str>],
-    notes: Vec<(Arc<str>, Option<(String, String)>)>,
+    notes: Vec<Note>,
 ) -> Result<(), Failure> {
     let loaded = call.dcdn.edge.publisher.configured();
     let others: Vec<Arc<str>> = loaded

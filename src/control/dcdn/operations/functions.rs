@@ -223,9 +223,7 @@ pub fn written(function: &Function, arguments: &Arguments) -> Result<Written, Fa
 
 fn websocket(given: Given<'_>) -> Result<Value, Failure> {
     let enabled = given.switch("enabled")?;
-    let range =
-        u64::from(*HEARTBEAT_SECONDS_RANGE.start())..=u64::from(*HEARTBEAT_SECONDS_RANGE.end());
-    let heartbeat = given.whole("heartbeat", range)?;
+    let heartbeat = given.whole("heartbeat", HEARTBEAT_SECONDS_RANGE)?;
     Ok(json!({"websocket": {"enabled": enabled, "heartbeat": heartbeat}}))
 }
 
