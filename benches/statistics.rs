@@ -126,8 +126,8 @@ fn copy(database: &Database, from: i64, to: i64) {
         for table in ["statistics_traffic", "statistics_handshakes", "statistics_connections"] {
             work.execute(
                 &format!(
-                    "INSERT INTO {table} (id, data) SELECT id + ((?2 - ?1) << 32), data \
-                     FROM {table} WHERE id >= ?1 << 32 AND id < (?1 + 1) << 32 ORDER BY id"
+                    "INSERT INTO {table} (id, data) SELECT id + ((?2 - ?1) << 40), data \
+                     FROM {table} WHERE id >= ?1 << 40 AND id < (?1 + 1) << 40 ORDER BY id"
                 ),
                 (from, to),
             )?;
@@ -278,7 +278,7 @@ fn selections(size: &Size) -> Vec<(&'static str, Selection)> {
         ("the same, a region", of(domains(most), one_region.clone(), none())),
         ("the same, a provider", of(domains(most), none(), one_isp.clone())),
         ("the same, region and provider", of(domains(most), one_region, one_isp)),
-        ("14 domains × 14 regions × 5 providers", lists(14)),
+        ("10 domains × 10 regions × 5 providers", lists(10)),
     ]
 }
 

@@ -404,7 +404,7 @@ pub const STATISTICS_ROWS_WAITING_MAX: usize = 200_000;
 pub const STATISTICS_CELLS_MAX: i64 = 1 << 20;
 /// Cells that are merged for one question: each costs a look-up for every open slot and a row for
 /// every day. Beyond it: refused.
-pub const STATISTICS_CELLS_PER_QUERY_MAX: usize = 1024;
+pub const STATISTICS_CELLS_PER_QUERY_MAX: usize = 512;
 /// Seconds of the longest range of one question: what is kept, with the days that begin and end
 /// in it. Beyond it: refused.
 pub const STATISTICS_RANGE_MAX: i64 = 368 * 86_400;

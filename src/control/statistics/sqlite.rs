@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, Transaction};
 
-use self::cells::{Cell, Room};
+use self::cells::{CELL_BITS, Cell, Room};
 use self::chunk::Live;
 use self::turns::Turns;
 use super::{
@@ -62,11 +62,6 @@ CREATE TABLE statistics_connections (id INTEGER PRIMARY KEY, data BLOB NOT NULL)
 CREATE TABLE statistics_progress (work TEXT PRIMARY KEY, day INTEGER NOT NULL) STRICT;
 CREATE TABLE statistics_damaged (slot INTEGER NOT NULL, cell INTEGER NOT NULL, data BLOB) STRICT;
 ";
-
-/// Identifiers of chunks are the day, and the cell in the last bits: what is written, rolled up and
-/// forgotten together stands together. By cell first, closing an hour dirtied a page for every
-/// cell, fifteen times as much as it wrote.
-const CELL_BITS: u32 = 32;
 
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -236,6 +231,9 @@ fn slot_in_day(slot: i64) -> u16 {
     (slot.rem_euclid(DAY) / SLOT) as u16
 }
 
+/// Identifiers of chunks are the day, and the cell in the last bits: what is written, rolled up and
+/// forgotten together stands together. By cell first, closing an hour dirtied a page for every
+/// cell, fifteen times as much as it wrote.
 fn chunk_id(cell: i64, day: i64) -> i64 {
     (day << CELL_BITS) + cell
 }

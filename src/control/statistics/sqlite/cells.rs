@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use crate::control::statistics::{Dimension, Selection, StatisticsError};
-use crate::limits::STATISTICS_CELLS_PER_QUERY_MAX;
+use crate::limits::{STATISTICS_CELLS_MAX, STATISTICS_CELLS_PER_QUERY_MAX};
 use crate::snapshot::geo::UNKNOWN;
 use crate::stats::SeriesName;
 
@@ -25,15 +25,26 @@ pub(super) struct Cell {
     pub isp: Arc<str>,
 }
 
-/// Identifiers of cells have their kind in the first bits, so that what is read together, all
-/// domains above all, stands together in each day: three times less to read from a cold disk.
-const KIND_SHIFT: u32 = 28;
+/// Identifiers of cells: which names are left out, then the place, then a number. So what is read
+/// together, all domains of a place above all, stands together in each day.
+pub(super) const CELL_BITS: u32 = KIND_BITS + PLACE_BITS + NUMBER_BITS;
+const KIND_BITS: u32 = 3;
+const PLACE_BITS: u32 = 17;
+const NUMBER_BITS: u32 = 20;
+/// A place never runs out of numbers.
+const _: () = assert!(STATISTICS_CELLS_MAX <= 1 << NUMBER_BITS);
 
 impl Cell {
     /// Which names are left out.
     fn kind(&self) -> i64 {
         let left_out = |name: &Arc<str>| i64::from(**name == *ANY);
         left_out(&self.domain) << 2 | left_out(&self.region) << 1 | left_out(&self.isp)
+    }
+
+    /// The same place for any domain.
+    fn place(&self) -> Option<Cell> {
+        let place = Cell { domain: ANY.into(), ..self.clone() };
+        (place != *self).then_some(place)
     }
 }
 
@@ -97,13 +108,22 @@ pub(super) fn find_or_make(work: &Transaction<'_>, cell: &Cell) -> rusqlite::Res
     if let Some(id) = find(work, cell)? {
         return Ok(id);
     }
-    let first = cell.kind() << KIND_SHIFT;
+    // Places are numbered by their own cell, those without a number of their own come last.
+    let place = match cell.place() {
+        Some(place) => {
+            let number = find_or_make(work, &place)? & ((1 << (CELL_BITS - KIND_BITS)) - 1);
+            number.min((1 << PLACE_BITS) - 1)
+        }
+        None => 0,
+    };
+    let first = cell.kind() << (CELL_BITS - KIND_BITS) | place << NUMBER_BITS;
+    let last = first + (1 << NUMBER_BITS) - 1;
     work.prepare_cached(
         "INSERT INTO statistics_cell (id, domain, region, isp) \
-         SELECT coalesce(max(id), ?1) + 1, ?2, ?3, ?4 FROM statistics_cell \
-         WHERE id BETWEEN ?1 AND ?1 + ?5",
+         SELECT coalesce(max(id), ?1) + 1, ?3, ?4, ?5 FROM statistics_cell \
+         WHERE id BETWEEN ?1 AND ?2",
     )?
-    .insert((first, &cell.domain, &cell.region, &cell.isp, (1i64 << KIND_SHIFT) - 1))
+    .insert((first, last, &cell.domain, &cell.region, &cell.isp))
 }
 
 /// The cells that a selection is the sum of; those in which nothing was ever counted are left out.

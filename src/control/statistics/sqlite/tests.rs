@@ -537,7 +537,7 @@ fn a_damaged_chunk_is_named_and_disturbs_nothing_else() {
     store.tidy(BEGIN + DAY).unwrap();
     let broken = store.database.write(|work| {
         work.execute(
-            "UPDATE statistics_handshakes SET data = x'ff' WHERE id & 4294967295 IN (SELECT id FROM \
+            "UPDATE statistics_handshakes SET data = x'ff' WHERE id % (1 << 40) IN (SELECT id FROM \
              statistics_cell WHERE domain = 'a.example' AND region = '*' AND isp = '*')",
             [],
         )
@@ -573,15 +573,19 @@ fn a_damaged_open_slot_is_set_aside() {
     let (_dir, store) = new();
     let rows = [row(BEGIN, "a.example", "beijing", "unicom", 1)];
     store.add(&rows).unwrap();
-    let broken = "UPDATE statistics_live SET data = x'01' WHERE cell = 1";
+    let broken = "UPDATE statistics_live SET data = x'01' WHERE cell IN (SELECT id FROM \
+                  statistics_cell WHERE domain = 'a.example' AND region = 'beijing' \
+                  AND isp = 'unicom')";
     store.database.write(|work| work.execute(broken, [])).unwrap();
-    let selection = Selection { domains: list(&["a.example"]), ..Selection::default() };
+    let one = |name: &str| list(&[name]);
+    let (domains, regions, isps) = (one("a.example"), one("beijing"), one("unicom"));
+    let selection = Selection { domains, regions, isps };
     assert!(store.query(&all(BEGIN, BEGIN + HOUR, Step::Hour)).is_ok());
-    assert!(store.tidy(BEGIN + DAY).unwrap_err().to_string().contains("statistics_live of cell 1"));
+    assert!(store.tidy(BEGIN + DAY).unwrap_err().to_string().contains("statistics_live of cell"));
     store.add(&rows).unwrap();
     store.tidy(BEGIN + DAY).unwrap();
     let query = Query { selection, ..all(BEGIN, BEGIN + HOUR, Step::Hour) };
-    assert_eq!(store.query(&query).unwrap()[0].measures.bytes_out, 2000);
+    assert_eq!(store.query(&query).unwrap()[0].measures.bytes_out, 1000);
     let aside: rusqlite::Result<Vec<u8>> = store.database.read(|reader| {
         reader.query_row("SELECT data FROM statistics_damaged", [], |row| row.get(0))
     });
@@ -599,7 +603,7 @@ fn too_much_at_once_is_refused_by_name() {
     let query = Query { selection, ..all(BEGIN, BEGIN + HOUR, Step::Hour) };
     store.add(&[row(BEGIN, "a.example", "beijing", "unicom", 1)]).unwrap();
     let error = store.query(&query).unwrap_err().to_string();
-    assert!(error.contains("4900 combinations") && error.contains("1024"), "{error}");
+    assert!(error.contains("4900 combinations") && error.contains("512"), "{error}");
     let error = store.query(&all(0, BEGIN, Step::Hour)).unwrap_err().to_string();
     assert!(error.contains("at most 31795200 s"), "{error}");
     assert_eq!(store.query(&all(BEGIN, BEGIN, Step::Hour)).unwrap(), []);
@@ -629,6 +633,28 @@ fn a_name_that_means_any_is_unknown() {
     assert_eq!(store.names().unwrap(), expected);
     let slots = store.query(&all(BEGIN, BEGIN + HOUR, Step::Hour)).unwrap();
     assert_eq!(slots[0].measures, measures(1));
+}
+
+#[test]
+fn the_domains_of_a_place_stand_together() {
+    let (_dir, store) = new();
+    for domain in DOMAINS {
+        for region in REGIONS {
+            store.add(&[row(BEGIN, domain, region, "unicom", 1)]).unwrap();
+        }
+    }
+    let ids = |region: &str, isp: &str| -> Vec<i64> {
+        let selection = "SELECT id FROM statistics_cell WHERE domain <> '*' AND region = ?1 \
+                         AND isp = ?2 ORDER BY id";
+        let ids: rusqlite::Result<_> = store.database.read(|reader| {
+            reader.prepare(selection)?.query_map([region, isp], |row| row.get(0))?.collect()
+        });
+        ids.unwrap()
+    };
+    for (region, isp) in [("*", "*"), ("beijing", "*"), ("*", "unicom"), ("unknown", "unicom")] {
+        let ids = ids(region, isp);
+        assert_eq!((ids.len(), ids[3] - ids[0]), (4, 3), "{region} {isp}");
+    }
 }
 
 #[test]

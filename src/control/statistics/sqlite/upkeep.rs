@@ -4,14 +4,15 @@
 //!
 //! Not here: when it is called (`fold`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Transaction};
 
+use super::cells::CELL_BITS;
 use super::chunk::{self, Connections, Entries, Handshakes, Live, Part, Traffic, Unit};
 use super::read::{chunk_bytes, damaged_chunk, damaged_live};
-use super::{CELL_BITS, chunk_id, day_of, slot_in_day};
+use super::{chunk_id, day_of, slot_in_day};
 use crate::control::database::Database;
 use crate::control::statistics::{DAY, HOUR, SLOT, StatisticsError};
 use crate::limits::{STATISTICS_CELLS_PER_TIDYING, STATISTICS_CHUNKS_PER_TIDYING as CHUNKS};
@@ -95,16 +96,22 @@ fn close_some(
     hour: i64,
     first: i64,
 ) -> Result<(Option<i64>, Met), StatisticsError> {
-    let mut next = work
-        .prepare_cached("SELECT min(cell) FROM statistics_live WHERE slot = ?1 AND cell >= ?2")?;
+    let mut next = work.prepare_cached(
+        "SELECT cell FROM statistics_live WHERE slot = ?1 AND cell >= ?2 ORDER BY cell LIMIT ?3",
+    )?;
     let slots = || (hour..hour + HOUR).step_by(SLOT as usize);
-    let mut lowest = None;
+    let mut lowest: BTreeSet<i64> = BTreeSet::new();
     for slot in slots() {
-        let cell = next.query_row((slot, first), |row| row.get::<_, Option<i64>>(0))?;
-        lowest = [lowest, cell].into_iter().flatten().min();
+        let found =
+            next.query_map((slot, first, STATISTICS_CELLS_PER_TIDYING), |row| row.get(0))?;
+        for cell in found {
+            lowest.insert(cell?);
+        }
     }
-    let Some(lowest) = lowest else { return Ok((None, Met::default())) };
-    let end = lowest + STATISTICS_CELLS_PER_TIDYING;
+    let Some(&last) = lowest.iter().take(STATISTICS_CELLS_PER_TIDYING as usize).last() else {
+        return Ok((None, Met::default()));
+    };
+    let end = last + 1;
 
     let mut met = Met::default();
     let mut cells: BTreeMap<i64, Vec<(i64, Live)>> = BTreeMap::new();
@@ -112,7 +119,7 @@ fn close_some(
         "SELECT cell, data FROM statistics_live WHERE slot = ?1 AND cell >= ?2 AND cell < ?3",
     )?;
     for slot in slots() {
-        let mut rows = select.query((slot, lowest, end))?;
+        let mut rows = select.query((slot, first, end))?;
         while let Some(row) = rows.next()? {
             let cell = row.get(0)?;
             let bytes = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
