@@ -140,7 +140,7 @@ fn copy(database: &Database, from: i64, to: i64) {
 /// What one flush would add for a slot.
 fn active(size: &Size, slot: i64) -> Vec<Row> {
     let series = size.domains * size.regions * size.isps;
-    let is_active = |i: &u64| mix(i ^ (slot as u64) << 20) % ACTIVE == 0;
+    let is_active = |i: &u64| mix(i ^ (slot as u64) << 20).is_multiple_of(ACTIVE);
     let row = |i: u64| {
         let series = SeriesName {
             domain: domain(i / size.isps / size.regions),

@@ -148,11 +148,11 @@ impl Store for SqliteStore {
     }
 }
 
+/// A cell, a slot, and what is added to it.
+type Counted = ((i64, i64), Measures);
+
 /// What the rows add to each cell and slot, in the order in which open slots are kept.
-fn cube(
-    work: &Transaction<'_>,
-    rows: &[Row],
-) -> Result<Vec<((i64, i64), Measures)>, StatisticsError> {
+fn cube(work: &Transaction<'_>, rows: &[Row]) -> Result<Vec<Counted>, StatisticsError> {
     let mut places: HashMap<&SeriesName, [i64; 8]> = HashMap::new();
     let mut known: HashMap<Cell, i64> = HashMap::new();
     let mut sums: HashMap<(i64, i64), Measures> = HashMap::new();

@@ -109,7 +109,7 @@ fn step(range: i64, interval: Option<&str>, day_offset: i64) -> Step {
     let day = Step::Day { offset: day_offset };
     let shortest = match range {
         ..FIVE_MINUTES_BELOW => Step::FiveMinutes,
-        ..HOURS_BELOW => Step::Hour,
+        FIVE_MINUTES_BELOW..HOURS_BELOW => Step::Hour,
         _ => day,
     };
     let wanted = match interval {

@@ -37,7 +37,7 @@ fn measures(n: u64) -> Measures {
         messages_in: 2 * n,
         opened: n,
         peak: n,
-        handshakes: BTreeMap::from([(101, n), (if n % 2 == 0 { 403 } else { 502 }, 1)]),
+        handshakes: BTreeMap::from([(101, n), (if n.is_multiple_of(2) { 403 } else { 502 }, 1)]),
         closed: BTreeMap::from([((n % 5) as u8, n)]),
         handshake_us: 77 * n,
         ..Measures::default()

@@ -108,7 +108,7 @@ fn close_some(
             lowest.insert(cell?);
         }
     }
-    let Some(&last) = lowest.iter().take(STATISTICS_CELLS_PER_TIDYING as usize).last() else {
+    let Some(&last) = lowest.iter().take(STATISTICS_CELLS_PER_TIDYING as usize).next_back() else {
         return Ok((None, Met::default()));
     };
     let end = last + 1;
