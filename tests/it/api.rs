@@ -209,7 +209,7 @@ fn a_write_says_what_it_is_for() {
     let settings = json!({ "enabled": false });
     let writes = [
         ("PATCH", A.to_owned(), body.clone()),
-        ("PUT", A.to_owned(), body.clone()),
+        ("PUT", A.to_owned(), body),
         ("DELETE", A.to_owned(), Value::Null),
         ("PUT", format!("{A}/websocket"), settings),
     ];
