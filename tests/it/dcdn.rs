@@ -169,7 +169,7 @@ fn it_is_spoken_over_tls_where_the_listener_has_a_certificate() {
     });
     let client = TlsClient::trusting(&authority);
     let api = site.dcdn.api.over_tls(&client, "edge.test");
-    let dcdn = Dcdn { api, ..site.dcdn.clone() };
+    let dcdn = Dcdn { api, ..site.dcdn };
     for scheme in crate::harness::dcdn::SCHEMES {
         let list = dcdn.by(scheme, Way::PostForm).ask("DescribeDcdnUserDomains", &[]);
         assert_eq!(list["TotalCount"], 1, "{list}");
