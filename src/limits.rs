@@ -487,6 +487,22 @@ pub const API_SELECTED_MAX: usize = 500;
 /// Names of each kind that one answer lists. Beyond it: said to be truncated.
 pub const API_NAMES_MAX: usize = 10_000;
 
+// === Console ===
+
+/// Sessions of the console at once: more than there are operators. Beyond it the one that was not
+/// used for longest ends.
+pub const CONSOLE_SESSIONS_MAX: usize = 1_000;
+/// A session that nobody used for so long is over: a browser that was left open does not stay
+/// signed in overnight.
+pub const CONSOLE_SESSION_IDLE: Duration = Duration::from_secs(60 * 60);
+/// Every session is over after a working day.
+pub const CONSOLE_SESSION_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
+/// Bytes of a form of the console: a certificate chain and a key of the largest size, encoded.
+/// Beyond it: 413.
+pub const CONSOLE_FORM_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of an answer of the REST API that a page is made from. Beyond it: 503.
+pub const CONSOLE_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 // === Control socket ===
 
 /// Time for one request of the command line to the running edge, answer included.

@@ -1,7 +1,7 @@
-//! The admin listener: both APIs, /healthz, /readyz and /metrics, and what holds for all of them:
-//! who may ask by which name, how much, and for how long.
+//! The admin listener: both APIs, the console, /healthz, /readyz and /metrics, and what holds for
+//! all of them: who may ask by which name, how much, and for how long.
 //!
-//! Not here: what the APIs answer (`dcdn`, `api`), connections and TLS (`server`), commands of this
+//! Not here: what they answer (`dcdn`, `api`, `console`), connections and TLS (`server`), commands of this
 //! host's own command line (`control_socket`).
 
 use std::net::IpAddr;
@@ -21,7 +21,8 @@ use super::edge::{Edge, Phase};
 use super::keys::{KeyError, Role};
 use super::metrics::{self, Metrics};
 use super::server::Speech;
-use super::{api, dcdn};
+use super::sessions::Sessions;
+use super::{api, console, dcdn};
 use crate::limits::DCDN_FORM_BYTES_MAX;
 
 #[derive(Clone)]
@@ -35,13 +36,17 @@ pub fn router(edge: Arc<Edge>, metrics: Arc<Metrics>) -> Router {
     let form = Bound { bytes: DCDN_FORM_BYTES_MAX, words: Words::Text };
     let dcdn = dcdn::router(Arc::clone(&edge))
         .layer(middleware::from_fn_with_state(form, bodies::bounded));
+    let sessions = Arc::new(Sessions::default());
+    let api = api::router(Arc::clone(&edge), Arc::clone(&sessions));
+    let console = console::router(Arc::clone(&edge), sessions, api.clone());
     Router::new()
         .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
         .route("/metrics", get(page))
         .with_state(Shown { edge: Arc::clone(&edge), metrics })
         .merge(dcdn)
-        .merge(api::router(Arc::clone(&edge)))
+        .merge(api)
+        .merge(console)
         .layer(middleware::from_fn_with_state(edge, guard))
 }
 
@@ -68,7 +73,8 @@ async fn guard(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> R
         None => next.run(request).await,
     };
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // What an answer says itself stands: files of the console may be kept.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

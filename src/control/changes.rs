@@ -48,6 +48,7 @@ pub enum Via {
     Api,
     Dcdn,
     Cli,
+    Console,
     /// Found at a reload: somebody edited the file.
     File,
     /// The edge itself.
@@ -60,6 +61,7 @@ impl Via {
             Via::Api => "api",
             Via::Dcdn => "dcdn",
             Via::Cli => "cli",
+            Via::Console => "console",
             Via::File => "file",
             Via::Edge => "edge",
         }
@@ -67,7 +69,7 @@ impl Via {
 
     /// What is written here is one of the names.
     fn of(name: &str) -> Via {
-        let all = [Via::Api, Via::Dcdn, Via::Cli, Via::File];
+        let all = [Via::Api, Via::Dcdn, Via::Cli, Via::Console, Via::File];
         all.into_iter().find(|via| via.name() == name).unwrap_or(Via::Edge)
     }
 }

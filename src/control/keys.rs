@@ -280,6 +280,12 @@ impl Keys {
         Ok(known.filter(|known| same && known.key.revoked.is_none()).map(|known| known.key))
     }
 
+    /// The key of this id, while it is in force.
+    pub fn in_force(&self, id: &str) -> Result<Option<Key>, KeyError> {
+        let known = self.database.read(|reader| find(reader, id))?;
+        Ok(known.map(|known| known.key).filter(|key| key.revoked.is_none()))
+    }
+
     /// A key that is in force with its secret, to check a signature.
     ///
     /// # Errors

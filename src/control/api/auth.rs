@@ -1,8 +1,10 @@
-//! Who asks: bearer keys, what their roles may do, and how often. Not here: keys themselves.
+//! Who asks: bearer keys and sessions of the console, what their roles may do, and how often. Not
+//! here: keys and sessions themselves.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
@@ -17,17 +19,19 @@ use super::problem::{Kind, Problem};
 use crate::control::changes::{Author, Via};
 use crate::control::edge::Edge;
 use crate::control::keys::{Key, Role};
+use crate::control::sessions::{self, Sessions};
 
 /// Whoever sent a request, known by its key.
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub key: Key,
+    pub via: Via,
     pub address: Option<IpAddr>,
 }
 
 impl Caller {
     pub fn author(&self) -> Author {
-        Author { name: self.key.id.clone(), via: Via::Api, address: self.address }
+        Author { name: self.key.id.clone(), via: self.via, address: self.address }
     }
 }
 
@@ -35,6 +39,7 @@ impl Caller {
 #[derive(Clone)]
 pub struct Gate {
     pub edge: Arc<Edge>,
+    pub sessions: Arc<Sessions>,
     pub rates: Arc<Rates>,
 }
 
@@ -51,27 +56,58 @@ pub async fn check(State(gate): State<Gate>, request: Request, next: Next) -> Re
 }
 
 async fn admitted(gate: &Gate, request: &Parts) -> Result<Caller, Problem> {
-    let Some(token) = bearer(&request.headers) else {
+    let caller = match request.extensions.get::<Caller>() {
+        // From within: a page of the console that is being made. No request can bring one along.
+        Some(caller) => caller.clone(),
+        None => known(gate, request).await?,
+    };
+    let needed = needed(&request.method, request.uri.path());
+    if caller.key.role < needed {
+        let (has, needed) = (caller.key.role.name(), needed.name());
+        let detail = format!("key {} has the role {has}; this needs {needed}", caller.key.id);
+        return Err(Problem::new(Kind::Forbidden, detail));
+    }
+    gate.rates.take(&caller.key.id, gate.edge.publisher.access().admin.rates.rest)?;
+    Ok(caller)
+}
+
+async fn known(gate: &Gate, request: &Parts) -> Result<Caller, Problem> {
+    let address = request.extensions.get::<ConnectInfo<SocketAddr>>();
+    let address = address.map(|peer| peer.0.ip().to_canonical());
+    if let Some(token) = bearer(&request.headers) {
+        let (keys, token) = (gate.edge.keys.clone(), token.to_owned());
+        let found = gate.edge.database.off_the_runtime(move |_| keys.bearer(&token)).await?;
+        let Some(key) = found else {
+            let detail = "no key in force has this id and secret; `hawser key list` shows those \
+                          that there are";
+            return Err(Problem::new(Kind::Unauthenticated, detail));
+        };
+        return Ok(Caller { key, via: Via::Api, address });
+    }
+    let Some(key) = signed_in(gate, request).await? else {
         let detail = "send an access key: Authorization: Bearer ID.SECRET; the first one is in \
                       admin.key in the state directory, `hawser key create` makes others";
         return Err(Problem::new(Kind::Unauthenticated, detail));
     };
-    let (keys, token) = (gate.edge.keys.clone(), token.to_owned());
-    let found = gate.edge.database.off_the_runtime(move |_| keys.bearer(&token)).await?;
-    let Some(key) = found else {
-        let detail = "no key in force has this id and secret; `hawser key list` shows those that \
-                      there are";
-        return Err(Problem::new(Kind::Unauthenticated, detail));
-    };
-    let needed = needed(&request.method, request.uri.path());
-    if key.role < needed {
-        let (has, needed) = (key.role.name(), needed.name());
-        let detail = format!("key {} has the role {has}; this needs {needed}", key.id);
-        return Err(Problem::new(Kind::Forbidden, detail));
+    Ok(Caller { key, via: Via::Console, address })
+}
+
+/// The key of a session of the console. A cookie comes along with whatever a browser sends, so what
+/// changes something also has to bring what only a page of the console knows.
+async fn signed_in(gate: &Gate, request: &Parts) -> Result<Option<Key>, Problem> {
+    let Some(token) = sessions::cookie(&request.headers, sessions::COOKIE) else { return Ok(None) };
+    let Some(session) = gate.sessions.find(&token, Instant::now()) else { return Ok(None) };
+    if !reads(&request.method) {
+        let sent = request.headers.get(sessions::CSRF_HEADER).and_then(|sent| sent.to_str().ok());
+        if !sent.is_some_and(|sent| session.is_csrf(sent)) {
+            let detail = "a session of the console changes something only with the X-Csrf-Token \
+                          of its pages";
+            return Err(Problem::new(Kind::Forbidden, detail));
+        }
     }
-    gate.rates.take(&key.id, gate.edge.publisher.access().admin.rates.rest)?;
-    let address = request.extensions.get::<ConnectInfo<SocketAddr>>();
-    Ok(Caller { key, address: address.map(|peer| peer.0.ip().to_canonical()) })
+    let keys = gate.edge.keys.clone();
+    let find = move |_: &_| keys.in_force(&session.key_id);
+    Ok(gate.edge.database.off_the_runtime(find).await?)
 }
 
 /// RFC 6750 2.1: the token of `Authorization: Bearer`.
@@ -85,14 +121,17 @@ pub fn needed(method: &Method, path: &str) -> Role {
     let below = |part: &str| {
         path.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if below("/keys") || (!reads && (below("/plan") || below("/audit"))) {
+    if below("/keys") || (!reads(method) && (below("/plan") || below("/audit"))) {
         Role::Admin
-    } else if reads {
+    } else if reads(method) {
         Role::Read
     } else {
         Role::Operate
     }
+}
+
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 type Limiter = RateLimiter<String, HashMapStateStore<String>, DefaultClock>;

@@ -43,9 +43,10 @@ use self::problem::{Kind, Problem};
 use super::bodies::{self, Bound, Words};
 use super::config::store::Store;
 use super::edge::Edge;
+use super::sessions::Sessions;
 use crate::limits::{API_READ_WAIT, API_READS_MAX, REST_BODY_BYTES_MAX};
 
-pub use self::auth::bearer;
+pub use self::auth::{Caller, bearer};
 
 /// Where all of it is.
 pub const ROOT: &str = "/api/v1";
@@ -54,10 +55,10 @@ pub const ROOT: &str = "/api/v1";
 type Shared = Arc<Edge>;
 
 /// What the API answers, its description included.
-pub fn router(edge: Arc<Edge>) -> Router {
+pub fn router(edge: Arc<Edge>, sessions: Arc<Sessions>) -> Router {
     let (routes, _) = all().split_for_parts();
     let body = Bound { bytes: REST_BODY_BYTES_MAX, words: Words::Problem };
-    let gate = Gate { edge: Arc::clone(&edge), rates: Arc::default() };
+    let gate = Gate { edge: Arc::clone(&edge), sessions, rates: Arc::default() };
     let resources = routes
         .method_not_allowed_fallback(|| async {
             Problem::new(Kind::Method, "the path is known, this method of it is not")

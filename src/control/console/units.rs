@@ -1,0 +1,63 @@
+//! Figures as people read them, each with its unit. `assets/units.js` writes the same; both are
+//! tested with `tests/console/units.json`.
+
+use jiff::Timestamp;
+use jiff::tz::{Offset, TimeZone};
+
+/// `1.50 GB`: decimal, as traffic is billed.
+pub fn bytes(n: f64) -> String {
+    scaled(n, &["B", "KB", "MB", "GB", "TB", "PB"])
+}
+
+/// `1.50 Mbit/s`.
+pub fn bits_per_second(n: f64) -> String {
+    scaled(n, &["bit/s", "Kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"])
+}
+
+/// `1,234,567`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `350 ms`, `12.0 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`.
+pub fn duration(ms: u64) -> String {
+    let s = ms / 1000;
+    match s {
+        0 => format!("{ms} ms"),
+        1..60 => format!("{}.{} s", s, ms % 1000 / 100),
+        60..3_600 => format!("{} min {} s", s / 60, s % 60),
+        3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
+        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
+
+/// `2026-11-23 04:05:06 +08:00`, in the node's offset: that of its days and bills.
+pub fn time(unix: i64, offset_s: i32) -> String {
+    let zone = Offset::from_seconds(offset_s).map_or(TimeZone::UTC, TimeZone::fixed);
+    let Ok(at) = Timestamp::from_second(unix) else { return unix.to_string() };
+    at.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+}
+
+/// Three digits, in the largest unit that leaves something before the point.
+fn scaled(n: f64, units: &[&str]) -> String {
+    let (mut n, mut unit) = (n, 0);
+    while n >= 999.5 && unit + 1 < units.len() {
+        n /= 1000.0;
+        unit += 1;
+    }
+    let digits = match n {
+        _ if unit == 0 => 0,
+        n if n < 9.995 => 2,
+        n if n < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{n:.digits$} {}", units[unit])
+}
