@@ -19,7 +19,7 @@ async fn show(State(console): State<Console>, viewer: Viewer) -> Result<Markup, 
     let page = Page {
         section: Some(Section::Connections),
         title: "Live connections",
-        modules: &[],
+        files: &[],
         charts: false,
         body,
     };

@@ -17,6 +17,6 @@ pub fn routes() -> Router<Console> {
 async fn show(State(console): State<Console>, viewer: Viewer) -> Result<Markup, Refusal> {
     let body = parts::heading("Health", "", html! {});
     let page =
-        Page { section: Some(Section::Health), title: "Health", modules: &[], charts: false, body };
+        Page { section: Some(Section::Health), title: "Health", files: &[], charts: false, body };
     Ok(page.show(&console, &viewer))
 }

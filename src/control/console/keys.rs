@@ -19,7 +19,7 @@ async fn show(State(console): State<Console>, viewer: Viewer) -> Result<Markup, 
     let page = Page {
         section: Some(Section::Keys),
         title: "Access keys",
-        modules: &[],
+        files: &[],
         charts: false,
         body,
     };

@@ -55,8 +55,8 @@ impl Section {
 pub struct Page<'a> {
     pub section: Option<Section>,
     pub title: &'a str,
-    /// ES modules of `assets/` that it wants.
-    pub modules: &'a [&'a str],
+    /// Styles and ES modules of `assets/` of its own.
+    pub files: &'a [&'a str],
     /// Whether it draws charts: uPlot comes along.
     pub charts: bool,
     pub body: Markup,
@@ -75,7 +75,7 @@ impl Page<'_> {
         };
         let csrf = Some(viewer.session.csrf.as_str());
         Head { title: self.title, theme: viewer.theme, csrf, charts: self.charts }
-            .around(self.modules, body)
+            .around(self.files, body)
     }
 }
 
@@ -88,7 +88,7 @@ pub struct Head<'a> {
 }
 
 impl Head<'_> {
-    pub fn around(self, modules: &[&str], body: Markup) -> Markup {
+    pub fn around(self, files: &[&str], body: Markup) -> Markup {
         html! {
             (DOCTYPE)
             html lang="en" data-theme=(self.theme.name()) {
@@ -105,8 +105,12 @@ impl Head<'_> {
                     }
                     link rel="stylesheet" href=(assets::url("console.css"));
                     script type="module" src=(assets::url("console.js")) {}
-                    @for module in modules {
-                        script type="module" src=(assets::url(module)) {}
+                    @for file in files {
+                        @if file.ends_with(".css") {
+                            link rel="stylesheet" href=(assets::url(file));
+                        } @else {
+                            script type="module" src=(assets::url(file)) {}
+                        }
                     }
                 }
                 body { (body) }
@@ -161,7 +165,7 @@ pub fn refused(console: &Console, viewer: &Viewer, refusal: &Refusal) -> Markup 
         (parts::refusal(refusal, &[]))
         p { a href={ (ROOT) "/" } { "Go to the overview" } }
     };
-    let page = Page { section: None, title: &refusal.title, modules: &[], charts: false, body };
+    let page = Page { section: None, title: &refusal.title, files: &[], charts: false, body };
     page.show(console, viewer)
 }
 
