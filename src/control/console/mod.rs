@@ -74,7 +74,9 @@ pub fn router(edge: Arc<Edge>, sessions: Arc<Sessions>, api: Router) -> Router {
         .layer(middleware::from_fn_with_state(form, bodies::bounded))
         .layer(middleware::from_fn(fenced))
         .with_state(console);
-    Router::new().route(ROOT, get(|| async { Redirect::permanent("/console/") })).nest(ROOT, pages)
+    Router::new()
+        .route(ROOT, get(|| async { Redirect::permanent("/console/") }))
+        .nest("/console/", pages)
 }
 
 async fn unknown() -> Refusal {
