@@ -461,6 +461,13 @@ pub const DCDN_ECHO_BYTES_MAX: usize = 32 * 1024;
 /// half hour is over.
 pub const DCDN_NONCES_MAX: usize = 1_000_000;
 
+/// Failed sign-ins that are logged within [`SIGN_IN_LINES_PERIOD`], from everywhere and from one
+/// address: enough to see who it is, and no way to fill a disk. Beyond it: they are counted only,
+/// and the next line says how many were left out.
+pub const SIGN_IN_LINES_MAX: u32 = 20;
+pub const SIGN_IN_LINES_OF_ONE_MAX: u32 = 5;
+pub const SIGN_IN_LINES_PERIOD: Duration = Duration::from_secs(60);
+
 /// Items in one part of a list of the REST API unless the caller says otherwise: a screenful.
 pub const API_PAGE_DEFAULT: usize = 100;
 /// Items that one part may have: one answer stays below a megabyte. Beyond it: 400.

@@ -18,10 +18,11 @@ use tracing::error;
 use super::api::problem::Kind;
 use super::bodies::{self, Bound, Words};
 use super::edge::{Edge, Phase};
-use super::keys::{KeyError, Role};
+use super::keys::KeyError;
 use super::metrics::{self, Metrics};
 use super::server::Speech;
 use super::sessions::Sessions;
+use super::sign_ins::{self, Api, Denied};
 use super::{api, console, dcdn};
 use crate::limits::DCDN_FORM_BYTES_MAX;
 
@@ -151,9 +152,10 @@ async fn ready(State(shown): State<Shown>) -> (StatusCode, &'static str) {
 }
 
 /// To this host's own scrapers without a key, to all others with one.
-async fn page(State(shown): State<Shown>, headers: HeaderMap) -> Response {
+async fn page(State(shown): State<Shown>, request: Request) -> Response {
     if !is_local(&shown.edge) {
-        match is_known(&shown.edge, &headers).await {
+        let (headers, address) = (request.headers(), sign_ins::address(request.extensions()));
+        match is_known(&shown.edge, headers, address).await {
             Ok(true) => {}
             Ok(false) => {
                 let challenge = [(header::WWW_AUTHENTICATE, "Bearer realm=\"hawser\"")];
@@ -177,11 +179,23 @@ async fn page(State(shown): State<Shown>, headers: HeaderMap) -> Response {
     }
 }
 
-async fn is_known(edge: &Arc<Edge>, headers: &HeaderMap) -> Result<bool, KeyError> {
-    let Some(token) = api::bearer(headers) else { return Ok(false) };
-    let (asked, token) = (Arc::clone(edge), token.to_owned());
-    let known = edge.database.off_the_runtime(move |_| asked.keys.bearer(&token)).await?;
-    Ok(known.is_some_and(|key| key.role >= Role::Read))
+/// Whether a key of any role came along.
+async fn is_known(
+    edge: &Arc<Edge>,
+    headers: &HeaderMap,
+    address: Option<IpAddr>,
+) -> Result<bool, KeyError> {
+    let known = match api::bearer(headers) {
+        Some(token) => {
+            let (asked, token) = (Arc::clone(edge), token.to_owned());
+            edge.database.off_the_runtime(move |_| asked.keys.bearer(&token)).await?
+        }
+        None => Err(Denied::Missing),
+    };
+    if let Err(denied) = &known {
+        edge.sign_ins.failed(Api::Metrics, denied, address);
+    }
+    Ok(known.is_ok())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::keys::Keys;
 use super::live::{self, ByDomain};
 use super::publish::{Load, Publisher, Rejected, Reloaded};
 use super::service_manager;
+use super::sign_ins::SignIns;
 use super::statistics::fold::{self, Fold};
 use super::statistics::{StatisticsError, Store};
 use crate::stats::Stats;
@@ -71,6 +72,7 @@ pub struct Edge {
     pub stats: Arc<Stats>,
     pub database: Database,
     pub keys: Keys,
+    pub sign_ins: Arc<SignIns>,
     pub changes: Changes,
     pub files: Files,
     pub billing: Billing,

@@ -23,6 +23,7 @@ use self::node_key::NodeKey;
 use super::changes::{Author, Via, note_within};
 use super::database::{Database, DatabaseError, Schema};
 use super::owner::{Existing, write_private};
+use super::sign_ins::Denied;
 use crate::limits::{KEY_NAME_BYTES_MAX, KEYS_MAX, KEYS_REVOKED_KEPT};
 
 pub const SCHEMA: Schema = Schema {
@@ -266,18 +267,23 @@ impl Keys {
         })
     }
 
-    /// The key that `ID.SECRET` is; `None` for anything else. Compares in constant time, and as
-    /// long when there is no such id.
-    pub fn bearer(&self, token: &str) -> Result<Option<Key>, KeyError> {
+    /// The key that `ID.SECRET` is, or why it is none. Compares in constant time, and as long when
+    /// there is no such id.
+    pub fn bearer(&self, token: &str) -> Result<Result<Key, Denied>, KeyError> {
         let Some((id, secret)) = token.split_once('.').filter(|_| token.len() <= TOKEN_BYTES_MAX)
         else {
-            return Ok(None);
+            return Ok(Err(Denied::Missing));
         };
         let known = self.database.read(|reader| find(reader, id))?;
         let nobody = [0; digest::SHA256_OUTPUT_LEN];
         let right = known.as_ref().map_or(&nobody[..], |known| &known.hash);
         let same = verify_slices_are_equal(hash(secret).as_ref(), right).is_ok();
-        Ok(known.filter(|known| same && known.key.revoked.is_none()).map(|known| known.key))
+        Ok(match known.map(|known| known.key) {
+            None => Err(Denied::Unknown),
+            Some(key) if key.revoked.is_some() => Err(Denied::Revoked(key.id)),
+            Some(key) if !same => Err(Denied::WrongSecret(key.id)),
+            Some(key) => Ok(key),
+        })
     }
 
     /// The key of this id, while it is in force.
@@ -286,17 +292,18 @@ impl Keys {
         Ok(known.map(|known| known.key).filter(|key| key.revoked.is_none()))
     }
 
-    /// A key that is in force with its secret, to check a signature.
+    /// A key that is in force with its secret, to check a signature; or why there is none.
     ///
     /// # Errors
     /// [`KeyError::Sealed`]: the secret cannot be known any more.
-    pub fn signing(&self, id: &str) -> Result<Option<(Key, Zeroizing<String>)>, KeyError> {
+    pub fn signing(&self, id: &str) -> Result<Result<(Key, Zeroizing<String>), Denied>, KeyError> {
         let known = self.database.read(|reader| find(reader, id))?;
-        let Some(Known { key, sealed, .. }) = known.filter(|k| k.key.revoked.is_none()) else {
-            return Ok(None);
-        };
+        let Some(Known { key, sealed, .. }) = known else { return Ok(Err(Denied::Unknown)) };
+        if key.revoked.is_some() {
+            return Ok(Err(Denied::Revoked(key.id)));
+        }
         let secret = self.node.opened(&key.id, sealed).ok_or(KeyError::Sealed(key.id.clone()))?;
-        Ok(Some((key, secret)))
+        Ok(Ok((key, secret)))
     }
 
     /// Ids of keys in force with which nobody can sign any more: `node.key` is another one than it

@@ -22,6 +22,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::certs::Served;
 use super::live::{self, Figures, Times};
 use super::publish::Reloads;
+use super::sign_ins::SignIns;
 use super::statistics::fold::Progress;
 use crate::snapshot::{Domain, Snapshot, SnapshotCell};
 use crate::stats::counters::CodeName;
@@ -84,6 +85,10 @@ const LOG_LOST: Metric = counter(
 const REFUSED: Metric = counter(
     "hawser_refused",
     "Requests or connections that the edge refused before their domain was known, by reason.",
+);
+const SIGN_INS_FAILED: Metric = counter(
+    "hawser_sign_ins_failed",
+    "Requests to the admin listener that came without a key in force, by API and reason.",
 );
 
 const FLUSHES: Metric = counter(
@@ -227,6 +232,7 @@ pub struct Sources {
     pub statistics: Arc<Progress>,
     /// Those in use.
     pub certificates: Box<dyn Fn() -> Arc<[Served]> + Send + Sync>,
+    pub sign_ins: Arc<SignIns>,
     /// Access-log lines written and lost.
     pub log_lines: Box<dyn Fn() -> (u64, u64) + Send + Sync>,
     pub ready: Box<dyn Fn() -> bool + Send + Sync>,
@@ -295,6 +301,12 @@ impl Sources {
                 let cores = self.stats.cores().iter();
                 let sum = cores.map(|core| core.core.refused[*reason as usize].value()).sum();
                 family.counter(&[("reason", reason.name())], sum)?;
+            }
+            Ok(())
+        })?;
+        page.family(&SIGN_INS_FAILED, |family| {
+            for (api, reason, count) in self.sign_ins.counts() {
+                family.counter(&[("api", api.name()), ("reason", reason)], count)?;
             }
             Ok(())
         })
@@ -625,6 +637,7 @@ mod tests {
             reloads: Arc::default(),
             statistics: Arc::default(),
             certificates: Box::new(|| Arc::new([])),
+            sign_ins: Arc::default(),
             log_lines: Box::new(|| (7, 1)),
             ready: Box::new(|| true),
             started: SystemTime::UNIX_EPOCH,

@@ -33,5 +33,6 @@ pub mod registry;
 pub mod server;
 pub mod service_manager;
 pub mod sessions;
+pub mod sign_ins;
 pub mod state_dir;
 pub mod statistics;

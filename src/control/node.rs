@@ -135,6 +135,7 @@ impl NodeConfig {
             cores,
             stats,
             keys: keys(&state, &database)?,
+            sign_ins: Arc::default(),
             changes,
             files,
             billing,
@@ -238,6 +239,7 @@ impl Node {
             statistics: Arc::clone(&self.edge.fold.progress),
             certificates: Box::new(move || serving.publisher.served()),
             log_lines: Box::new(move || log.lines()),
+            sign_ins: Arc::clone(&self.edge.sign_ins),
             ready: Box::new(move || edge.is_ready()),
             started: SystemTime::now(),
         })

@@ -1,12 +1,12 @@
 //! Who asks: bearer keys and sessions of the console, what their roles may do, and how often. Not
 //! here: keys and sessions themselves.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
@@ -20,6 +20,7 @@ use crate::control::changes::{Author, Via};
 use crate::control::edge::Edge;
 use crate::control::keys::{Key, Role};
 use crate::control::sessions::{self, Sessions};
+use crate::control::sign_ins::{self, Api, Denied};
 
 /// Whoever sent a request, known by its key.
 #[derive(Debug, Clone)]
@@ -72,19 +73,24 @@ async fn admitted(gate: &Gate, request: &Parts) -> Result<Caller, Problem> {
 }
 
 async fn known(gate: &Gate, request: &Parts) -> Result<Caller, Problem> {
-    let address = request.extensions.get::<ConnectInfo<SocketAddr>>();
-    let address = address.map(|peer| peer.0.ip().to_canonical());
+    let address = sign_ins::address(&request.extensions);
+    let failed = |api, denied: &Denied| gate.edge.sign_ins.failed(api, denied, address);
     if let Some(token) = bearer(&request.headers) {
         let (keys, token) = (gate.edge.keys.clone(), token.to_owned());
         let found = gate.edge.database.off_the_runtime(move |_| keys.bearer(&token)).await?;
-        let Some(key) = found else {
+        let key = found.map_err(|denied| {
+            failed(Api::Rest, &denied);
             let detail = "no key in force has this id and secret; `hawser key list` shows those \
                           that there are";
-            return Err(Problem::new(Kind::Unauthenticated, detail));
-        };
+            Problem::new(Kind::Unauthenticated, detail)
+        })?;
         return Ok(Caller { key, via: Via::Api, address });
     }
     let Some(key) = signed_in(gate, request).await? else {
+        match sessions::cookie(&request.headers, sessions::COOKIE) {
+            Some(_) => failed(Api::Console, &Denied::Stale(None)),
+            None => failed(Api::Rest, &Denied::Missing),
+        }
         let detail = "send an access key: Authorization: Bearer ID.SECRET; the first one is in \
                       admin.key in the state directory, `hawser key create` makes others";
         return Err(Problem::new(Kind::Unauthenticated, detail));

@@ -5,7 +5,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Extensions, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use maud::{Markup, html};
@@ -17,6 +17,7 @@ use super::{Console, ROOT, parts};
 use crate::control::admin;
 use crate::control::server::Speech;
 use crate::control::sessions::COOKIE;
+use crate::control::sign_ins::{self, Api};
 
 pub fn routes() -> Router<Console> {
     Router::new().route("/sign-in", get(show).post(sign_in))
@@ -38,7 +39,7 @@ fn next(wanted: &str) -> &str {
     if inside && plain { wanted } else { "/console/" }
 }
 
-async fn sign_in(State(console): State<Console>, body: Bytes) -> Response {
+async fn sign_in(State(console): State<Console>, extensions: Extensions, body: Bytes) -> Response {
     let fields = Fields::read(&body);
     let next = next(fields.text("next")).to_owned();
     let (id, secret) = (fields.text("id"), fields.text("secret"));
@@ -51,14 +52,16 @@ async fn sign_in(State(console): State<Console>, body: Bytes) -> Response {
     let keys = console.edge.keys.clone();
     let found = console.edge.database.off_the_runtime(move |_| keys.bearer(&token)).await;
     match found {
-        Ok(Some(key)) => {
+        Ok(Ok(key)) => {
             let token = console.sessions.begin(&key.id, Instant::now());
             let secure = matches!(admin::speech(&console.edge), Speech::Tls(_));
             let secure = if secure { "; Secure" } else { "" };
             let cookie = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Lax{secure}", *token);
             ([(header::SET_COOKIE, cookie)], Redirect::to(&next)).into_response()
         }
-        Ok(None) => {
+        Ok(Err(denied)) => {
+            let address = sign_ins::address(&extensions);
+            console.edge.sign_ins.failed(Api::Console, &denied, address);
             let wrong = "No key in force has this id and secret.";
             (StatusCode::FORBIDDEN, page(Theme::Auto, &next, wrong)).into_response()
         }

@@ -4,13 +4,14 @@
 //! The order gives callers the message that helps: what is missing, the key, the version and the
 //! action, the time, the signature, the rate, the nonce, the role.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, Uri, header};
 use zeroize::Zeroizing;
 
-use super::error::{self, Failure};
+use super::error::{self, Failure, Known};
 use super::operations::{self, Operation};
 use super::request::Parameters;
 use super::signature::{
@@ -18,6 +19,7 @@ use super::signature::{
 };
 use super::{Dcdn, replay};
 use crate::control::keys::{Key, Role};
+use crate::control::sign_ins::{Api, Denied};
 use crate::limits::DCDN_ECHO_BYTES_MAX;
 
 const VERSION: &str = "2018-01-15";
@@ -139,32 +141,79 @@ impl<'a> Claim<'a> {
     }
 }
 
+/// Why a call is not let in.
+struct Refused {
+    failure: Failure,
+    /// `Some`: nobody is known to have sent it.
+    denied: Option<Denied>,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Refused {
+        Refused { failure, denied: None }
+    }
+}
+
+impl From<Known> for Refused {
+    fn from(known: Known) -> Refused {
+        Failure::from(known).into()
+    }
+}
+
+/// For those that leave open who sent the call.
+fn denied<T: Into<Failure>>(denied: Denied) -> impl FnOnce(T) -> Refused {
+    |failure| Refused { failure: failure.into(), denied: Some(denied) }
+}
+
 /// # Errors
 /// Why the call is not let in.
-pub async fn admit(dcdn: &Dcdn, received: &Received<'_>, now: i64) -> Result<Caller, Failure> {
-    let claim = Claim::of(received)?;
-    let (key, secret) = signing(dcdn, claim.key).await?.ok_or(error::KEY_NOT_FOUND)?;
+pub async fn admit(
+    dcdn: &Dcdn,
+    received: &Received<'_>,
+    address: Option<IpAddr>,
+    now: i64,
+) -> Result<Caller, Failure> {
+    admitted(dcdn, received, now).await.map_err(|Refused { failure, denied }| {
+        if let Some(denied) = denied {
+            dcdn.edge.sign_ins.failed(Api::Dcdn, &denied, address);
+        }
+        failure
+    })
+}
+
+async fn admitted(dcdn: &Dcdn, received: &Received<'_>, now: i64) -> Result<Caller, Refused> {
+    let claim = Claim::of(received).map_err(denied(Denied::Missing))?;
+    let found = signing(dcdn, claim.key).await?;
+    let (key, secret) = found.map_err(|why| denied(why)(error::KEY_NOT_FOUND))?;
+    let id = || key.id.clone();
     if claim.version != VERSION {
         return Err(error::VERSION.into());
     }
     let operation = operations::find(claim.action).ok_or(error::ACTION)?;
-    replay::check_time(claim.time, now)?;
-    verify(received, &claim, &secret, operation)?;
+    replay::check_time(claim.time, now).map_err(denied(Denied::Stale(Some(id()))))?;
+    verify(received, &claim, &secret, operation).map_err(denied(Denied::WrongSecret(id())))?;
     // What is turned away here did nothing, so its nonce needs no place in memory.
     let rates = dcdn.edge.publisher.access().admin.rates;
     dcdn.throttle.pass(rates, operation, &key.id)?;
-    dcdn.nonces.take(&key.id, claim.nonce, now)?;
+    let replayed = |failure: Failure| {
+        let again = failure.code == error::NONCE_USED.code;
+        Refused { failure, denied: again.then(|| Denied::Replayed(id())) }
+    };
+    dcdn.nonces.take(&key.id, claim.nonce, now).map_err(replayed)?;
     if key.role < operation.role {
         return Err(error::FORBIDDEN.into());
     }
     if operation.role > Role::Read {
         let database = &dcdn.edge.database;
-        replay::take_for_good(database, &key.id, claim.nonce, now).await?;
+        replay::take_for_good(database, &key.id, claim.nonce, now).await.map_err(replayed)?;
     }
     Ok(Caller { key, operation })
 }
 
-async fn signing(dcdn: &Dcdn, id: &str) -> Result<Option<(Key, Zeroizing<String>)>, Failure> {
+async fn signing(
+    dcdn: &Dcdn,
+    id: &str,
+) -> Result<Result<(Key, Zeroizing<String>), Denied>, Failure> {
     let (edge, id) = (Arc::clone(&dcdn.edge), id.to_owned());
     let found = dcdn.edge.database.off_the_runtime(move |_| edge.keys.signing(&id)).await;
     found.map_err(|error| Failure::internal(&error))

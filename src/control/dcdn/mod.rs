@@ -16,12 +16,12 @@ mod throttle;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, Response, Uri, header};
 use axum::response::IntoResponse;
 use axum::routing::any;
@@ -43,6 +43,7 @@ use throttle::Throttle;
 use super::changes::{Author, Via};
 use super::edge::Edge;
 use super::keys::Role;
+use super::sign_ins;
 use crate::limits::DCDN_FORM_BYTES_MAX;
 
 /// The whole API of one edge.
@@ -76,9 +77,9 @@ async fn respond(State(dcdn): State<Arc<Dcdn>>, request: Request) -> Response<Bo
         request_id: Uuid::new_v4().to_string().to_uppercase(),
         host_id: text_of(&parts.headers, header::HOST.as_str()).to_owned(),
     };
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    let address = sign_ins::address(&parts.extensions);
     let answered = match to_bytes(body, DCDN_FORM_BYTES_MAX).await {
-        Ok(body) => dcdn.call(&parts.method, &parts.uri, &parts.headers, body, peer).await,
+        Ok(body) => dcdn.call(&parts.method, &parts.uri, &parts.headers, body, address).await,
         Err(_) => Err((envelope.format, error::BODY.into())),
     };
     match answered {
@@ -98,16 +99,15 @@ impl Dcdn {
         uri: &Uri,
         headers: &HeaderMap,
         body: Bytes,
-        peer: Option<SocketAddr>,
+        address: Option<IpAddr>,
     ) -> Result<(Format, &'static str, Value), (Format, Failure)> {
         let fallback = format(uri, headers);
         let received = Received::new(method, uri, headers, &body);
         let received = received.map_err(|failure| (fallback, failure))?;
         let format = named_format(received.parameters.text("Format")).unwrap_or(fallback);
         let now = Timestamp::now();
-        let admitted = gateway::admit(self, &received, now.as_second()).await;
+        let admitted = gateway::admit(self, &received, address, now.as_second()).await;
         let Caller { key, operation } = admitted.map_err(|failure| (format, failure))?;
-        let address = peer.map(|peer| peer.ip().to_canonical());
         let author = Author { name: key.id, via: Via::Dcdn, address };
         let answer = self.perform(operation, received.parameters, author, now).await;
         let answer = answer.map_err(|failure| (format, failure))?;

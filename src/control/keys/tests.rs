@@ -68,9 +68,15 @@ fn anything_else_is_nobody() {
         format!("{id}.{}", "x".repeat(10_000)),
         format!("{id}.\0"),
     ] {
-        assert_eq!(keys.bearer(&wrong).unwrap(), None, "{wrong}");
+        let denied = keys.bearer(&wrong).unwrap().unwrap_err();
+        // What is told of it names nothing but a key that there is.
+        assert!(denied.key().is_none_or(|known| known == id), "{wrong}: {denied:?}");
+        assert!(!format!("{denied:?}").contains(secret));
     }
-    assert!(keys.signing("HK000000000000000000").unwrap().is_none());
+    assert_eq!(keys.bearer(&format!("{id}.x")).unwrap(), Err(Denied::WrongSecret(id.clone())));
+    assert_eq!(keys.bearer(&format!("x.{secret}")).unwrap(), Err(Denied::Unknown));
+    assert_eq!(keys.bearer(id).unwrap(), Err(Denied::Missing));
+    assert_eq!(keys.signing("HK000000000000000000").unwrap(), Err(Denied::Unknown));
 }
 
 #[test]
@@ -81,9 +87,10 @@ fn a_revoked_key_is_refused_at_once_and_stays_listed() {
     let revoked = revoke(&keys, &new.access_key_id).unwrap();
     assert!(revoked.revoked.is_some());
     assert_eq!(revoke(&keys, &new.access_key_id).unwrap(), revoked, "again: nothing changes");
-    assert_eq!(keys.bearer(&token(&new)).unwrap(), None);
-    assert_eq!(keys.bearer(&format!("{}.", new.access_key_id)).unwrap(), None);
-    assert!(keys.signing(&new.access_key_id).unwrap().is_none());
+    let denied = Denied::Revoked(new.access_key_id.clone());
+    assert_eq!(keys.bearer(&token(&new)).unwrap(), Err(denied.clone()));
+    assert_eq!(keys.bearer(&format!("{}.", new.access_key_id)).unwrap(), Err(denied.clone()));
+    assert_eq!(keys.signing(&new.access_key_id).unwrap(), Err(denied));
     assert_eq!(keys.list().unwrap().len(), 2);
     assert!(matches!(revoke(&keys, "HKnobody"), Err(KeyError::Unknown(_))));
 }
@@ -161,7 +168,7 @@ fn a_lost_node_key_keeps_bearer_keys_and_says_what_is_lost() {
     assert_eq!(keys.sealed_by_another().unwrap(), [""; 0]);
     fs::remove_file(dir.path().join("node.key")).unwrap();
     let keys = Keys::open(dir.path(), keys.database).unwrap();
-    assert!(keys.bearer(&token(&new)).unwrap().is_some());
+    assert!(keys.bearer(&token(&new)).unwrap().is_ok());
     let error = keys.signing(&new.access_key_id).unwrap_err().to_string();
     assert!(error.contains("backup") && error.contains("hawser key create"), "{error}");
     assert_eq!(keys.sealed_by_another().unwrap(), [new.access_key_id]);
