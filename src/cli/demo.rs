@@ -71,16 +71,17 @@ fn busy(addr: SocketAddr, flag: &str, error: &io::Error) -> anyhow::Error {
 fn welcome(addresses: &Addresses, dir: &Path) -> String {
     let Addresses { listen, listen_tls: _, admin } = addresses;
     let edge = listen[0];
-    let admin = admin.map_or("off".to_owned(), |admin| format!("http://{admin}/metrics"));
+    let admin = admin.map_or("off".to_owned(), |admin| format!("http://{admin}"));
     let dir = dir.display();
     format!(
         "\
 Hawser demo: a price ticker and a chat room behind the edge.
 
   page     http://{edge}/          (open it in a browser)
-  metrics  {admin}
+  console  {admin}/console/   (sign in with the key below)
+  metrics  {admin}/metrics
   log      {dir}/access.log
-  key      {dir}/admin.key   (admin key of the API)
+  key      {dir}/admin.key   (admin key of console and API)
 
 WebSocket needs a billing plan: the demo has opened one for itself (PayByTraffic, websockettraffic).
 
