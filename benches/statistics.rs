@@ -19,7 +19,7 @@ use hawser::control::statistics::sqlite::SqliteStore;
 use hawser::control::statistics::{
     DAY, Dimension, HOUR, Measures, Query, Row, SLOT, Selection, Step, Store, Wanted,
 };
-use hawser::stats::SeriesName;
+use hawser::stats::{Layer, SeriesName};
 
 /// 2026-11-23T10:32:00Z: the moment at which all is asked.
 const NOW: i64 = 1_795_429_920;
@@ -147,7 +147,8 @@ fn active(size: &Size, slot: i64) -> Vec<Row> {
             region: region(i / size.isps % size.regions),
             isp: isp(i % size.isps),
         };
-        Row { slot, series, measures: measures(mix(i.wrapping_mul(31) ^ slot as u64)) }
+        let layer = Some(Layer::ALL[mix(i) as usize % Layer::COUNT]);
+        Row { slot, series, layer, measures: measures(mix(i.wrapping_mul(31) ^ slot as u64)) }
     };
     (0..series).filter(is_active).map(row).collect()
 }
@@ -261,8 +262,9 @@ fn selections(size: &Size) -> Vec<(&'static str, Selection)> {
         domains: domains(n),
         regions: (0..n.min(size.regions)).map(region).collect(),
         isps: (0..size.isps.saturating_sub(1)).map(isp).collect(),
+        layers: Vec::new(),
     };
-    let of = |domains, regions, isps| Selection { domains, regions, isps };
+    let of = |domains, regions, isps| Selection { domains, regions, isps, layers: Vec::new() };
     let (one_region, one_isp) = (vec![region(7 % size.regions)], vec![isp(1 % size.isps)]);
     let none = Vec::new;
     vec![

@@ -216,8 +216,9 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub const CONFIG_PROBLEMS_MAX: usize = 200;
 /// Domains of one node; sizes the per-core counter directories.
 pub const DOMAINS_MAX: usize = 65_536;
-/// Series of one core: domain, region and provider. Each takes about 1 KB once it is used. Beyond
-/// it the place of a client counts as unknown; as many as there may be domains are kept for that.
+/// Series of one core: domain, region, provider and layer. Each takes about 1 KB once it is used.
+/// Beyond it the place of a client counts as unknown and its layer not at all; as many as there may
+/// be domains are kept for that.
 pub const SERIES_MAX: u32 = 131_072;
 /// Origin entries of one domain.
 pub const ORIGINS_PER_DOMAIN_MAX: usize = 64;
@@ -231,6 +232,11 @@ pub const PAIRS_PER_DOMAIN_MAX: usize = 4;
 /// Bytes of one file with certificates, keys or an OCSP response. The roots of a whole system are
 /// 250 KiB. Beyond it: refused.
 pub const PEM_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Keys of certificate requests that are kept until their certificates come. Beyond it: refused,
+/// unless some are older than [`CERTIFICATE_REQUEST_KEPT`].
+pub const CERTIFICATE_REQUESTS_MAX: usize = 256;
+/// No authority takes half a year to sign.
+pub const CERTIFICATE_REQUEST_KEPT: Duration = Duration::from_secs(180 * 86_400);
 /// Sessions kept for resumption towards the origins of one domain, eight for each name; the name
 /// that came first is forgotten first.
 pub const ORIGIN_SESSIONS_MAX: usize = 32;
@@ -453,6 +459,8 @@ pub const DCDN_TAG_CHARS_MAX: usize = 128;
 pub const DCDN_CERTIFICATE_BYTES_MAX: usize = 128 * 1024;
 /// Characters of the name of a certificate, as DCDN has it. Beyond it: 400.
 pub const DCDN_CERTIFICATE_NAME_CHARS_MAX: usize = 128;
+/// Names in a certificate request, as authorities have it. Beyond it: 400.
+pub const DCDN_REQUEST_NAMES_MAX: usize = 100;
 /// Bytes of a string to sign that an error repeats: what it takes to compare it. Beyond it: it is
 /// left out.
 pub const DCDN_ECHO_BYTES_MAX: usize = 32 * 1024;

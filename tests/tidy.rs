@@ -93,6 +93,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("libmimalloc_sys", &["src/net/runtime.rs"]),
     ("maud", &["src/control/console"]),
     ("maxminddb", &["src/control/geo.rs", "src/control/geo"]),
+    ("md5", &["src/control/dcdn"]),
     ("mimalloc", &["src/main.rs"]),
     ("monoio", &["src/net"]),
     ("percent_encoding", &["src/control"]),

@@ -12,6 +12,7 @@ mod ocsp;
 mod origins;
 pub mod pair;
 mod pem;
+pub mod request;
 mod servers;
 pub mod store;
 pub mod upload;

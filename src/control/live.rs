@@ -149,7 +149,7 @@ mod tests {
             for (domain, region) in [("a.test", "x"), ("a.test", "y"), ("gone.test", "x")] {
                 let (region, isp) = (region.into(), "unknown".into());
                 let name = SeriesName { domain: domain.into(), region, isp };
-                let series = core.series(core.begin_series(name, 0).unwrap());
+                let series = core.series(core.begin_series(name, None, 0).unwrap());
                 series.bytes_out.add(10);
                 series.open(1);
                 series.open(1);

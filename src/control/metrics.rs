@@ -618,7 +618,7 @@ mod tests {
             for (region, bytes) in [("x", 20), ("y", 50)] {
                 let (domain, region, isp) = ("a.test".into(), region.into(), "z".into());
                 let name = SeriesName { domain, region, isp };
-                let a = core.series(core.begin_series(name, 0).unwrap());
+                let a = core.series(core.begin_series(name, None, 0).unwrap());
                 a.bytes_out.add(bytes);
                 a.handshake_us.record_us(2_000);
             }

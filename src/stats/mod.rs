@@ -25,7 +25,7 @@ pub use histogram::Histogram;
 pub use key::ConnId;
 pub use outcome::{Cause, Outcome, Refusal, Side, TlsFailure};
 pub use rate::Rate;
-pub use series::{SeriesCounters, SeriesName};
+pub use series::{Layer, SeriesCounters, SeriesName};
 pub use table::Table;
 
 use crate::limits::{DOMAINS_MAX, SERIES_MAX};
@@ -98,12 +98,17 @@ impl Stats {
 impl CoreStats {
     /// A new series, to be called by its core only; `None` when there is room only for
     /// `reserved` more.
-    pub fn begin_series(&self, name: SeriesName, reserved: u32) -> Option<u32> {
+    pub fn begin_series(
+        &self,
+        name: SeriesName,
+        layer: Option<Layer>,
+        reserved: u32,
+    ) -> Option<u32> {
         let index = self.series_used.load(Ordering::Relaxed);
         if index >= SERIES_MAX.saturating_sub(reserved) {
             return None;
         }
-        self.series.at(index).begin(name);
+        self.series.at(index).begin(name, layer);
         self.series_used.store(index + 1, Ordering::Release);
         Some(index)
     }

@@ -1,5 +1,5 @@
-//! What is counted of WebSocket per domain, region and provider: the numbers behind statistics and
-//! bills.
+//! What is counted of WebSocket per domain, region, provider and layer: the numbers behind
+//! statistics and bills.
 //!
 //! Not here: slots of time, which the control plane makes of differences between two readings.
 
@@ -10,12 +10,27 @@ use super::counters::{CodeCounters, Counter};
 use super::histogram::Histogram;
 use super::outcome::Cause;
 
-/// Whose numbers they are.
+/// Whose numbers they are. Those of several layers share a name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeriesName {
     pub domain: Arc<str>,
     pub region: Arc<str>,
     pub isp: Arc<str>,
+}
+
+/// By which version of IP a client came, and whether under TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Layer {
+    Ipv4Http,
+    Ipv4Https,
+    Ipv6Http,
+    Ipv6Https,
+}
+
+impl Layer {
+    pub const ALL: [Layer; Layer::COUNT] =
+        [Layer::Ipv4Http, Layer::Ipv4Https, Layer::Ipv6Http, Layer::Ipv6Https];
+    pub const COUNT: usize = 4;
 }
 
 /// What one core did for WebSocket connections of one series. Bytes are those of TCP payload in
@@ -41,7 +56,7 @@ pub struct SeriesCounters {
     pub peak_period: Counter,
     /// Tunnels closed, by cause (`Cause as usize`).
     pub closed: [Counter; Cause::COUNT],
-    name: OnceLock<SeriesName>,
+    identity: OnceLock<(SeriesName, Option<Layer>)>,
     /// Answers to upgrade requests of domains whose toggle is on, by code.
     pub handshakes: CodeCounters,
     /// Microseconds from the first byte of an upgrade request to its answer.
@@ -55,12 +70,17 @@ const _: () = assert!(size_of::<SeriesCounters>() <= 1024);
 impl SeriesCounters {
     /// `None` before its first use.
     pub fn name(&self) -> Option<&SeriesName> {
-        self.name.get()
+        self.identity.get().map(|(name, _)| name)
+    }
+
+    /// `None` where there was no room to keep layers apart.
+    pub fn layer(&self) -> Option<Layer> {
+        self.identity.get().and_then(|(_, layer)| *layer)
     }
 
     /// Names it, once.
-    pub fn begin(&self, name: SeriesName) {
-        let _ = self.name.set(name);
+    pub fn begin(&self, name: SeriesName, layer: Option<Layer>) {
+        let _ = self.identity.set((name, layer));
     }
 
     /// Counts an opened tunnel. `period` is [`super::Stats::period`]: the first tunnel of a new

@@ -14,7 +14,7 @@ use super::pool::Pool;
 use super::series::SeriesIndex;
 use crate::limits::{DESCRIPTORS_REST, SETUPS_FREED};
 use crate::net::runtime::now;
-use crate::proto::h1::Date;
+use crate::proto::h1::{Date, Scheme};
 use crate::snapshot::{Domain, Geo, Reader, Snapshot};
 use crate::stats::{CoreStats, DomainCounters, Refusal, Stats};
 use rand::rngs::StdRng;
@@ -118,8 +118,9 @@ impl Core {
     }
 
     /// The series that a client at `ip` counts in when it asks `domain` for a WebSocket.
-    pub fn series_of(&self, domain: &Domain, geo: &Arc<Geo>, ip: IpAddr) -> u32 {
-        self.series.borrow_mut().find(self.own(), &domain.name, domain.slot, geo, ip)
+    pub fn series_of(&self, domain: &Domain, geo: &Arc<Geo>, ip: IpAddr, scheme: Scheme) -> u32 {
+        let from = (ip, scheme);
+        self.series.borrow_mut().find(self.own(), &domain.name, domain.slot, geo, from)
     }
 
     /// Counts a connection or request that was refused before its domain was known.

@@ -311,7 +311,8 @@ fn account(
     match (domain.websocket.enabled, &request.upgrade) {
         (false, _) | (true, Upgrade::None) => Account::Plain { slot: domain.slot },
         (true, Upgrade::WebSocket { .. } | Upgrade::Invalid(_)) => {
-            Account::Upgrade { series: core.series_of(domain, geo, client.addr.ip()) }
+            let series = core.series_of(domain, geo, client.addr.ip(), client.scheme());
+            Account::Upgrade { series }
         }
     }
 }

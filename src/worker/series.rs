@@ -1,5 +1,5 @@
-//! Which series an upgrade request of this core counts in: by domain and by the place of its
-//! client. Not here: the counters (`stats::series`), and how a place is found (`snapshot::geo`).
+//! Which series an upgrade request of this core counts in: by domain, and by the place of its
+//! client and the layer that it came by. Not here: the counters (`stats::series`), and how a place is found (`snapshot::geo`).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,8 +7,9 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::limits::{DOMAINS_MAX, SERIES_MAX};
+use crate::proto::h1::Scheme;
 use crate::snapshot::geo::{Geo, Place, UNKNOWN};
-use crate::stats::{CoreStats, SeriesName};
+use crate::stats::{CoreStats, Layer, SeriesName};
 
 /// The domain of what is counted when not even a domain can begin a series. Not a host name.
 pub const NO_DOMAIN: &str = "(other)";
@@ -17,63 +18,76 @@ pub const NO_DOMAIN: &str = "(other)";
 #[derive(Debug, Default)]
 pub struct SeriesIndex {
     /// Every series that there is: one name never has two.
-    by_name: FxHashMap<SeriesName, u32>,
+    by_name: FxHashMap<(SeriesName, Option<Layer>), u32>,
     /// A shorter way to the same, by counter slot of the domain. Another domain may have taken the
     /// slot over, so each entry says whose it is.
-    by_place: FxHashMap<(u32, Place), (Arc<str>, u32)>,
+    by_place: FxHashMap<(u32, Place, Layer), (Arc<str>, u32)>,
     /// What gave the places of `by_place`: those of another one mean other names.
     geo: Option<Arc<Geo>>,
 }
 
 impl SeriesIndex {
-    /// The series of a client at `ip` that asks `domain`, which has the counter slot `slot`; begun
-    /// if it is the first.
+    /// The series of a client that asks `domain`, which has the counter slot `slot`; begun if it is
+    /// the first. `from`: its address, and how it came.
     pub fn find(
         &mut self,
         stats: &CoreStats,
         domain: &Arc<str>,
         slot: u32,
         geo: &Arc<Geo>,
-        ip: IpAddr,
+        from: (IpAddr, Scheme),
     ) -> u32 {
         if self.geo.as_ref().is_none_or(|known| !Arc::ptr_eq(known, geo)) {
             self.by_place.clear();
             self.geo = Some(Arc::clone(geo));
         }
-        let place = geo.place(ip);
-        if let Some((name, series)) = self.by_place.get(&(slot, place))
+        let (place, layer) = (geo.place(from.0), layer(from));
+        if let Some((name, series)) = self.by_place.get(&(slot, place, layer))
             && name == domain
         {
             return *series;
         }
         let (region, isp) = (Arc::clone(geo.region(place)), Arc::clone(geo.isp(place)));
-        let series = self.named(stats, SeriesName { domain: Arc::clone(domain), region, isp });
+        let name = SeriesName { domain: Arc::clone(domain), region, isp };
+        let series = self.named(stats, name, layer);
         // Places that share a series for want of room could be more than there are series.
         if self.by_place.len() >= SERIES_MAX as usize {
             self.by_place.clear();
         }
-        self.by_place.insert((slot, place), (Arc::clone(domain), series));
+        self.by_place.insert((slot, place, layer), (Arc::clone(domain), series));
         series
     }
 
     /// The series of this name, or what stands for it where there is no room for another.
-    fn named(&mut self, stats: &CoreStats, name: SeriesName) -> u32 {
+    fn named(&mut self, stats: &CoreStats, name: SeriesName, layer: Layer) -> u32 {
         let domain = Arc::clone(&name.domain);
         let nowhere = |domain| SeriesName { domain, region: UNKNOWN.into(), isp: UNKNOWN.into() };
         // The last series is kept for all domains that come when every other is taken.
-        let ways =
-            [(name, DOMAINS_MAX as u32), (nowhere(domain), 1), (nowhere(NO_DOMAIN.into()), 0)];
-        for (name, reserved) in ways {
-            if let Some(&series) = self.by_name.get(&name) {
+        let ways = [
+            ((name, Some(layer)), DOMAINS_MAX as u32),
+            ((nowhere(domain), None), 1),
+            ((nowhere(NO_DOMAIN.into()), None), 0),
+        ];
+        for (way, reserved) in ways {
+            if let Some(&series) = self.by_name.get(&way) {
                 return series;
             }
-            if let Some(series) = stats.begin_series(name.clone(), reserved) {
-                self.by_name.insert(name, series);
+            if let Some(series) = stats.begin_series(way.0.clone(), way.1, reserved) {
+                self.by_name.insert(way, series);
                 return series;
             }
             stats.core.series_shortages.add(1);
         }
         unreachable!("nobody else takes the last series")
+    }
+}
+
+fn layer((ip, scheme): (IpAddr, Scheme)) -> Layer {
+    match (ip.to_canonical().is_ipv4(), scheme) {
+        (true, Scheme::Http) => Layer::Ipv4Http,
+        (true, Scheme::Https) => Layer::Ipv4Https,
+        (false, Scheme::Http) => Layer::Ipv6Http,
+        (false, Scheme::Https) => Layer::Ipv6Https,
     }
 }
 
@@ -112,7 +126,7 @@ mod tests {
         geo: &Arc<Geo>,
         last: u8,
     ) -> String {
-        let series = index.find(stats, &domain.into(), slot, geo, ip(last));
+        let series = index.find(stats, &domain.into(), slot, geo, (ip(last), Scheme::Http));
         let name = stats.series(series).name().unwrap();
         format!("{series} {} {}", name.domain, name.region)
     }
@@ -144,6 +158,27 @@ mod tests {
     }
 
     #[test]
+    fn each_layer_is_a_series_of_its_own() {
+        let stats = Stats::new(1);
+        let stats = &stats.cores()[0];
+        let mut index = SeriesIndex::default();
+        let geo = geo(&[]);
+        let mut look = |ip: &str, scheme| {
+            let from = (ip.parse().unwrap(), scheme);
+            let series = stats.series(index.find(stats, &"a.test".into(), 0, &geo, from));
+            assert_eq!(&*series.name().unwrap().domain, "a.test");
+            series.layer()
+        };
+        for _ in 0..2 {
+            assert_eq!(look("192.0.2.1", Scheme::Http), Some(Layer::Ipv4Http));
+            assert_eq!(look("::ffff:192.0.2.1", Scheme::Https), Some(Layer::Ipv4Https));
+            assert_eq!(look("2001:db8::1", Scheme::Http), Some(Layer::Ipv6Http));
+            assert_eq!(look("2001:db8::1", Scheme::Https), Some(Layer::Ipv6Https));
+        }
+        assert_eq!(stats.series_used(), 4);
+    }
+
+    #[test]
     fn without_room_places_are_unknown_then_domains_are() {
         let stats = Stats::new(1);
         let stats = &stats.cores()[0];
@@ -154,7 +189,7 @@ mod tests {
                 region: "r".into(),
                 isp: "i".into(),
             };
-            while stats.begin_series(name(i), reserved).is_some() {
+            while stats.begin_series(name(i), None, reserved).is_some() {
                 i += 1;
             }
         };
@@ -176,6 +211,7 @@ mod tests {
         assert_eq!(
             stats.begin_series(
                 SeriesName { domain: "d".into(), region: "r".into(), isp: "i".into() },
+                None,
                 0
             ),
             None

@@ -387,9 +387,9 @@ impl From<BillingError> for Problem {
 impl From<StatisticsError> for Problem {
     fn from(error: StatisticsError) -> Problem {
         match error {
-            StatisticsError::TooMany { .. } | StatisticsError::TooLong { .. } => {
-                Problem::malformed(error.to_string())
-            }
+            StatisticsError::TooMany { .. }
+            | StatisticsError::TooLong { .. }
+            | StatisticsError::LayersOfPlace => Problem::malformed(error.to_string()),
             StatisticsError::Busy => {
                 let busy = Problem::new(Kind::Unavailable, error.to_string());
                 Problem { retry_after_s: Some(1), ..busy }

@@ -78,6 +78,7 @@ impl Asked {
             domains: listed("domain", self.domain.as_deref())?,
             regions: listed("region", self.region.as_deref())?,
             isps: listed("isp", self.isp.as_deref())?,
+            layers: Vec::new(),
         })
     }
 }

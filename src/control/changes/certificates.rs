@@ -17,6 +17,7 @@ use super::journal::Journal;
 use super::offline::Writer;
 use super::{Author, ChangeError, Turn, Via, blocking, joined};
 use crate::control::certs::pair::{Facts, Pair};
+use crate::control::certs::request::Requests;
 use crate::control::certs::store::PairStore;
 use crate::control::certs::upload;
 use crate::control::config::store::StoreError;
@@ -49,6 +50,11 @@ impl From<StoreError> for CertificateError {
     fn from(error: StoreError) -> CertificateError {
         CertificateError::Change(error.into())
     }
+}
+
+/// Requests whose keys this node keeps.
+pub fn requests(edge: &Edge) -> Requests {
+    Requests::new(&edge.changes.journal.state_dir)
 }
 
 /// What must be kept for a domain when its pair is changed.

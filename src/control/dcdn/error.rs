@@ -211,6 +211,33 @@ pub const CERTIFICATE_NAME_TOO_LONG: Known = known(
     "InvalidCertName.TooLong",
     "The length of the CertName exceeds the limit of 128 characters.",
 );
+pub const CERTIFICATE_MISSING: Known =
+    known(400, "Certificate.MissingParameter", "You must specify the Certificate parameter.");
+pub const CERTIFICATE_DECODE: Known = known(
+    400,
+    "Certificate.DecodeError",
+    "An error occurred while decoding the certificate: accepted is PEM, or PEM in base64.",
+);
+pub const CERTIFICATE_FORMAT: Known =
+    known(400, "Certificate.FormatError", "The format of the certificate is invalid.");
+pub const CERTIFICATE_NO_KEY: Known = known(
+    400,
+    "Certificate.NoPrivateKey",
+    "The private key of the certificate is not here: it is of no request that this edge made. Call \
+     CreateDcdnCertificateSigningRequest and have its Csr signed, or set both with \
+     SetDcdnDomainSSLCertificate.",
+);
+pub const COUNTRY_MALFORMED: Known = known(
+    400,
+    "InvalidValue.Malformed",
+    "Country must be 2 characters: accepted is a code of ISO 3166-1 such as CN.",
+);
+pub const SM_CERTIFICATE: Known = known(
+    400,
+    "SMCertificate.NotSupported",
+    "SM certificates are not supported: the TLS of this edge has no SM2, SM3 and SM4. Set an RSA or \
+     ECDSA certificate with SetDcdnDomainSSLCertificate, or put a gateway that speaks them in front.",
+);
 pub const CERTIFICATE_NOT_FOUND: Known =
     known(400, "Certificate.NotFind", "The certificate is not found.");
 pub const CERTIFICATE_EXPIRED: Known =
@@ -273,9 +300,9 @@ impl From<StatisticsError> for Failure {
     fn from(error: StatisticsError) -> Failure {
         match error {
             StatisticsError::Busy => UNAVAILABLE.into(),
-            StatisticsError::TooMany { .. } | StatisticsError::TooLong { .. } => {
-                Failure::bad("InvalidParameter", error.to_string())
-            }
+            StatisticsError::TooMany { .. }
+            | StatisticsError::TooLong { .. }
+            | StatisticsError::LayersOfPlace => Failure::bad("InvalidParameter", error.to_string()),
             other => Failure::internal(&other),
         }
     }

@@ -18,7 +18,7 @@ use self::readings::Readings;
 use super::{Measures, Row, SLOT, StatisticsError, Store};
 use crate::limits::{STATISTICS_FLUSH_PERIOD, STATISTICS_ROWS_WAITING_MAX, STATISTICS_TIDY_PERIOD};
 use crate::snapshot::geo::UNKNOWN;
-use crate::stats::{SeriesName, Stats};
+use crate::stats::{Layer, SeriesName, Stats};
 
 const PERIOD_MS: i64 = STATISTICS_FLUSH_PERIOD.as_millis() as i64;
 /// Readings are taken at multiples of the period, so that one is taken at the end of each slot.
@@ -165,11 +165,11 @@ impl Fold {
     /// exact.
     fn coarsen(&self, waiting: &mut Vec<Row>) {
         let before = waiting.len();
-        let mut sums: BTreeMap<(i64, SeriesName), Measures> = BTreeMap::new();
-        for Row { slot, series, measures } in waiting.drain(..) {
+        let mut sums = Sums::new();
+        for Row { slot, series, layer, measures } in waiting.drain(..) {
             let (region, isp) = (UNKNOWN.into(), UNKNOWN.into());
             let series = SeriesName { region, isp, ..series };
-            *sums.entry((slot, series)).or_default() += &measures;
+            *sums.entry((slot, series, layer)).or_default() += &measures;
         }
         *waiting = rows_of(sums);
         let lost = before - waiting.len();
@@ -210,16 +210,18 @@ impl Fold {
     }
 }
 
-/// Adds rows to those that wait. Of the same slot and series, numbers add up, and the peak is the
+type Sums = BTreeMap<(i64, SeriesName, Option<Layer>), Measures>;
+
+/// Adds rows to those that wait. Of the same slot, series and layer, numbers add up, and the peak is the
 /// higher one: the two were not at the same time.
 fn merge(waiting: &mut Vec<Row>, rows: Vec<Row>) {
     if waiting.is_empty() {
         *waiting = rows;
         return;
     }
-    let mut sums: BTreeMap<(i64, SeriesName), Measures> = BTreeMap::new();
-    for Row { slot, series, measures } in waiting.drain(..).chain(rows) {
-        let sum = sums.entry((slot, series)).or_default();
+    let mut sums = Sums::new();
+    for Row { slot, series, layer, measures } in waiting.drain(..).chain(rows) {
+        let sum = sums.entry((slot, series, layer)).or_default();
         let peak = sum.peak.max(measures.peak);
         *sum += &measures;
         sum.peak = peak;
@@ -227,8 +229,8 @@ fn merge(waiting: &mut Vec<Row>, rows: Vec<Row>) {
     *waiting = rows_of(sums);
 }
 
-fn rows_of(sums: BTreeMap<(i64, SeriesName), Measures>) -> Vec<Row> {
-    let row = |((slot, series), measures)| Row { slot, series, measures };
+fn rows_of(sums: Sums) -> Vec<Row> {
+    let row = |((slot, series, layer), measures)| Row { slot, series, layer, measures };
     sums.into_iter().map(row).collect()
 }
 

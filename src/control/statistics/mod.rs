@@ -12,7 +12,7 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 
 use crate::stats::histogram::BOUNDS_US;
-use crate::stats::{Cause, SeriesName};
+use crate::stats::{Cause, Layer, SeriesName};
 
 use super::database::Schema;
 
@@ -67,12 +67,14 @@ impl AddAssign<&Measures> for Measures {
     }
 }
 
-/// What one series counted in one slot, or in a part of it.
+/// What one series counted of one layer in one slot, or in a part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// Start, in seconds since the Unix epoch; a multiple of [`SLOT`].
     pub slot: i64,
     pub series: SeriesName,
+    /// How the clients came, where that was counted.
+    pub layer: Option<Layer>,
     pub measures: Measures,
 }
 
@@ -83,6 +85,8 @@ pub struct Selection {
     pub domains: Vec<Arc<str>>,
     pub regions: Vec<Arc<str>>,
     pub isps: Vec<Arc<str>>,
+    /// Empty: all, and what was counted under no layer too. Kept by domain, not by place.
+    pub layers: Vec<Layer>,
 }
 
 /// One of the three parts of a series' name.
@@ -245,6 +249,11 @@ pub enum StatisticsError {
          most {most} can be asked for at once; leave a list out to mean all of them"
     )]
     TooMany { asked: usize, most: usize },
+    #[error(
+        "statistics: what is asked for by layer is not kept by region and provider; leave the \
+         layer out, or these"
+    )]
+    LayersOfPlace,
     #[error("statistics: too many questions at once; ask again in a few seconds")]
     Busy,
     #[error("statistics: a range of {asked} s, at most {most} s can be asked for at once")]

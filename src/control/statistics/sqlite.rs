@@ -23,6 +23,7 @@ mod tests;
 mod turns;
 mod upkeep;
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ use super::{
 };
 use crate::control::database::Database;
 use crate::limits::STATISTICS_CELLS_MAX;
-use crate::stats::SeriesName;
+use crate::stats::{Layer, SeriesName};
 
 /// Chunks are in tables by integer and not `WITHOUT ROWID`, where a row of their size would
 /// overflow into pages of its own.
@@ -153,32 +154,32 @@ type Counted = ((i64, i64), Measures);
 
 /// What the rows add to each cell and slot, in the order in which open slots are kept.
 fn cube(work: &Transaction<'_>, rows: &[Row]) -> Result<Vec<Counted>, StatisticsError> {
-    let mut places: HashMap<&SeriesName, [i64; 8]> = HashMap::new();
+    let mut places: HashMap<(&SeriesName, Option<Layer>), Vec<i64>> = HashMap::new();
     let mut known: HashMap<Cell, i64> = HashMap::new();
     let mut sums: HashMap<(i64, i64), Measures> = HashMap::new();
     let room = Room::of(work, STATISTICS_CELLS_MAX)?;
     for row in rows {
-        let cells = match places.get(&row.series) {
-            Some(cells) => *cells,
-            None => {
-                let mut ids = [0; 8];
-                let named = cells::cube(&cells::place(work, &row.series, room)?);
-                for (id, cell) in ids.iter_mut().zip(named) {
-                    *id = match known.get(&cell) {
+        let cells = match places.entry((&row.series, row.layer)) {
+            Entry::Occupied(cells) => cells.into_mut(),
+            Entry::Vacant(place) => {
+                let series = cells::place(work, &row.series, room)?;
+                let of_layer = row.layer.map(|layer| cells::of_layer(&series.domain, layer));
+                let mut ids = Vec::new();
+                for cell in cells::cube(&series).into_iter().chain(of_layer.into_iter().flatten()) {
+                    ids.push(match known.get(&cell) {
                         Some(id) => *id,
                         None => {
                             let id = cells::find_or_make(work, &cell)?;
                             known.insert(cell, id);
                             id
                         }
-                    };
+                    });
                 }
-                places.insert(&row.series, ids);
-                ids
+                place.insert(ids)
             }
         };
         let slot = row.slot.div_euclid(SLOT) * SLOT;
-        for cell in cells {
+        for &cell in &*cells {
             *sums.entry((cell, slot)).or_default() += &row.measures;
         }
     }

@@ -327,6 +327,7 @@ fn killed_again_and_again_everything_is_stated_once() {
     let row = |((domain, slot), bytes): (&(Arc<str>, i64), &u64)| Row {
         slot: *slot,
         series: SeriesName { domain: domain.clone(), region: "us".into(), isp: "other".into() },
+        layer: None,
         measures: Measures { bytes_out: *bytes, ..Measures::default() },
     };
     let rows: Vec<Row> = site.store.0.lock().unwrap().iter().map(row).collect();
@@ -560,7 +561,7 @@ fn the_statement_equals_the_statistics_to_the_byte() {
                 region: ["beijing", "us"][n % 2].into(),
                 isp: "other".into(),
             };
-            Row { slot, series, measures }
+            Row { slot, series, layer: None, measures }
         })
         .collect();
     store.add(&rows).unwrap();

@@ -57,6 +57,11 @@ async fn set_all(call: &Call<'_>, domains: &[Arc<str>], region: &str) -> Answer 
         Some("off") => None,
         _ => Some(Wanted::of(parameters, region)?),
     };
+    replace(call, domains, wanted).await
+}
+
+/// The same with what is wanted instead, `None` for nothing.
+pub async fn replace(call: &Call<'_>, domains: &[Arc<str>], wanted: Option<Wanted<'_>>) -> Answer {
     if let Some(wanted) = &wanted {
         wanted.check(domains, call.now)?;
     }
@@ -78,11 +83,12 @@ async fn set_all(call: &Call<'_>, domains: &[Arc<str>], region: &str) -> Answer 
 /// What is kept of a domain's uploaded pair beside it: its name and region; `None`: nothing.
 type Note = (Arc<str>, Option<(String, String)>);
 
-struct Wanted<'a> {
-    chain: &'a str,
-    key: &'a str,
-    name: Option<&'a str>,
-    region: &'a str,
+/// A pair, PEM both, and what it is called.
+pub struct Wanted<'a> {
+    pub chain: &'a str,
+    pub key: &'a str,
+    pub name: Option<&'a str>,
+    pub region: &'a str,
 }
 
 impl<'a> Wanted<'a> {

@@ -7,8 +7,10 @@ mod domains;
 pub mod functions;
 mod names;
 mod places;
+mod requests;
 mod service;
 mod shares;
+mod sm;
 mod sources;
 mod statistics;
 mod tags;
@@ -86,6 +88,8 @@ operations! {
     "DescribeDcdnDomainWebsocketBpsData": Read, Statistics => statistics::bandwidth;
     "DescribeDcdnDomainWebsocketHttpCodeData": Read, Statistics => statistics::codes;
 
+    "DescribeDcdnDomainBpsDataByLayer": Read, Statistics => statistics::bandwidth_by_layer;
+
     "BatchSetDcdnDomainConfigs": Operate, Domains => configs::batch_set;
     "DescribeDcdnDomainConfigs": Read, Domains => configs::describe;
     "BatchDeleteDcdnDomainConfigs": Operate, Domains => configs::batch_delete;
@@ -112,6 +116,11 @@ operations! {
     "SetDcdnDomainSSLCertificate": Operate, Domains, secrets => certificates::set;
     "SetDcdnDomainCertificate": Operate, Domains, secrets => certificates::set_old;
     "BatchSetDcdnDomainCertificate": Operate, Domains, secrets => certificates::batch_set;
+    "CreateDcdnCertificateSigningRequest": Operate, Domains => requests::create;
+    "SetDcdnDomainCSRCertificate": Operate, Domains, secrets => requests::set;
+    "SetDcdnDomainSMCertificate": Operate, Domains => sm::set;
+    "DescribeDcdnSMCertificateList": Read, Domains => sm::list;
+    "DescribeDcdnSMCertificateDetail": Read, Domains => sm::detail;
     "DescribeDcdnDomainCertificateInfo": Read, Domains => certificates::info;
     "DescribeDcdnHttpsDomainList": Read, Lists => certificates::https_domains;
     "DescribeDcdnCertificateList": Read, Domains => certificates::list;

@@ -9,6 +9,7 @@ use super::super::error::{self, Failure};
 use super::{Answer, Call, names};
 use crate::control::statistics::window::{self, Asked, TimeError, Window};
 use crate::control::statistics::{Query, SLOT, Selection, Slot, Wanted};
+use crate::stats::Layer;
 
 pub async fn traffic(call: &Call<'_>) -> Answer {
     let asked = Question::of(call)?;
@@ -32,6 +33,59 @@ pub async fn codes(call: &Call<'_>) -> Answer {
     let modules = asked.modules(call, Wanted::Handshakes, "WebsocketHttpCode", shares).await?;
     Ok(asked.answer("HttpCodeDataPerInterval", modules))
 }
+
+/// Bandwidth and traffic of clients that came by one version of IP or one protocol. All of it is
+/// WebSocket: dynamic.
+pub async fn bandwidth_by_layer(call: &Call<'_>) -> Answer {
+    let named = LAYERS.map(|(name, _)| name);
+    let layer = call.parameters.choice("Layer", &named)?.unwrap_or("all");
+    let mut asked = Question::of(call)?;
+    asked.selection.layers = layers(layer).to_vec();
+    let Window { start, end, step } = asked.window;
+    // There is no QUIC here.
+    let selection = Some(asked.selection).filter(|_| layer != "quic");
+    let found = match selection {
+        Some(selection) => {
+            slots(call, Query { selection, start, end, step, wanted: Wanted::Traffic }).await?
+        }
+        None => (start..end)
+            .step_by(step.seconds() as usize)
+            .map(|start| Slot { start, ..Slot::default() })
+            .collect(),
+    };
+    let module = |slot: &Slot| {
+        let bits = bits_per_second(slot.most_bytes_out).to_string();
+        let bytes = slot.measures.bytes_out.to_string();
+        json!({
+            "TimeStamp": window::format(slot.start),
+            "Value": bits,
+            "TrafficValue": bytes,
+            "DynamicValue": bits,
+            "DynamicTrafficValue": bytes,
+            "StaticValue": "0",
+            "StaticTrafficValue": "0",
+        })
+    };
+    let modules: Vec<Value> = found.iter().map(module).collect();
+    Ok(json!({
+        "DataInterval": step.seconds().to_string(),
+        "BpsDataInterval": {"DataModule": modules},
+    }))
+}
+
+/// Which of ours DCDN means by the name of a layer; none of `all`, which is no choice.
+pub fn layers(name: &str) -> &'static [Layer] {
+    LAYERS.iter().find(|(known, _)| *known == name).map_or(&[], |(_, layers)| layers)
+}
+
+const LAYERS: [(&str, &[Layer]); 6] = [
+    ("all", &[]),
+    ("IPv4", &[Layer::Ipv4Http, Layer::Ipv4Https]),
+    ("IPv6", &[Layer::Ipv6Http, Layer::Ipv6Https]),
+    ("http", &[Layer::Ipv4Http, Layer::Ipv6Http]),
+    ("https", &[Layer::Ipv4Https, Layer::Ipv6Https]),
+    ("quic", &[]),
+];
 
 /// Of one five-minute slot.
 pub fn bits_per_second(bytes: u64) -> f64 {
@@ -70,6 +124,7 @@ impl Question {
             domains: domains.clone(),
             regions: one("LocationNameEn"),
             isps: one("IspNameEn"),
+            layers: Vec::new(),
         };
         Ok(Question { domains, selection, window })
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::error::{self, Failure};
 use super::super::request::time;
-use super::statistics::{bits_per_second, joined, own_domains, slots, window_of};
+use super::statistics::{bits_per_second, joined, layers, own_domains, slots, window_of};
 use super::{Answer, Call, names};
 use crate::control::billing::BillingError;
 use crate::control::billing::ledger::Ledger;
@@ -119,7 +119,8 @@ pub async fn usage(call: &Call<'_>) -> Answer {
         }
         _ => (Wanted::Traffic, step),
     };
-    let selection = Selection { domains: domains.clone(), ..Selection::default() };
+    let layers = layers(protocol.unwrap_or("all")).to_vec();
+    let selection = Selection { domains: domains.clone(), layers, ..Selection::default() };
     let found = slots(call, Query { selection, start, end, step: unit, wanted }).await?;
     let rows = match field {
         "bps" => peaks(&found, step),

@@ -1,4 +1,5 @@
-//! What was counted since the last look: differences of the cores' counters, added up by series.
+//! What was counted since the last look: differences of the cores' counters, added up by series
+//! and layer.
 //!
 //! Not here: when to look, and where the rows go. The clock is an argument.
 
@@ -7,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::control::statistics::{Measures, Row, SLOT};
 use crate::stats::counters::CODES;
 use crate::stats::histogram::BOUNDS_US;
-use crate::stats::{Cause, SeriesCounters, SeriesName, Stats};
+use crate::stats::{Cause, Layer, SeriesCounters, SeriesName, Stats};
 
 const SLOT_MS: i64 = SLOT * 1000;
 
@@ -44,7 +45,7 @@ impl Readings {
     pub fn take(&mut self, stats: &Stats, now_ms: i64) -> Vec<Row> {
         let slot = self.slot(now_ms);
         let period = stats.period();
-        let mut sums: BTreeMap<SeriesName, Measures> = BTreeMap::new();
+        let mut sums: BTreeMap<(SeriesName, Option<Layer>), Measures> = BTreeMap::new();
         self.last.resize_with(stats.cores().len(), Vec::new);
         for (core, last) in stats.cores().iter().zip(&mut self.last) {
             last.resize_with(core.series_used() as usize, Reading::none);
@@ -60,15 +61,14 @@ impl Readings {
                 if measures == Measures::default() {
                     continue;
                 }
-                match sums.get_mut(name) {
-                    Some(sum) => *sum += &measures,
-                    None => drop(sums.insert(name.clone(), measures)),
-                }
+                *sums.entry((name.clone(), counters.layer())).or_default() += &measures;
             }
         }
         stats.next_period();
         self.at_ms = now_ms;
-        sums.into_iter().map(|(series, measures)| Row { slot, series, measures }).collect()
+        sums.into_iter()
+            .map(|((series, layer), measures)| Row { slot, series, layer, measures })
+            .collect()
     }
 
     /// The slot of what was counted since the last look: the one in which that was, for slots end

@@ -103,7 +103,7 @@ impl Bench {
         let core = &self.stats.cores()[core];
         let name = SeriesName { domain: domain.into(), region: region.into(), isp: "isp".into() };
         let known = core.all_series().find(|(known, _)| **known == name).map(|(_, found)| found);
-        known.unwrap_or_else(|| core.series(core.begin_series(name.clone(), 0).unwrap()))
+        known.unwrap_or_else(|| core.series(core.begin_series(name.clone(), None, 0).unwrap()))
     }
 }
 

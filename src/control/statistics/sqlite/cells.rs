@@ -12,9 +12,10 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 use crate::control::statistics::{Dimension, Selection, StatisticsError};
 use crate::limits::{STATISTICS_CELLS_MAX, STATISTICS_CELLS_PER_QUERY_MAX};
 use crate::snapshot::geo::UNKNOWN;
-use crate::stats::SeriesName;
+use crate::stats::{Layer, SeriesName};
 
-/// In place of a name: any.
+/// In place of a name: any. What stands for regions and providers of our own begins with it too; a
+/// domain may.
 pub(super) const ANY: &str = "*";
 
 /// A series, with [`ANY`] for what is left out.
@@ -59,6 +60,23 @@ pub(super) fn cube(series: &SeriesName) -> [Cell; 8] {
     })
 }
 
+/// The cells in which a layer of a domain is counted: its own, and that of all domains. A layer
+/// stands there as a place does, so that what it counts is packed, rolled up and forgotten as all
+/// else is: its version of IP for the region, its protocol for the provider.
+pub(super) fn of_layer(domain: &Arc<str>, layer: Layer) -> [Cell; 2] {
+    let (network, protocol) = match layer {
+        Layer::Ipv4Http => ("*ipv4", "*http"),
+        Layer::Ipv4Https => ("*ipv4", "*https"),
+        Layer::Ipv6Http => ("*ipv6", "*http"),
+        Layer::Ipv6Https => ("*ipv6", "*https"),
+    };
+    [domain.clone(), ANY.into()].map(|domain| Cell {
+        domain,
+        region: network.into(),
+        isp: protocol.into(),
+    })
+}
+
 /// Whether there is room for cells of further places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Room {
@@ -82,11 +100,14 @@ pub(super) fn place(
     series: &SeriesName,
     room: Room,
 ) -> rusqlite::Result<SeriesName> {
-    let name = |name: &Arc<str>| if **name == *ANY { UNKNOWN.into() } else { name.clone() };
+    let named = |name: &Arc<str>, dimension| match is_a_name(name, dimension) {
+        true => name.clone(),
+        false => UNKNOWN.into(),
+    };
     let series = SeriesName {
-        domain: name(&series.domain),
-        region: name(&series.region),
-        isp: name(&series.isp),
+        domain: named(&series.domain, Dimension::Domain),
+        region: named(&series.region, Dimension::Region),
+        isp: named(&series.isp, Dimension::Isp),
     };
     let [own, ..] = cube(&series);
     if room == Room::Free || find(work, &own)?.is_some() {
@@ -132,6 +153,9 @@ pub(super) fn selected(
     selection: &Selection,
 ) -> Result<Vec<i64>, StatisticsError> {
     let domains = listed(reader, &selection.domains, Dimension::Domain)?;
+    if !selection.layers.is_empty() {
+        return layers(reader, selection, &domains);
+    }
     let regions = listed(reader, &selection.regions, Dimension::Region)?;
     let isps = listed(reader, &selection.isps, Dimension::Isp)?;
     let asked = domains.len().saturating_mul(regions.len()).saturating_mul(isps.len());
@@ -153,6 +177,34 @@ pub(super) fn selected(
     Ok(cells)
 }
 
+fn is_a_name(name: &str, dimension: Dimension) -> bool {
+    match dimension {
+        Dimension::Domain => name != ANY,
+        Dimension::Region | Dimension::Isp => !name.starts_with(ANY),
+    }
+}
+
+fn layers(
+    reader: &Connection,
+    selection: &Selection,
+    domains: &[Arc<str>],
+) -> Result<Vec<i64>, StatisticsError> {
+    if !selection.regions.is_empty() || !selection.isps.is_empty() {
+        return Err(StatisticsError::LayersOfPlace);
+    }
+    let asked = domains.len().saturating_mul(selection.layers.len());
+    if asked > STATISTICS_CELLS_PER_QUERY_MAX {
+        return Err(StatisticsError::TooMany { asked, most: STATISTICS_CELLS_PER_QUERY_MAX });
+    }
+    let mut cells = BTreeSet::new();
+    for (domain, layer) in domains.iter().flat_map(|d| selection.layers.iter().map(move |l| (d, l)))
+    {
+        let [own, _] = of_layer(domain, *layer);
+        cells.extend(find(reader, &own)?);
+    }
+    Ok(cells.into_iter().collect())
+}
+
 /// Each name once. A list of all names there are is the same as none, and cheaper.
 fn listed(
     reader: &Connection,
@@ -162,7 +214,7 @@ fn listed(
     if list.is_empty() {
         return Ok(vec![ANY.into()]);
     }
-    let list: BTreeSet<&Arc<str>> = list.iter().filter(|name| ***name != *ANY).collect();
+    let list: BTreeSet<&Arc<str>> = list.iter().filter(|name| is_a_name(name, dimension)).collect();
     if list.len() > 1 && names(reader, dimension)?.iter().all(|name| list.contains(name)) {
         return Ok(vec![ANY.into()]);
     }

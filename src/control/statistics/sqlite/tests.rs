@@ -47,7 +47,8 @@ fn measures(n: u64) -> Measures {
 }
 
 fn row(slot: i64, domain: &str, region: &str, isp: &str, n: u64) -> Row {
-    Row { slot, series: series(domain, region, isp), measures: measures(n) }
+    let layer = Layer::ALL.get(n as usize % 5).copied();
+    Row { slot, series: series(domain, region, isp), layer, measures: measures(n) }
 }
 
 fn all(start: i64, end: i64, step: Step) -> Query {
@@ -60,9 +61,12 @@ fn list(names: &[&str]) -> Vec<Arc<str>> {
 
 // === The model ===
 
-fn matches(selection: &Selection, series: &SeriesName) -> bool {
+fn matches(selection: &Selection, Row { series, layer, .. }: &Row) -> bool {
+    let asked = &selection.layers;
+    let of_layer = asked.is_empty() || layer.is_some_and(|layer| asked.contains(&layer));
     let within = |list: &[Arc<str>], name: &Arc<str>| list.is_empty() || list.contains(name);
-    within(&selection.domains, &series.domain)
+    of_layer
+        && within(&selection.domains, &series.domain)
         && within(&selection.regions, &series.region)
         && within(&selection.isps, &series.isp)
 }
@@ -83,7 +87,7 @@ fn model(added: &Added, query: &Query) -> Vec<Slot> {
                 for call in added {
                     let mut peak_of_call = 0;
                     let rows = call.iter().filter(|row| row.slot == five);
-                    for row in rows.filter(|row| matches(&query.selection, &row.series)) {
+                    for row in rows.filter(|row| matches(&query.selection, row)) {
                         merged += &row.measures;
                         peak_of_call += row.measures.peak;
                     }
@@ -172,9 +176,16 @@ fn query() -> impl Strategy<Value = Query> {
         Wanted::All,
     ]);
     let range = (-300..1000i64, 1..1000i64);
-    (some(&DOMAINS), some(&REGIONS), some(&ISPS), range, step, wanted).prop_map(
-        |(domains, regions, isps, (start, length), step, wanted)| {
-            let selection = Selection { domains, regions, isps };
+    // Places and layers are not kept together.
+    let places = (some(&REGIONS), some(&ISPS), Just(Vec::new()));
+    let layers = prop::sample::subsequence(Layer::ALL.to_vec(), 1..=3);
+    let rest = prop_oneof![
+        3 => places,
+        1 => (Just(Vec::new()), Just(Vec::new()), layers),
+    ];
+    (some(&DOMAINS), rest, range, step, wanted).prop_map(
+        |(domains, (regions, isps, layers), (start, length), step, wanted)| {
+            let selection = Selection { domains, regions, isps, layers };
             let start = step.floor(BEGIN + start * SLOT);
             Query { selection, start, end: start + length * SLOT, step, wanted }
         },
@@ -214,7 +225,7 @@ proptest! {
                     let one_cell = [Dimension::Domain, Dimension::Region, Dimension::Isp]
                         .iter()
                         .all(|d| query.selection.of(*d).len() <= 1);
-                    if one_cell {
+                    if one_cell && query.selection.layers.len() <= 1 {
                         let found = found.into_iter().map(|slot| only(query.wanted, slot));
                         prop_assert_eq!(found.collect::<Vec<_>>(), expected);
                     } else {
@@ -290,8 +301,12 @@ fn a_merged_series_is_the_sum_of_its_parts() {
     }
     store.add(&rows).unwrap();
     let ask = |domains: &[&str], regions: &[&str], isps: &[&str]| {
-        let selection =
-            Selection { domains: list(domains), regions: list(regions), isps: list(isps) };
+        let selection = Selection {
+            domains: list(domains),
+            regions: list(regions),
+            isps: list(isps),
+            ..Selection::default()
+        };
         let query = Query { selection, ..all(BEGIN, BEGIN + SLOT, Step::FiveMinutes) };
         store.query(&query).unwrap().pop().unwrap().measures
     };
@@ -318,6 +333,37 @@ fn a_merged_series_is_the_sum_of_its_parts() {
         ask(&["a.example"], &[], &[])
     );
     assert_eq!(ask(&["*"], &[], &[]), Measures::default());
+}
+
+#[test]
+fn layers_are_kept_by_domain_and_are_no_places() {
+    let (_dir, store) = new();
+    let rows = [("a.example", 1), ("a.example", 2), ("b.example", 6), ("b.example", 4)];
+    for (domain, n) in rows {
+        store.add(&[row(BEGIN, domain, "beijing", "unicom", n)]).unwrap();
+    }
+    let ask = |domains: &[&str], layers: &[Layer], regions: &[&str]| {
+        let (domains, regions) = (list(domains), list(regions));
+        let selection =
+            Selection { domains, regions, layers: layers.to_vec(), ..Selection::default() };
+        let query = Query { selection, ..all(BEGIN, BEGIN + SLOT, Step::FiveMinutes) };
+        store.query(&query).map(|mut slots| slots.pop().unwrap().measures.bytes_out)
+    };
+    for _ in ["open", "closed"] {
+        assert_eq!(ask(&[], &[], &[]).unwrap(), 13_000);
+        // 1 and 6 are IPv4 with TLS, 2 is IPv6 without, and of 4 it was not counted.
+        assert_eq!(ask(&[], &[Layer::Ipv4Https], &[]).unwrap(), 7000);
+        assert_eq!(ask(&["b.example"], &[Layer::Ipv4Https], &[]).unwrap(), 6000);
+        assert_eq!(ask(&[], &Layer::ALL, &[]).unwrap(), 9000);
+        assert_eq!(ask(&["a.example"], &[Layer::Ipv6Http, Layer::Ipv6Https], &[]).unwrap(), 2000);
+        assert_eq!(ask(&[], &[Layer::Ipv6Https], &[]).unwrap(), 0);
+        assert_eq!(ask(&[], &[], &["*ipv4"]).unwrap(), 0, "names of our own are nobody's");
+        store.tidy(BEGIN + 2 * HOUR).unwrap();
+    }
+    let refused = ask(&[], &[Layer::Ipv4Http], &["beijing"]).unwrap_err();
+    assert!(refused.to_string().contains("not kept by region"), "{refused}");
+    let names = store.names().unwrap();
+    assert_eq!(names, [list(&["a.example", "b.example"]), list(&["beijing"]), list(&["unicom"])]);
 }
 
 #[test]
@@ -385,6 +431,7 @@ fn what_is_old_is_rolled_up_and_then_forgotten() {
     assert_eq!(day % DAY, 0);
     let rows: Vec<Row> = (0..288)
         .map(|i| row(day + i * SLOT, "a.example", "beijing", "unicom", 1 + i as u64))
+        .map(|row| Row { layer: None, ..row })
         .collect();
     store.import(&rows).unwrap();
     let cells = 8;
@@ -451,7 +498,7 @@ fn a_clock_that_was_ahead_stops_no_tidying() {
     store.add(&rows).unwrap();
     for (days, entries) in [(1, 12), (95, 1), (400, 0)] {
         store.tidy(BEGIN + days * DAY).unwrap();
-        assert_eq!(chunk_rows::<chunk::Handshakes>(&store), 8 * entries, "after {days} days");
+        assert_eq!(chunk_rows::<chunk::Handshakes>(&store), 10 * entries, "after {days} days");
     }
 }
 
@@ -579,7 +626,7 @@ fn a_damaged_open_slot_is_set_aside() {
     store.database.write(|work| work.execute(broken, [])).unwrap();
     let one = |name: &str| list(&[name]);
     let (domains, regions, isps) = (one("a.example"), one("beijing"), one("unicom"));
-    let selection = Selection { domains, regions, isps };
+    let selection = Selection { domains, regions, isps, ..Selection::default() };
     assert!(store.query(&all(BEGIN, BEGIN + HOUR, Step::Hour)).is_ok());
     assert!(store.tidy(BEGIN + DAY).unwrap_err().to_string().contains("statistics_live of cell"));
     store.add(&rows).unwrap();
@@ -620,15 +667,15 @@ fn places_that_there_is_no_room_for_are_unknown() {
     };
     let known = series("a.example", "beijing", "unicom");
     let new = series("b.example", "beijing", "unicom");
-    assert_eq!(place(new.clone(), 9), new);
-    assert_eq!(place(new, 8), series("b.example", "unknown", "unknown"));
-    assert_eq!(place(known.clone(), 8), known);
+    assert_eq!(place(new.clone(), 11), new);
+    assert_eq!(place(new, 10), series("b.example", "unknown", "unknown"));
+    assert_eq!(place(known.clone(), 10), known);
 }
 
 #[test]
 fn a_name_that_means_any_is_unknown() {
     let (_dir, store) = new();
-    store.add(&[row(BEGIN, "a.example", "*", "*", 1)]).unwrap();
+    store.add(&[row(BEGIN, "a.example", "*", "*ipv4", 1)]).unwrap();
     let expected = [list(&["a.example"]), list(&["unknown"]), list(&["unknown"])];
     assert_eq!(store.names().unwrap(), expected);
     let slots = store.query(&all(BEGIN, BEGIN + HOUR, Step::Hour)).unwrap();
