@@ -31,7 +31,9 @@ macro_rules! files {
 const FILES: &[File] = files![
     "console.css",
     "console.js",
+    "dialog.js",
     "icon.svg",
+    "rest.js",
     "vendor/uPlot.iife.min.js",
     "vendor/uPlot.min.css",
     "vendor/LICENSE.uPlot",

@@ -8,10 +8,12 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::post;
 use maud::{DOCTYPE, Markup, html};
 
+use super::icons::{Icon, icon};
 use super::parts::{self, Tone};
 use super::rest::Refusal;
 use super::viewer::{Submitted, THEME_COOKIE, Theme, Viewer};
 use super::{Console, ROOT, assets};
+use crate::control::edge::Phase;
 use crate::control::keys::Role;
 
 /// The entries of the navigation.
@@ -24,10 +26,11 @@ pub enum Section {
     Usage,
     Health,
     Keys,
+    Audit,
 }
 
 impl Section {
-    const ALL: [Section; 7] = [
+    const ALL: [Section; 8] = [
         Section::Overview,
         Section::Domains,
         Section::Statistics,
@@ -35,18 +38,22 @@ impl Section {
         Section::Usage,
         Section::Health,
         Section::Keys,
+        Section::Audit,
     ];
 
-    /// Path below `/console`, text, and the least role that may see it.
-    fn facts(self) -> (&'static str, &'static str, Role) {
+    /// Path below `/console`, text, picture, and the least role that may see it.
+    fn facts(self) -> (&'static str, &'static str, Icon, Role) {
         match self {
-            Section::Overview => ("/", "Overview", Role::Read),
-            Section::Domains => ("/domains", "Domain names", Role::Read),
-            Section::Statistics => ("/statistics", "Statistics", Role::Read),
-            Section::Connections => ("/connections", "Live connections", Role::Read),
-            Section::Usage => ("/usage", "Usage and billing", Role::Read),
-            Section::Health => ("/health", "Health", Role::Read),
-            Section::Keys => ("/keys", "Access keys", Role::Admin),
+            Section::Overview => ("/", "Overview", Icon::Overview, Role::Read),
+            Section::Domains => ("/domains", "Domain names", Icon::Domains, Role::Read),
+            Section::Statistics => ("/statistics", "Statistics", Icon::Statistics, Role::Read),
+            Section::Connections => {
+                ("/connections", "Live connections", Icon::Connections, Role::Read)
+            }
+            Section::Usage => ("/usage", "Usage and billing", Icon::Usage, Role::Read),
+            Section::Health => ("/health", "Health", Icon::Health, Role::Read),
+            Section::Keys => ("/keys", "Access keys", Icon::Keys, Role::Admin),
+            Section::Audit => ("/audit", "Audit log", Icon::Audit, Role::Read),
         }
     }
 }
@@ -67,11 +74,18 @@ impl Page<'_> {
         let notice = console.sessions.take_notice(&viewer.token);
         let body = html! {
             a.skip href="#content" { "Skip to content" }
-            (top(viewer, self.section))
-            main #content tabindex="-1" {
-                @if let Some(notice) = notice { (parts::banner(Tone::Good, html! { (notice) })) }
-                (self.body)
+            div.shell {
+                (bar(console, viewer))
+                (side(viewer, self.section))
+                main #content tabindex="-1" {
+                    (warnings(console, viewer))
+                    @if let Some(notice) = notice {
+                        (parts::banner(Tone::Good, html! { (notice) }))
+                    }
+                    (self.body)
+                }
             }
+            div #toasts .toasts role="status" {}
         };
         let csrf = Some(viewer.session.csrf.as_str());
         Head { title: self.title, theme: viewer.theme, csrf, charts: self.charts }
@@ -95,7 +109,7 @@ impl Head<'_> {
                 head {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
+                    meta name="color-scheme" content=(self.theme.schemes());
                     @if let Some(csrf) = self.csrf { meta name="csrf" content=(csrf); }
                     title { (self.title) " · Hawser" }
                     link rel="icon" type="image/svg+xml" href=(assets::url("icon.svg"));
@@ -119,43 +133,100 @@ impl Head<'_> {
     }
 }
 
-fn top(viewer: &Viewer, current: Option<Section>) -> Markup {
-    let sections = Section::ALL.into_iter().filter(|section| viewer.may(section.facts().2));
+/// Over every page: how the node does, who is signed in, light or dark.
+fn bar(console: &Console, viewer: &Viewer) -> Markup {
+    let phase = console.edge.phase();
+    let tone = match phase {
+        Phase::Serving => Tone::Good,
+        Phase::Starting | Phase::Draining => Tone::Notice,
+    };
     html! {
-        header.top {
-            a.brand href={ (ROOT) "/" } { "Hawser" }
-            nav aria-label="Main" {
-                @for section in sections {
-                    @let (path, text, _) = section.facts();
-                    a href={ (ROOT) (path) } aria-current=[(Some(section) == current).then_some("page")] {
-                        (text)
-                    }
-                }
+        header.bar {
+            button.quiet.icon-only.menu-button type="button" popovertarget="menu" aria-label="Menu" {
+                (icon(Icon::Menu))
             }
-            div.who {
-                (themes(viewer))
-                span title={ "Key " (viewer.key().id) } { (viewer.key().name) }
-                (parts::badge(Tone::Plain, viewer.key().role.name()))
-                (parts::form(viewer, "/sign-out", html! { button.quiet { "Sign out" } }))
+            a.brand href={ (ROOT) "/" } {
+                img src=(assets::url("icon.svg")) width="24" height="24" alt="";
+                "Hawser"
             }
+            span.state.(tone.class()) data-phase { (phase.name()) }
+            span.push {}
+            button.quiet.account type="button" popovertarget="account" {
+                (icon(Icon::Account))
+                span.name { (viewer.key().name) }
+                span.unseen { ", account" }
+            }
+            (account(viewer))
         }
     }
 }
 
-fn themes(viewer: &Viewer) -> Markup {
-    parts::form(
-        viewer,
-        "/theme",
-        html! {
-            label.unseen for="theme" { "Colours" }
-            select #theme name="theme" data-send-on-change {
-                @for theme in Theme::ALL {
-                    option value=(theme.name()) selected[theme == viewer.theme] { (theme.name()) }
+fn account(viewer: &Viewer) -> Markup {
+    let key = viewer.key();
+    html! {
+        div #account .sheet popover role="dialog" aria-label="Account" {
+            div.who {
+                span.line { strong { (key.name) } (parts::badge(Tone::Plain, key.role.name())) }
+                span.soft.small { "Access key " code { (key.id) } }
+            }
+            (parts::form(viewer, "/theme", html! {
+                fieldset.stack {
+                    legend.soft.small { "Colours" }
+                    div.segments {
+                        @for theme in Theme::ALL {
+                            button name="theme" value=(theme.name())
+                                aria-pressed=(if theme == viewer.theme { "true" } else { "false" }) {
+                                (theme.text())
+                            }
+                        }
+                    }
+                }
+            }))
+            (parts::form(viewer, "/sign-out", html! { button { "Sign out" } }))
+        }
+    }
+}
+
+/// Beside every page; where there is no room for it, behind the button of the bar.
+fn side(viewer: &Viewer, current: Option<Section>) -> Markup {
+    let sections = Section::ALL.into_iter().filter(|section| viewer.may(section.facts().3));
+    html! {
+        nav #menu .side popover aria-label="Main" {
+            @for section in sections {
+                @let (path, text, picture, _) = section.facts();
+                a href={ (ROOT) (path) }
+                    aria-current=[(Some(section) == current).then_some("page")] {
+                    (icon(picture))
+                    (text)
                 }
             }
-            noscript { button { "Set" } }
-        },
-    )
+            p.version { "Hawser " (env!("CARGO_PKG_VERSION")) }
+        }
+    }
+}
+
+/// What whoever looks at any page should know first.
+fn warnings(console: &Console, viewer: &Viewer) -> Markup {
+    html! {
+        @if console.edge.phase() == Phase::Draining {
+            (parts::banner(Tone::Notice, html! {
+                "This node is draining: it takes no new connection, and ends when the last one has "
+                "ended or at the deadline."
+            }))
+        }
+        @if !console.edge.plan_in_effect() {
+            (parts::banner(Tone::Notice, html! {
+                p {
+                    "No billing plan is in effect, so WebSocket is off for every domain. "
+                    @if viewer.may(Role::Admin) {
+                        a href={ (ROOT) "/usage" } { "Choose a plan" }
+                    } @else {
+                        "An admin key can choose one."
+                    }
+                }
+            }))
+        }
+    }
 }
 
 /// Why there is no page.

@@ -6,9 +6,11 @@
 //! (`api`), sessions (`sessions`).
 
 mod assets;
+mod audit;
 mod connections;
 mod domains;
 mod health;
+mod icons;
 mod keys;
 mod layout;
 mod overview;
@@ -65,6 +67,7 @@ pub fn router(edge: Arc<Edge>, sessions: Arc<Sessions>, api: Router) -> Router {
         .merge(usage::routes())
         .merge(health::routes())
         .merge(keys::routes())
+        .merge(audit::routes())
         .merge(layout::routes())
         .fallback(unknown)
         .layer(middleware::from_fn_with_state(console.clone(), dressed))

@@ -1,6 +1,8 @@
 //! What pages are put together from. Looks are those of `assets/console.css`, behaviour that needs
 //! a script is that of `assets/console.js`; each part works without either. Not here: what is shown.
 
+use std::fmt::Write as _;
+
 use maud::{Markup, html};
 
 use super::rest::Refusal;
@@ -44,14 +46,54 @@ pub fn card(title: &str, body: Markup) -> Markup {
     html! { section.card { h2 { (title) } (body) } }
 }
 
+/// A card with links, buttons or a choice beside its heading.
+pub fn card_with(title: &str, actions: Markup, body: Markup) -> Markup {
+    html! {
+        section.card {
+            header { h2 { (title) } div.actions { (actions) } }
+            (body)
+        }
+    }
+}
+
+/// The way to a page below another: texts with their paths below `/console`.
+pub fn trail(above: &[(&str, &str)]) -> Markup {
+    html! {
+        nav aria-label="Above this page" {
+            ol.trail {
+                @for (text, path) in above { li { a href={ (super::ROOT) (path) } { (text) } } }
+            }
+        }
+    }
+}
+
+/// Figures side by side.
+pub fn figures(all: Markup) -> Markup {
+    html! { dl.figures { (all) } }
+}
+
 /// One figure. `live` names it for scripts that keep it up to date (`data-live`).
 pub fn figure(label: &str, value: &str, unit: &str, live: &str) -> Markup {
+    figure_with(label, value, unit, live, html! {})
+}
+
+/// One figure with something under it, such as `p.note` or a [`sparkline`].
+pub fn figure_with(label: &str, value: &str, unit: &str, live: &str, under: Markup) -> Markup {
     html! {
         div.figure {
             dt { (label) }
-            dd { span.value data-live=(live) { (value) } " " span.unit { (unit) } }
+            dd {
+                span.value data-live=[(!live.is_empty()).then_some(live)] { (value) }
+                @if !unit.is_empty() { " " span.unit { (unit) } }
+                (under)
+            }
         }
     }
+}
+
+/// Names with what they are.
+pub fn facts(rows: &[(&str, Markup)]) -> Markup {
+    html! { dl.facts { @for (name, what) in rows { dt { (name) } dd { (what) } } } }
 }
 
 /// A word with a colour; the word says it all.
@@ -70,15 +112,186 @@ pub fn empty(title: &str, body: Markup) -> Markup {
     html! { div.empty { p.title { (title) } (body) } }
 }
 
+/// A column of a table.
+#[derive(Debug, Clone, Copy)]
+pub enum Column<'a> {
+    Text(&'a str),
+    /// Its cells are `td.num`.
+    Number(&'a str),
+    /// Its head is for screen readers only, such as that of buttons.
+    Unseen(&'a str),
+    /// One that can be sorted by: what its head leads to, and how it is sorted now.
+    Sorted {
+        text: &'a str,
+        number: bool,
+        href: &'a str,
+        now: Option<Order>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    Ascending,
+    Descending,
+}
+
 /// A table that scrolls within itself where it is too wide. `heads`: texts of the columns.
 pub fn table(caption: &str, heads: &[&str], rows: Markup) -> Markup {
+    let columns: Vec<Column<'_>> = heads.iter().copied().map(Column::Text).collect();
+    table_of(caption, &columns, rows)
+}
+
+/// A table of columns that are not all text. A cell with `a.row` makes its whole row a link.
+pub fn table_of(caption: &str, columns: &[Column<'_>], rows: Markup) -> Markup {
     html! {
         div.table role="region" aria-label=(caption) tabindex="0" {
             table {
                 caption.unseen { (caption) }
-                thead { tr { @for head in heads { th scope="col" { (head) } } } }
+                thead { tr { @for column in columns { (head(column)) } } }
                 tbody { (rows) }
             }
+        }
+    }
+}
+
+fn head(column: &Column<'_>) -> Markup {
+    match *column {
+        Column::Text(text) => html! { th scope="col" { (text) } },
+        Column::Number(text) => html! { th.num scope="col" { (text) } },
+        Column::Unseen(text) => html! { th scope="col" { span.unseen { (text) } } },
+        Column::Sorted { text, number, href, now } => {
+            let sort = now.map(|order| match order {
+                Order::Ascending => "ascending",
+                Order::Descending => "descending",
+            });
+            html! { th.num[number] scope="col" aria-sort=[sort] { a href=(href) { (text) } } }
+        }
+    }
+}
+
+/// Links to the parts of a list before and after this one; `text` says what is shown.
+pub fn pager(text: &str, before: Option<&str>, after: Option<&str>) -> Markup {
+    html! {
+        nav.pager aria-label="Pages" {
+            span { (text) }
+            div.actions {
+                @if let Some(href) = before { a.button href=(href) rel="prev" { "Previous" } }
+                @if let Some(href) = after { a.button href=(href) rel="next" { "Next" } }
+            }
+        }
+    }
+}
+
+/// Pages that belong together: texts with their paths below `/console`.
+pub fn tabs(label: &str, entries: &[(&str, &str)], current: &str) -> Markup {
+    html! { nav.tabs aria-label=(label) { (choices(entries, current)) } }
+}
+
+/// The same page seen in one of few ways: texts with their paths below `/console`.
+pub fn segments(label: &str, entries: &[(&str, &str)], current: &str) -> Markup {
+    html! { nav.segments aria-label=(label) { (choices(entries, current)) } }
+}
+
+fn choices(entries: &[(&str, &str)], current: &str) -> Markup {
+    html! {
+        @for (text, path) in entries {
+            a href={ (super::ROOT) (path) } aria-current=[(*path == current).then_some("page")] {
+                (text)
+            }
+        }
+    }
+}
+
+/// A form that only asks: its fields become the query of the page at `action` below `/console`.
+pub fn filters(action: &str, body: Markup) -> Markup {
+    html! {
+        form.filters role="search" action={ (super::ROOT) (action) } {
+            (body)
+            button { "Apply" }
+        }
+    }
+}
+
+/// A bar of which a share from 0 to 1 is full. `label` says it in words.
+pub fn meter(tone: Tone, share: f64, label: &str) -> Markup {
+    let full = (share.clamp(0.0, 1.0) * 1000.0).round() / 10.0;
+    html! {
+        svg.meter.(tone.class()) role="img" aria-label=(label) viewBox="0 0 100 6"
+            preserveAspectRatio="none" {
+            rect.track width="100" height="6" {}
+            rect.fill width=(full) height="6" {}
+        }
+    }
+}
+
+/// A line of values over time, the oldest first. `label` says in words what it shows.
+pub fn sparkline(label: &str, values: &[f64]) -> Markup {
+    const WIDTH: f64 = 120.0;
+    const HEIGHT: f64 = 32.0;
+    let top = values.iter().copied().fold(0.0, f64::max);
+    let top = if top > 0.0 { top } else { 1.0 };
+    let step = WIDTH / (values.len().max(2) - 1) as f64;
+    let mut line = String::new();
+    for (n, value) in values.iter().enumerate() {
+        let y = HEIGHT - 1.0 - value.max(0.0) / top * (HEIGHT - 2.0);
+        let _ = write!(line, "{}{:.1} {y:.1}", if n == 0 { "M" } else { "L" }, n as f64 * step);
+    }
+    let under = format!("{line}L{WIDTH} {HEIGHT}L0 {HEIGHT}Z");
+    html! {
+        svg.spark role="img" aria-label=(label) viewBox={ "0 0 " (WIDTH) " " (HEIGHT) }
+            preserveAspectRatio="none" {
+            @if values.len() > 1 {
+                path.under d=(under) {}
+                path.stroke d=(line) {}
+            }
+        }
+    }
+}
+
+/// A secret that is shown this once, with a button that copies it.
+pub fn secret(id: &str, value: &str) -> Markup {
+    html! {
+        span.secret {
+            output id=(id) { (value) }
+            button.small type="button" data-copy=(id) hidden { "Copy" }
+        }
+    }
+}
+
+/// A page that asks before something is done that cannot be taken back; browsers without scripts
+/// see it (with scripts `data-confirm` of the first form has asked already). `fields`: what the
+/// first form sent, to be sent once more.
+pub fn confirmation(
+    viewer: &Viewer,
+    title: &str,
+    text: &str,
+    action: &str,
+    verb: &str,
+    back: &str,
+    fields: &[(&str, &str)],
+) -> Markup {
+    html! {
+        (heading(title, text, html! {}))
+        (form(viewer, action, html! {
+            @for (name, value) in fields { input type="hidden" name=(name) value=(value); }
+            input type="hidden" name=(CONFIRMED) value="yes";
+            div.actions {
+                button.danger.primary { (verb) }
+                a.button href={ (super::ROOT) (back) } { "Cancel" }
+            }
+        }))
+    }
+}
+
+/// The field that says that whoever sent a form was asked before.
+pub const CONFIRMED: &str = "confirmed";
+
+/// A box that is on or off, at once to be seen.
+pub fn switch(name: &str, label: &str, on: bool) -> Markup {
+    html! {
+        label.switch {
+            input type="checkbox" role="switch" name=(name) value="on" checked[on];
+            (label)
         }
     }
 }
@@ -141,7 +354,8 @@ impl Field<'_> {
         self.around(refusal, |tie| {
             html! {
                 input id=(tie.id) type=(kind) name=(self.name) value=(value)
-                    aria-describedby=(tie.described) aria-invalid=[tie.invalid];
+                    aria-describedby=(tie.described) aria-invalid=[tie.invalid]
+                    autofocus[tie.invalid.is_some()];
             }
         })
     }
@@ -156,7 +370,7 @@ impl Field<'_> {
         self.around(refusal, |tie| {
             html! {
                 select id=(tie.id) name=(self.name) aria-describedby=(tie.described)
-                    aria-invalid=[tie.invalid] {
+                    aria-invalid=[tie.invalid] autofocus[tie.invalid.is_some()] {
                     @for (option, text) in options {
                         option value=(option) selected[*option == value] { (text) }
                     }
@@ -170,7 +384,20 @@ impl Field<'_> {
         self.around(refusal, |tie| {
             html! {
                 textarea id=(tie.id) name=(self.name) rows=(rows) spellcheck="false"
-                    aria-describedby=(tie.described) aria-invalid=[tie.invalid] { (value) }
+                    aria-describedby=(tie.described) aria-invalid=[tie.invalid]
+                    autofocus[tie.invalid.is_some()] { (value) }
+            }
+        })
+    }
+
+    /// On or off.
+    pub fn switch(&self, on: bool, refusal: Option<&Refusal>) -> Markup {
+        self.around(refusal, |tie| {
+            html! {
+                span.switch {
+                    input id=(tie.id) type="checkbox" role="switch" name=(self.name) value="on"
+                        checked[on] aria-describedby=(tie.described) aria-invalid=[tie.invalid];
+                }
             }
         })
     }
@@ -191,8 +418,9 @@ pub fn refusal(refusal: &Refusal, shown: &[&str]) -> Markup {
     html! {
         div.banner.bad role="alert" {
             p { strong { (refusal.title) } ": " (refusal.detail) }
-            @let others = refusal.errors.iter().filter(|wrong| !beside(&wrong.pointer));
-            ul {
+            @let others: Vec<_> =
+                refusal.errors.iter().filter(|wrong| !beside(&wrong.pointer)).collect();
+            @if !others.is_empty() { ul {
                 @for wrong in others {
                     li {
                         @if let Some(place) = wrong.pointer.as_ref().or(wrong.file.as_ref()) {
@@ -202,7 +430,7 @@ pub fn refusal(refusal: &Refusal, shown: &[&str]) -> Markup {
                         @if let Some(accepted) = &wrong.accepted { "; accepted: " (accepted) }
                     }
                 }
-            }
+            } }
         }
     }
 }
@@ -219,5 +447,46 @@ pub fn difference(diff: &str) -> Markup {
         pre.diff tabindex="0" role="region" aria-label="Difference" {
             @for line in diff.lines() { span.(class(line)) { (line) "\n" } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sparkline_stays_within_its_box() {
+        let drawn = |values: &[f64]| sparkline("Messages", values).into_string();
+        let shown = drawn(&[0.0, 5.0, 10.0]);
+        assert!(shown.contains(r#"d="M0.0 31.0L60.0 16.0L120.0 1.0""#), "{shown}");
+        assert!(drawn(&[0.0, 0.0]).contains("M0.0 31.0L120.0 31.0"), "nothing at all is a floor");
+        for few in [&[][..], &[1.0]] {
+            assert!(!drawn(few).contains("path"), "no line of less than two points");
+        }
+    }
+
+    #[test]
+    fn a_meter_is_full_at_most() {
+        for (share, width) in [(-1.0, "0"), (0.256, "25.6"), (1.0, "100"), (7.0, "100")] {
+            let shown = meter(Tone::Good, share, "x").into_string();
+            assert!(shown.contains(&format!(r#"class="fill" width="{width}""#)), "{shown}");
+        }
+    }
+
+    #[test]
+    fn lines_of_a_difference_say_what_they_are() {
+        let shown = difference("@@ -1 +1 @@\n-a\n+b\n c").into_string();
+        for class in ["place", "removed", "added", "same"] {
+            assert!(shown.contains(&format!(r#"<span class="{class}">"#)), "{class}: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_head_tells_how_its_column_is_sorted() {
+        let now = Some(Order::Descending);
+        let column = Column::Sorted { text: "Bytes", number: true, href: "?sort=bytes", now };
+        let shown = table_of("Connections", &[column, Column::Text("Id")], html! {}).into_string();
+        let head = r#"<th class="num" scope="col" aria-sort="descending"><a href="?sort=bytes">"#;
+        assert!(shown.contains(head) && shown.contains(r#"<th scope="col">Id</th>"#), "{shown}");
     }
 }

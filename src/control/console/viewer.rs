@@ -50,6 +50,24 @@ impl Theme {
         }
     }
 
+    /// For people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Theme::Auto => "Auto",
+            Theme::Light => "Light",
+            Theme::Dark => "Dark",
+        }
+    }
+
+    /// What a browser may paint with before it has the styles (CSS Color Adjustment 2.2).
+    pub fn schemes(self) -> &'static str {
+        match self {
+            Theme::Auto => "light dark",
+            Theme::Light => "light",
+            Theme::Dark => "dark",
+        }
+    }
+
     pub fn of(parts: &Parts) -> Theme {
         let name = sessions::cookie(&parts.headers, THEME_COOKIE).unwrap_or_default();
         Theme::ALL.into_iter().find(|theme| theme.name() == name).unwrap_or_default()

@@ -1,6 +1,38 @@
-// What every page of the console does with scripts. Each page works for reading without it.
-// Not here: charts, live figures, pages of their own.
+// What every page of the console does with scripts: questions before a form is sent, copying,
+// sending on change. Each page works for reading without it, and its forms too. Not here: charts,
+// live figures, what one page does.
+
+import { confirm, toast } from "./dialog.js";
 
 for (const control of document.querySelectorAll("[data-send-on-change]")) {
   control.addEventListener("change", () => control.form.requestSubmit());
+}
+
+// A form, or the button that sends it, with data-confirm="Question?" asks first. The form then says
+// so, and the page does not ask once more.
+document.addEventListener("submit", async (event) => {
+  const { target: form, submitter } = event;
+  const question = submitter?.dataset.confirm ?? form.dataset.confirm;
+  if (!question || form.elements.confirmed) return;
+  event.preventDefault();
+  if (!(await confirm(question, submitter?.textContent.trim()))) return;
+  const said = document.createElement("input");
+  Object.assign(said, { type: "hidden", name: "confirmed", value: "yes" });
+  form.append(said);
+  form.requestSubmit(submitter);
+});
+
+// A page that the browser kept shows forms as they were left.
+addEventListener("pageshow", () => {
+  for (const said of document.querySelectorAll("form[data-confirm] > [name=confirmed]")) said.remove();
+});
+
+if (navigator.clipboard) {
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+      toast("Copied.");
+    });
+  }
 }
