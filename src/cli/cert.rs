@@ -107,10 +107,10 @@ fn set(args: Set) -> anyhow::Result<Exit> {
     };
     let writer = Writer::open(&which.source())?;
     let set = writer.set_certificate(&author(), &name, &chain, key_text);
-    let (pair, former) = set.map_err(refused)?;
+    let (pair, done) = set.map_err(refused)?;
     let taken = reload_running(&state_dir)?;
     if let Taken::Refused(why) = &taken {
-        writer.put_certificate_back(&former, why)?;
+        writer.put_back(done, why)?;
         return taken.told();
     }
     let Facts { kind, not_after, .. } = &pair.facts;
@@ -141,12 +141,12 @@ fn unused(which: &Which, name: &str) -> Option<String> {
 fn remove(args: Remove) -> anyhow::Result<Exit> {
     let state_dir = args.which.state_dir()?;
     let writer = Writer::open(&args.which.source())?;
-    let Some(former) = writer.remove_certificate(&author(), &args.name)? else {
+    let Some(done) = writer.remove_certificate(&author(), &args.name)? else {
         bail!("there is no uploaded certificate of {:?}; see `hawser cert list`", args.name);
     };
     let taken = reload_running(&state_dir)?;
     if let Taken::Refused(why) = &taken {
-        writer.put_certificate_back(&former, why)?;
+        writer.put_back(done, why)?;
         return taken.told();
     }
     say(&format!("removed the certificate of {}\n", args.name))?;

@@ -11,6 +11,7 @@ mod journal;
 mod lock;
 mod notice;
 pub mod offline;
+mod pairs;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -21,9 +22,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use self::audit::SCHEMA;
+use self::certificates::CertificateError;
+pub use self::journal::Done;
 use self::journal::{Journal, Set};
 use self::lock::Held;
 pub use self::notice::before_start;
+use self::pairs::{Swap, Texts};
 use super::billing::BillingError;
 use super::config::WouldBe;
 use super::config::store::StoreError;
@@ -152,8 +156,10 @@ pub struct Entry {
     pub after: Option<String>,
 }
 
-/// Writes that belong to a change set and are part of its transaction, such as tags.
-pub type Records = Box<dyn FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send>;
+/// Writes that belong to a change set and are part of its transaction, such as tags. They return
+/// what undoes them, for a set that is put back.
+pub type Records = Box<dyn FnOnce(&Transaction<'_>) -> rusqlite::Result<Undo> + Send>;
+pub type Undo = Box<dyn FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send>;
 
 /// What to do to domains, and who wants it.
 pub struct Order<'a> {
@@ -165,6 +171,14 @@ pub struct Order<'a> {
     pub expected: Option<String>,
     /// Written also when no text differs; the audit log then has an entry for each of `domains`.
     pub records: Option<Records>,
+}
+
+/// What a change set has beside the texts of its domains.
+#[derive(Default)]
+struct Beside {
+    about: Option<String>,
+    /// The certificate that all of its domains get; the inner `None`: theirs is taken away.
+    pair: Option<Option<Texts>>,
 }
 
 /// Applies change sets one after another, and knows what was applied.
@@ -226,29 +240,33 @@ impl Changes {
         order: Order<'_>,
         edit: impl FnMut(&str, Option<&str>) -> Result<Option<String>, ChangeError> + Send,
     ) -> Result<Applied, ChangeError> {
-        self.apply_about(edge, order, None, edit).await
+        self.apply_with(edge, order, Beside::default(), edit).await
     }
 
-    async fn apply_about(
+    async fn apply_with(
         &self,
         edge: &Arc<Edge>,
         order: Order<'_>,
-        about: Option<String>,
+        Beside { about, pair }: Beside,
         edit: impl FnMut(&str, Option<&str>) -> Result<Option<String>, ChangeError> + Send,
     ) -> Result<Applied, ChangeError> {
         let Order { author, action, domains, expected, records } = order;
         let turn = self.turn().await?;
         let mut changes = self.wanted(domains, expected.as_deref(), edit).await?;
-        if records.is_none() {
+        let pairs = match pair {
+            Some(wanted) => self.pairs(domains.to_vec(), wanted).await?,
+            None => Vec::new(),
+        };
+        if records.is_none() || !pairs.is_empty() {
             changes.retain(differs);
         }
-        if changes.is_empty() {
+        if changes.is_empty() && pairs.is_empty() {
             let generation = edge.publisher.cell().current().generation;
             return Ok(Applied { change: None, generation, domains: Vec::new() });
         }
         self.check(edge, &changes).await?;
         let (author, action) = (author.clone(), action.to_owned());
-        let set = Set { author, action, about, changes, records };
+        let set = Set { author, action, about, changes, records, pairs };
         let (journal, edge) = (self.journal.clone(), Arc::clone(edge));
         joined(tokio::spawn(carried_out(journal, edge, turn, set)).await)
     }
@@ -293,8 +311,23 @@ impl Changes {
         let domains = [Arc::from(domain)];
         let order =
             Order { author, action: "rollback", domains: &domains, expected, records: None };
-        let about = Some(format!("to entry {id}"));
-        self.apply_about(edge, order, about, |_, _| Ok(entry.after.clone())).await
+        let beside = Beside { about: Some(format!("to entry {id}")), ..Beside::default() };
+        self.apply_with(edge, order, beside, |_, _| Ok(entry.after.clone())).await
+    }
+
+    /// The certificates of `domains` as they are and as they are to be.
+    async fn pairs(
+        &self,
+        domains: Vec<Arc<str>>,
+        wanted: Option<Texts>,
+    ) -> Result<Vec<Swap>, ChangeError> {
+        let swaps = blocking(&self.journal, move |journal| {
+            Ok(certificates::swaps(journal, &domains, wanted.as_ref()))
+        });
+        swaps.await?.map_err(|error| match error {
+            CertificateError::Change(error) => error,
+            other => ChangeError::Refused(other.to_string()),
+        })
     }
 
     async fn turn(&self) -> Result<Turn, ChangeError> {
@@ -360,15 +393,16 @@ async fn carried_out(
     set: Set,
 ) -> Result<Applied, ChangeError> {
     let domains = set.changes.iter().map(|change| Arc::clone(&change.domain)).collect();
-    let reload = set.changes.iter().any(differs);
-    let number = blocking(&journal, move |journal| journal.commit(set)).await?;
+    let reload = !set.pairs.is_empty() || set.changes.iter().any(differs);
+    let done = blocking(&journal, move |journal| journal.commit(set)).await?;
+    let number = done.number;
     let mut generation = edge.publisher.cell().current().generation;
     if reload {
         generation = match edge.reload().await {
             Ok(reloaded) => reloaded.generation,
             Err(rejected) => {
                 let why = rejected.detail.clone();
-                blocking(&journal, move |journal| journal.put_back(number, &why)).await?;
+                blocking(&journal, move |journal| journal.put_back(done, &why)).await?;
                 return Err(rejected.into());
             }
         };

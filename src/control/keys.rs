@@ -19,7 +19,7 @@ use rusqlite::{OptionalExtension, Row, Transaction};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use self::node_key::NodeKey;
+pub use self::node_key::NodeKey;
 use super::changes::{Author, Via, note_within};
 use super::database::{Database, DatabaseError, Schema};
 use super::owner::{Existing, write_private};
@@ -197,7 +197,7 @@ impl Keys {
                 role.name(),
                 at_second(now),
                 hash(&secret).as_ref(),
-                self.node.seal(&id, &secret),
+                self.node.seal(&id, secret.as_bytes()),
             ),
         )?;
         note_within(work, author, "key create", &format!("{id} ({}, {name})", role.name()))?;
@@ -302,7 +302,10 @@ impl Keys {
         if key.revoked.is_some() {
             return Ok(Err(Denied::Revoked(key.id)));
         }
-        let secret = self.node.opened(&key.id, sealed).ok_or(KeyError::Sealed(key.id.clone()))?;
+        let secret = self.node.opened(&key.id, sealed);
+        let secret = secret.as_deref().and_then(|secret| std::str::from_utf8(secret).ok());
+        let secret = secret.ok_or_else(|| KeyError::Sealed(key.id.clone()))?;
+        let secret = Zeroizing::new(secret.to_owned());
         Ok(Ok((key, secret)))
     }
 

@@ -1,6 +1,8 @@
 //! Changes of domains: whole or not at all, also when somebody is killed in between; live within a
 //! second; in the audit log with what was before.
 
+mod certificates;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

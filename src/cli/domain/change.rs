@@ -207,10 +207,10 @@ fn written(
     let done: String =
         changes.iter().map(|change| format!("{} {}\n", done(change), change.domain)).collect();
     let plan = || plan_in_effect(&state_dir);
-    let number = writer.apply(&author(), action, changes, plan).context("nothing was changed")?;
+    let applied = writer.apply(&author(), action, changes, plan).context("nothing was changed")?;
     let taken = reload_running(&state_dir)?;
-    if let (Taken::Refused(why), Some(number)) = (&taken, number) {
-        writer.put_back(number, why)?;
+    if let (Taken::Refused(why), Some(applied)) = (&taken, applied) {
+        writer.put_back(applied, why)?;
         return taken.told();
     }
     say(&done)?;

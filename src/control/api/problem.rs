@@ -339,7 +339,6 @@ impl From<CertificateError> for Problem {
     fn from(error: CertificateError) -> Problem {
         match error {
             CertificateError::Refused(refused) => refused.into(),
-            CertificateError::Rejected(rejected) => rejected.into(),
             CertificateError::Change(error) => error.into(),
         }
     }

@@ -4,7 +4,9 @@
 //! The name is a link to a hidden folder beside it, so that both files change in one step, and a
 //! reader or a crash meets the old pair or the new one. Not here: what is in them (`pair`).
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -127,11 +129,41 @@ impl PairStore {
         remove().map_err(io("remove", &folder))
     }
 
+    /// Removes what a writer that was killed left over. Nobody may be writing.
+    pub fn sweep(&self) -> Result<(), StoreError> {
+        let sweep = || -> io::Result<()> {
+            let entries = match fs::read_dir(&self.dir) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                entries => entries?.collect::<io::Result<Vec<_>>>()?,
+            };
+            let targets = entries.iter().filter(|entry| !is_fresh(&entry.file_name()));
+            let used: HashSet<PathBuf> =
+                targets.filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
+            let left = |entry: &&DirEntry| {
+                let name = entry.file_name();
+                is_fresh(&name) && !used.contains(Path::new(&name))
+            };
+            entries.iter().filter(left).try_for_each(|entry| match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path()),
+                false => fs::remove_file(entry.path()),
+            })
+        };
+        sweep().map_err(io("clear of left-over folders", &self.dir))
+    }
+
     /// The name is checked first: it becomes a path.
     fn folder(&self, name: &str) -> Result<PathBuf, StoreError> {
         checked_name(name)?;
         Ok(self.dir.join(file_name(name)))
     }
+}
+
+/// Whether a name is one that [`PairStore::write`] or [`Before::of`] makes up.
+fn is_fresh(name: &OsStr) -> bool {
+    let name = name.to_str().filter(|name| name.starts_with('.'));
+    let unique = name.and_then(|name| name.strip_suffix(".link").unwrap_or(name).rsplit_once('.'));
+    let is_unique = |end: &str| end.len() == 8 && end.bytes().all(|c| c.is_ascii_hexdigit());
+    unique.is_some_and(|(_, end)| is_unique(end))
 }
 
 /// `*` is nothing for a shell to meet in a path, and `+` stands in no domain name.

@@ -15,14 +15,15 @@ use rcgen::{
 use super::keyring::{ANY_DOMAIN, Circumstances, Keyring, Occasion, Reading};
 use super::pair::Kind;
 use super::store::PairStore;
-use super::upload::{Refused, checked, keep};
-use super::{Challenges, expiry};
+use super::upload::{Refused, checked};
+use super::{Challenges, chain_pem, expiry};
 use crate::control::config::{Loaded, Text, from_texts};
 use crate::snapshot::Certificates;
 
 fn upload(dir: &Path, domain: &str, chain: &str, key: &str, now: Timestamp) -> Result<(), Refused> {
     let pair = checked(domain, chain.as_bytes(), key.as_bytes(), now)?;
-    keep(dir, domain, &pair, key.as_bytes())
+    let chain = chain_pem(&pair);
+    Ok(PairStore::uploaded(dir).write(domain, chain.as_bytes(), key.as_bytes())?)
 }
 
 /// Within the life of every certificate of [`Site::pair`].

@@ -1,14 +1,11 @@
-//! Taking over a pair that somebody uploads: everything is checked before anything is written. The
-//! same for the command line and for whoever else may ask. Not here: the reload that follows.
+//! What is checked of a pair that somebody uploads, before anything is written. The same for the
+//! command line and for whoever else may ask. Not here: how it is kept (`store`, `changes`).
 
-use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::pair::{Pair, Wrong};
-use super::pem;
-use super::store::PairStore;
 use crate::control::config::store::{StoreError, checked_name};
 
 /// Why a pair was not taken. Nothing was written.
@@ -48,11 +45,4 @@ pub fn checked(
         return Err(Refused::Certificate { what, accepted });
     }
     Ok(pair)
-}
-
-/// Keeps a pair that was checked, in the place of the one of before.
-pub fn keep(state_dir: &Path, domain: &str, pair: &Pair, key: &[u8]) -> Result<(), Refused> {
-    // A file with both in it has its key left out of what others may one day read.
-    let chain = pem::of_chain(&pair.certified.cert);
-    Ok(PairStore::uploaded(state_dir).write(domain, chain.as_bytes(), key)?)
 }

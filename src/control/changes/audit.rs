@@ -57,6 +57,20 @@ pub const SCHEMA: Schema = Schema {
             fingerprint TEXT
         ) STRICT, WITHOUT ROWID;
     ",
+        "
+        DROP TABLE pending_certificates;
+        -- Pairs of pending change sets. `before` and `after` are digests of what is kept: NULL for
+        -- nothing, empty for what is no pair. Without a chain none is to be kept.
+        CREATE TABLE pending_pairs (
+            change INTEGER NOT NULL REFERENCES pending ON DELETE CASCADE,
+            domain TEXT NOT NULL,
+            before BLOB,
+            after BLOB,
+            chain BLOB,
+            sealed BLOB,
+            PRIMARY KEY (change, domain)
+        ) STRICT;
+    ",
     ],
 };
 
@@ -96,8 +110,12 @@ pub fn note(
     action: &str,
     about: &str,
 ) -> rusqlite::Result<i64> {
-    let head = Head { change: next(work)?, author, action, about: Some(about) };
-    let entry = insert(work, &head, None, None, None)?;
+    noted(work, &Head { change: next(work)?, author, action, about: Some(about) })
+}
+
+/// The same as part of a change set.
+pub fn noted(work: &Transaction<'_>, head: &Head<'_>) -> rusqlite::Result<i64> {
+    let entry = insert(work, head, None, None, None)?;
     trimmed(work, entry)?;
     Ok(entry)
 }
@@ -165,35 +183,17 @@ pub fn begin(work: &Transaction<'_>, change: i64) -> rusqlite::Result<()> {
     work.execute("INSERT INTO pending VALUES (?1)", [change]).map(drop)
 }
 
+/// The set is done: nothing of its keys stays, not in free pages either.
 pub fn finish(work: &Transaction<'_>, change: i64) -> rusqlite::Result<()> {
-    work.execute("DELETE FROM pending WHERE change = ?1", [change]).map(drop)
+    work.pragma_update(None, "secure_delete", true)?;
+    let finished = work.execute("DELETE FROM pending WHERE change = ?1", [change]);
+    work.pragma_update(None, "secure_delete", false)?;
+    finished.map(drop)
 }
 
 pub fn pending(reader: &Connection) -> rusqlite::Result<Vec<i64>> {
     let mut all = reader.prepare("SELECT change FROM pending ORDER BY change")?;
     all.query_map([], |row| row.get(0))?.collect()
-}
-
-/// Notes a certificate before it is kept (`None`: taken away).
-pub fn begin_certificate(
-    work: &Transaction<'_>,
-    domain: &str,
-    fingerprint: Option<&str>,
-) -> rusqlite::Result<()> {
-    let replace = "REPLACE INTO pending_certificates VALUES (?1, ?2)";
-    work.execute(replace, (domain, fingerprint)).map(drop)
-}
-
-pub fn finish_certificate(work: &Transaction<'_>, domain: &str) -> rusqlite::Result<()> {
-    work.execute("DELETE FROM pending_certificates WHERE domain = ?1", [domain]).map(drop)
-}
-
-/// Domains, each with the fingerprint of the certificate that it was to have.
-pub fn pending_certificates(
-    reader: &Connection,
-) -> rusqlite::Result<Vec<(String, Option<String>)>> {
-    let mut all = reader.prepare("SELECT domain, fingerprint FROM pending_certificates")?;
-    all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 /// The changes of a change set.

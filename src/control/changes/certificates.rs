@@ -1,28 +1,25 @@
 //! Uploaded certificates through the API and the command line: checked, kept, live in the next
 //! snapshot, noted in the audit log. The log has fingerprints and dates, never a text of a key.
 //!
-//! Not here: how pairs are checked and kept (`certs`).
+//! Not here: how pairs are checked and kept (`certs`), and what of them the journal has (`pairs`).
 
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
-use tracing::warn;
 use zeroize::Zeroizing;
 
-use super::audit;
-use super::journal::Journal;
+use super::journal::{Done, Journal, Set};
 use super::offline::Writer;
-use super::{Author, ChangeError, Turn, Via, blocking, joined};
+use super::pairs::{Kept, Side, Swap, Texts};
+use super::{Applied, Author, Beside, ChangeError, Order, blocking, carried_out, joined};
+use crate::control::certs::chain_pem;
 use crate::control::certs::pair::{Facts, Pair};
 use crate::control::certs::request::Requests;
 use crate::control::certs::store::PairStore;
 use crate::control::certs::upload;
 use crate::control::config::store::StoreError;
 use crate::control::edge::Edge;
-use crate::control::publish::Rejected;
 
 /// A pair that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +36,7 @@ pub enum CertificateError {
     /// Nothing was changed: what is wrong with the name, the chain or the key.
     #[error(transparent)]
     Refused(#[from] upload::Refused),
-    /// The edge did not take it; what was there before is back.
-    #[error("{0}")]
-    Rejected(#[from] Rejected),
+    /// Also: the edge did not take it; what was there before is back.
     #[error(transparent)]
     Change(#[from] ChangeError),
 }
@@ -93,17 +88,15 @@ pub async fn set(
     chain: &[u8],
     key: &[u8],
 ) -> Result<Uploaded, CertificateError> {
-    let (edge, author, domain) = (Arc::clone(edge), author.clone(), domain.to_owned());
-    let (chain, key) = (chain.to_vec(), Zeroizing::new(key.to_vec()));
+    let texts = Texts { chain: chain.to_vec(), key: Zeroizing::new(key.to_vec()) };
+    let (edge, author, domain) = (Arc::clone(edge), author.clone(), Arc::from(domain));
     let work = tokio::spawn(async move {
         let (turn, journal) = (edge.changes.turn().await?, edge.changes.journal.clone());
-        let kept = blocking(&journal, move |journal| {
-            Ok(keep(journal, &author, &domain, &expected, (&chain, &key)))
-        });
-        let (pair, former) = kept.await??;
+        let kept = blocking(&journal, move |journal| Ok(kept(journal, &domain, &expected, &texts)));
+        let (pair, swap) = kept.await??;
         let (facts, fingerprint) = (pair.facts.clone(), fingerprint(&pair));
-        let generation = live(&edge, &journal, turn, vec![former]).await?;
-        Ok(Uploaded { generation, facts, fingerprint })
+        let applied = carried_out(journal, edge, turn, set_of(author, swap)).await?;
+        Ok(Uploaded { generation: applied.generation, facts, fingerprint })
     });
     joined(work.await)
 }
@@ -115,76 +108,31 @@ pub async fn remove(
     domain: &str,
     expected: Expected,
 ) -> Result<Option<u64>, CertificateError> {
-    let (edge, author, domain) = (Arc::clone(edge), author.clone(), domain.to_owned());
+    let (edge, author, domain) = (Arc::clone(edge), author.clone(), Arc::from(domain));
     let work = tokio::spawn(async move {
         let (turn, journal) = (edge.changes.turn().await?, edge.changes.journal.clone());
-        let taken =
-            blocking(&journal, move |journal| Ok(take_away(journal, &author, &domain, &expected)));
-        let Some(former) = taken.await?? else { return Ok(None) };
-        live(&edge, &journal, turn, vec![former]).await.map(Some)
+        let taken = blocking(&journal, move |journal| Ok(taken_away(journal, &domain, &expected)));
+        let Some(swap) = taken.await?? else { return Ok(None) };
+        let applied = carried_out(journal, edge, turn, set_of(author, swap)).await?;
+        Ok(Some(applied.generation))
     });
     joined(work.await)
 }
 
-/// As [`set`], or without a pair as [`remove`], for several domains: live together, or not at all.
-/// Returns the generation that has it.
-pub async fn set_all(
+/// As [`super::Changes::apply`], and all domains of the order get this pair, or lose theirs: the
+/// texts and the certificates are live together, or none of them.
+pub async fn apply(
     edge: &Arc<Edge>,
-    author: &Author,
-    domains: &[Arc<str>],
+    order: Order<'_>,
     pair: Option<(&[u8], &[u8])>,
-) -> Result<u64, CertificateError> {
-    let (edge, author, domains) = (Arc::clone(edge), author.clone(), domains.to_vec());
-    let pair = pair.map(|(chain, key)| (chain.to_vec(), Zeroizing::new(key.to_vec())));
-    let work = tokio::spawn(async move {
-        let (turn, journal) = (edge.changes.turn().await?, edge.changes.journal.clone());
-        let replaced = blocking(&journal, move |journal| {
-            let mut formers = Vec::new();
-            for domain in &domains {
-                let former = match &pair {
-                    Some((chain, key)) => {
-                        keep(journal, &author, domain, &Expected::Anything, (chain, key))
-                            .map(|(_, former)| Some(former))
-                    }
-                    None => take_away(journal, &author, domain, &Expected::Anything),
-                };
-                match former {
-                    Ok(former) => formers.extend(former),
-                    Err(error) => {
-                        put_all_back(journal, &formers, &error.to_string())?;
-                        return Ok(Err(error));
-                    }
-                }
-            }
-            Ok(Ok(formers))
-        });
-        let formers = replaced.await??;
-        live(&edge, &journal, turn, formers).await
-    });
-    joined(work.await)
-}
-
-fn put_all_back(journal: &Journal, formers: &[Former], why: &str) -> Result<(), ChangeError> {
-    formers.iter().try_for_each(|former| former.put_back(journal, why))
-}
-
-/// Reloads; pairs that are refused after all give way to those of before.
-async fn live(
-    edge: &Edge,
-    journal: &Journal,
-    turn: Turn,
-    formers: Vec<Former>,
-) -> Result<u64, CertificateError> {
-    let result = match edge.reload().await {
-        Ok(reloaded) => Ok(reloaded.generation),
-        Err(rejected) => {
-            let why = rejected.detail.clone();
-            blocking(journal, move |journal| put_all_back(journal, &formers, &why)).await?;
-            Err(rejected.into())
-        }
+    edit: impl FnMut(&str, Option<&str>) -> Result<Option<String>, ChangeError> + Send,
+) -> Result<Applied, ChangeError> {
+    let texts = |(chain, key): (&[u8], &[u8])| Texts {
+        chain: chain.to_vec(),
+        key: Zeroizing::new(key.to_vec()),
     };
-    drop(turn);
-    result
+    let beside = Beside { about: None, pair: Some(pair.map(texts)) };
+    edge.changes.apply_with(edge, order, beside, edit).await
 }
 
 impl Writer {
@@ -195,8 +143,10 @@ impl Writer {
         domain: &str,
         chain: &[u8],
         key: &[u8],
-    ) -> Result<(Arc<Pair>, Former), CertificateError> {
-        keep(&self.journal, author, domain, &Expected::Anything, (chain, key))
+    ) -> Result<(Arc<Pair>, Done), CertificateError> {
+        let texts = Texts { chain: chain.to_vec(), key: Zeroizing::new(key.to_vec()) };
+        let (pair, swap) = kept(&self.journal, &domain.into(), &Expected::Anything, &texts)?;
+        Ok((pair, self.journal.commit(set_of(author.clone(), swap))?))
     }
 
     /// As [`remove`]; `None` when there was none.
@@ -204,144 +154,75 @@ impl Writer {
         &self,
         author: &Author,
         domain: &str,
-    ) -> Result<Option<Former>, CertificateError> {
-        take_away(&self.journal, author, domain, &Expected::Anything)
-    }
-
-    /// Puts the pair of before back: the edge did not take the new one.
-    pub fn put_certificate_back(&self, former: &Former, why: &str) -> Result<(), ChangeError> {
-        former.put_back(&self.journal, why)
+    ) -> Result<Option<Done>, CertificateError> {
+        let swap = taken_away(&self.journal, &domain.into(), &Expected::Anything)?;
+        let commit = |swap| self.journal.commit(set_of(author.clone(), swap));
+        Ok(swap.map(commit).transpose()?)
     }
 }
 
-/// What was there before.
-pub struct Former {
-    domain: String,
-    /// Chain and key.
-    pair: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
+/// The change of one certificate by itself.
+fn set_of(author: Author, swap: Swap) -> Set {
+    let (action, pairs) = (swap.action.to_owned(), vec![swap]);
+    Set { author, action, about: None, changes: Vec::new(), records: None, pairs }
 }
 
-impl Former {
-    fn of(store: &PairStore, domain: &str) -> Result<Former, StoreError> {
-        let read = |path: &Path| {
-            let failed = |error| StoreError::Io { doing: "read", path: path.to_owned(), error };
-            fs::read(path).map_err(failed)
-        };
-        let pair = match store.find(domain)? {
-            Some(paths) => Some((read(&paths.certificate)?, Zeroizing::new(read(&paths.key)?))),
-            None => None,
-        };
-        Ok(Former { domain: domain.to_owned(), pair })
-    }
-
-    /// What was there before is there again. The log says why, as far as it can be written.
-    fn put_back(&self, journal: &Journal, why: &str) -> Result<(), ChangeError> {
-        let store = PairStore::uploaded(&journal.state_dir);
-        match &self.pair {
-            Some((chain, key)) => store.write(&self.domain, chain, key)?,
-            None => drop(store.remove(&self.domain)?),
+/// What is to become of the pairs of `domains`: all get these texts, or lose what they have.
+/// Everything is checked; nothing is written.
+pub(super) fn swaps(
+    journal: &Journal,
+    domains: &[Arc<str>],
+    wanted: Option<&Texts>,
+) -> Result<Vec<Swap>, CertificateError> {
+    let swap = |domain: &Arc<str>| match wanted {
+        Some(texts) => {
+            kept(journal, domain, &Expected::Anything, texts).map(|(_, swap)| Some(swap))
         }
-        journal.certificate_is_as_before(&self.domain, &format!("the change was refused: {why}"))
-    }
+        None => taken_away(journal, domain, &Expected::Anything),
+    };
+    domains.iter().filter_map(|domain| swap(domain).transpose()).collect()
 }
 
-fn keep(
+fn kept(
     journal: &Journal,
-    author: &Author,
-    domain: &str,
+    domain: &Arc<str>,
     expected: &Expected,
-    (chain, key): (&[u8], &[u8]),
-) -> Result<(Arc<Pair>, Former), CertificateError> {
-    let store = PairStore::uploaded(&journal.state_dir);
-    let former = Former::of(&store, domain)?;
-    expected.holds(&store, domain)?;
-    let pair = upload::checked(domain, chain, key, Timestamp::now())?;
-    let (fingerprint, until) = (fingerprint(&pair), pair.facts.not_after);
-    let until = Timestamp::from_second(until).map(|end| end.to_string()).unwrap_or_default();
-    let about = format!("{domain}: SHA-256 {fingerprint}, valid until {until}");
-    let noted = Noted { author, action: "certificate set", about: &about };
-    journal.certificate(noted, domain, Some(&fingerprint), || {
-        Ok(upload::keep(&journal.state_dir, domain, &pair, key)?)
-    })?;
-    Ok((pair, former))
+    texts: &Texts,
+) -> Result<(Arc<Pair>, Swap), CertificateError> {
+    let before = present(journal, domain, expected)?;
+    let pair = upload::checked(domain, &texts.chain, &texts.key, Timestamp::now())?;
+    let until = Timestamp::from_second(pair.facts.not_after);
+    let until = until.map(|end| end.to_string()).unwrap_or_default();
+    let about = format!("{domain}: SHA-256 {}, valid until {until}", fingerprint(&pair));
+    // A file with both in it has its key left out of what others may one day read.
+    let chain = chain_pem(&pair).into_bytes();
+    let texts = Texts { chain, key: texts.key.clone() };
+    let after = Side { kept: Kept::Pair(pair.digest), texts: Some(texts) };
+    let domain = Arc::clone(domain);
+    Ok((pair, Swap { domain, before, after, action: "certificate set", about }))
 }
 
-fn take_away(
+/// `None`: there is nothing to take away.
+fn taken_away(
     journal: &Journal,
-    author: &Author,
-    domain: &str,
+    domain: &Arc<str>,
     expected: &Expected,
-) -> Result<Option<Former>, CertificateError> {
-    let store = PairStore::uploaded(&journal.state_dir);
-    let former = Former::of(&store, domain)?;
-    if former.pair.is_none() {
+) -> Result<Option<Swap>, CertificateError> {
+    let before = present(journal, domain, expected)?;
+    if before.kept == Kept::Nothing {
         return Ok(None);
     }
+    let after = Side { kept: Kept::Nothing, texts: None };
+    let (domain, about) = (Arc::clone(domain), domain.to_string());
+    Ok(Some(Swap { domain, before, after, action: "certificate remove", about }))
+}
+
+/// What is kept now, when it is what the caller expects. The caller has the turn.
+fn present(journal: &Journal, domain: &str, expected: &Expected) -> Result<Side, ChangeError> {
+    let _files = journal.files()?;
+    let store = PairStore::uploaded(&journal.state_dir);
     expected.holds(&store, domain)?;
-    let noted = Noted { author, action: "certificate remove", about: domain };
-    journal.certificate(noted, domain, None, || Ok(store.remove(domain).map(drop)?))?;
-    Ok(Some(former))
-}
-
-/// What the log is to say.
-struct Noted<'a> {
-    author: &'a Author,
-    action: &'a str,
-    about: &'a str,
-}
-
-impl Journal {
-    /// First the log has it, then it is done: who is killed in between leaves an entry that the
-    /// next start corrects, and never a certificate that came from nowhere.
-    fn certificate(
-        &self,
-        Noted { author, action, about }: Noted<'_>,
-        domain: &str,
-        fingerprint: Option<&str>,
-        work: impl FnOnce() -> Result<(), CertificateError>,
-    ) -> Result<(), CertificateError> {
-        let _files = self.files()?;
-        let begun = self.database.write(|work| {
-            audit::note(work, author, action, about)?;
-            audit::begin_certificate(work, domain, fingerprint)
-        });
-        begun.map_err(ChangeError::from)?;
-        if let Err(error) = work() {
-            self.certificate_is_as_before(domain, &error.to_string())?;
-            return Err(error);
-        }
-        let done = self.database.write(|work| audit::finish_certificate(work, domain));
-        // Looked at again by whoever comes next; it is as the log says.
-        Ok(done.or_else(|error: rusqlite::Error| {
-            warn!(domain, %error, "the certificate is kept, but the journal could not say so");
-            Ok::<(), ChangeError>(())
-        })?)
-    }
-
-    fn certificate_is_as_before(&self, domain: &str, why: &str) -> Result<(), ChangeError> {
-        let author = Author { name: "hawser".to_owned(), via: Via::Edge, address: None };
-        let about = format!("{domain}: {why}");
-        Ok(self.database.write(|work| {
-            audit::note(work, &author, "certificate put back", &about)?;
-            audit::finish_certificate(work, domain)
-        })?)
-    }
-
-    /// The log has a certificate that a process that was killed did not come to keep. The caller
-    /// holds the files.
-    pub(super) fn recover_certificates(&self) -> Result<(), ChangeError> {
-        let store = PairStore::uploaded(&self.state_dir);
-        for (domain, wanted) in self.database.read(audit::pending_certificates)? {
-            // One that cannot be read is none of ours.
-            let found = store.pair(&domain).ok().flatten().map(|pair| fingerprint(&pair));
-            if found == wanted {
-                self.database.write(|work| audit::finish_certificate(work, &domain))?;
-            } else {
-                self.certificate_is_as_before(&domain, "it was cut short before it was kept")?;
-            }
-        }
-        Ok(())
-    }
+    Ok(Side::present(&store, domain)?)
 }
 
 /// SHA-256 of the leaf, hexadecimal.

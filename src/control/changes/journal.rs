@@ -1,6 +1,6 @@
 //! The journal: how a change set becomes files. First the new texts are written beside the files,
-//! then journal and audit log have the set in one transaction, then the files get their new texts,
-//! then the set is done. A process that is killed before the transaction leaves nothing, and after
+//! then journal and audit log have the set in one transaction, then the files get their new texts
+//! and certificates are kept (`pairs`), then the set is done. A process that is killed before the transaction leaves nothing, and after
 //! it, what the next start finishes.
 //!
 //! Everything here blocks. Not here: what is checked before, and the reload after (the parent).
@@ -12,7 +12,8 @@ use tracing::{error, info, warn};
 
 use super::audit::{self, Head};
 use super::lock::{self, Held, What};
-use super::{Author, Change, ChangeError, Records, Via};
+use super::pairs::{self, Swap};
+use super::{Author, Change, ChangeError, Records, Undo, Via};
 use crate::control::config::store::{Prepared, Store, StoreError};
 use crate::control::database::Database;
 use crate::control::owner::Owner;
@@ -32,6 +33,15 @@ pub struct Set {
     pub about: Option<String>,
     pub changes: Vec<Change>,
     pub records: Option<Records>,
+    /// Certificates that are kept, or taken away.
+    pub pairs: Vec<Swap>,
+}
+
+/// A set that is done, and what it takes to put it back.
+pub struct Done {
+    pub number: i64,
+    records: Option<Undo>,
+    pairs: Vec<Swap>,
 }
 
 /// What became of one file.
@@ -79,11 +89,11 @@ impl Journal {
         Ok(first)
     }
 
-    /// Journals a set and writes its files. Returns its number.
+    /// Journals a set and writes its files.
     ///
     /// # Errors
     /// Nothing was changed; or what was, is as it was before.
-    pub fn commit(&self, set: Set) -> Result<i64, ChangeError> {
+    pub fn commit(&self, set: Set) -> Result<Done, ChangeError> {
         let mut prepared = Vec::with_capacity(set.changes.len());
         for change in set.changes.iter().filter(|change| change.before != change.after) {
             let after = change.after.as_deref();
@@ -93,37 +103,40 @@ impl Journal {
             ));
         }
         let _files = self.files()?;
-        let number = self.database.write(|work| -> Result<i64, ChangeError> {
+        self.unchanged_pairs(&set.pairs)?;
+        let node = if set.pairs.is_empty() { None } else { Some(self.node_key()?) };
+        let done = self.database.write(|work| -> Result<Done, ChangeError> {
             for change in &set.changes {
                 self.adopt(work, change)?;
             }
-            let Set { author, action, about, changes, records } = set;
+            let Set { author, action, about, changes, records, pairs } = set;
             let number = audit::next(work)?;
             let about = about.as_deref();
             let head = Head { change: number, author: &author, action: &action, about };
             for change in &changes {
                 audit::changed(work, &head, change)?;
             }
-            if let Some(records) = records {
-                records(work)?;
-            }
+            let records = records.map(|records| records(work)).transpose()?;
             audit::begin(work, number)?;
-            Ok(number)
+            if let Some(node) = &node {
+                pairs::begin(work, node, (number, &author), &pairs)?;
+            }
+            Ok(Done { number, records, pairs })
         })?;
-        match self.place(prepared) {
-            Ok(()) => self.finish(number),
+        match self.place(prepared).and_then(|()| self.roll_pairs(done.number)) {
+            Ok(()) => self.finish(done.number),
             Err(error) => {
-                self.reverse(number, &format!("a file could not be written: {error}"))?;
+                self.reverse(done, &format!("a file could not be written: {error}"))?;
                 return Err(error);
             }
         }
-        Ok(number)
+        Ok(done)
     }
 
-    /// Puts the texts of before back: the set could not be served after all.
-    pub fn put_back(&self, number: i64, why: &str) -> Result<(), ChangeError> {
+    /// Puts back what was there before: the set could not be served after all.
+    pub fn put_back(&self, done: Done, why: &str) -> Result<(), ChangeError> {
         let _files = self.files()?;
-        self.reverse(number, why)
+        self.reverse(done, why)
     }
 
     /// Notes what is not about the text of a domain.
@@ -188,9 +201,10 @@ impl Journal {
     }
 
     /// Another set, to the opposite. The caller holds the files.
-    fn reverse(&self, number: i64, why: &str) -> Result<(), ChangeError> {
+    fn reverse(&self, done: Done, why: &str) -> Result<(), ChangeError> {
+        let Done { number, records, pairs } = done;
         let author = Author { name: "hawser".to_owned(), via: Via::Edge, address: None };
-        let back = self.database.write(|work| -> rusqlite::Result<_> {
+        let back = self.database.write(|work| -> Result<_, ChangeError> {
             let back = audit::next(work)?;
             let about: String = format!("change {number}: {why}").chars().take(ABOUT_MAX).collect();
             let about = Some(about.as_str());
@@ -199,8 +213,12 @@ impl Journal {
                 let change = Change { domain, before: after, after: before };
                 audit::changed(work, &head, &change)?;
             }
+            if let Some(records) = records {
+                records(work)?;
+            }
             audit::finish(work, number)?;
             audit::begin(work, back)?;
+            self.begin_back(work, (back, &author), pairs, why)?;
             Ok(back)
         })?;
         warn!(change = number, why, "the change was put back");
@@ -213,7 +231,7 @@ impl Journal {
             info!(change = number, "finishing a change that was cut short");
             self.roll(number)?;
         }
-        self.recover_certificates()
+        Ok(())
     }
 
     /// Makes the files say what a set wants.
@@ -229,6 +247,7 @@ impl Journal {
         if wrote {
             self.store.sync()?;
         }
+        self.roll_pairs(number)?;
         self.finish(number);
         Ok(())
     }
@@ -273,6 +292,7 @@ impl Journal {
     /// The same, of whoever has the turn and has prepared nothing yet.
     pub fn sweep_in_turn(&self, _turn: &Held) -> Result<(), ChangeError> {
         let dir = || PathBuf::from(&*self.state_dir);
+        self.sweep_pairs()?;
         self.store.sweep().map_err(|error| {
             StoreError::Io { doing: "clear of left-over files", path: dir(), error }.into()
         })

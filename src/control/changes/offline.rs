@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::journal::{Journal, Set};
+use super::journal::{Done, Journal, Set};
 use super::lock::Held;
 use super::{Author, Change, ChangeError, differs, would_be};
 use crate::control::billing::Billing;
@@ -31,8 +31,8 @@ impl Writer {
         Ok(Writer { journal, source: source.clone(), _turn: turn })
     }
 
-    /// Checks the whole with `changes` in it and applies them all, or none. Returns the number of
-    /// the change set; `None` when nothing differed. `plan_in_effect` is what a running edge says
+    /// Checks the whole with `changes` in it and applies them all, or none. `None` when nothing
+    /// differed. `plan_in_effect` is what a running edge says
     /// of it.
     pub fn apply(
         &self,
@@ -40,7 +40,7 @@ impl Writer {
         action: &str,
         mut changes: Vec<Change>,
         plan_in_effect: impl FnOnce() -> Option<bool>,
-    ) -> Result<Option<i64>, ChangeError> {
+    ) -> Result<Option<Done>, ChangeError> {
         changes.retain(differs);
         if changes.is_empty() {
             return Ok(None);
@@ -56,13 +56,14 @@ impl Writer {
             }
         }
         let (author, action) = (author.clone(), action.to_owned());
-        let set = Set { author, action, about: None, changes, records: None };
+        let pairs = Vec::new();
+        let set = Set { author, action, about: None, changes, records: None, pairs };
         self.journal.commit(set).map(Some)
     }
 
-    /// Puts the texts of before back: the edge did not take them.
-    pub fn put_back(&self, change: i64, why: &str) -> Result<(), ChangeError> {
-        self.journal.put_back(change, why)
+    /// Puts back what was there before: the edge did not take it.
+    pub fn put_back(&self, done: Done, why: &str) -> Result<(), ChangeError> {
+        self.journal.put_back(done, why)
     }
 }
 

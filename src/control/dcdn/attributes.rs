@@ -235,17 +235,63 @@ fn read(
     Ok(domains)
 }
 
+/// The attributes of domains, to be put back one day.
+pub fn of(
+    work: &Transaction<'_>,
+    names: &[Arc<str>],
+) -> rusqlite::Result<BTreeMap<String, Attributes>> {
+    let mut all = BTreeMap::new();
+    for name in names {
+        all.append(&mut read(work, Some(name))?);
+    }
+    Ok(all)
+}
+
+/// Makes the attributes of domains what they were, ids and all.
+pub fn put_back(
+    work: &Transaction<'_>,
+    names: &[Arc<str>],
+    before: &BTreeMap<String, Attributes>,
+) -> rusqlite::Result<()> {
+    for name in names {
+        remove_domain(work, name)?;
+        let Some(attributes) = before.get(&**name) else { continue };
+        insert_domain(work, name, Some(attributes.id), attributes)?;
+        for (function, Configured { id, scheme }) in &attributes.functions {
+            work.execute(
+                "INSERT INTO dcdn_function (id, domain, name, scheme) VALUES (?1, ?2, ?3, ?4)",
+                params![id, attributes.id, function, scheme],
+            )?;
+        }
+        let certificate = attributes.certificate.as_ref();
+        let certificate = certificate.map(|(name, region)| (name.as_str(), region.as_str()));
+        put_certificate(work, name, certificate)?;
+    }
+    Ok(())
+}
+
 /// Writes a domain that is new here; what there was under its name goes.
 pub fn put_domain(
     work: &Transaction<'_>,
     name: &str,
     attributes: &Attributes,
 ) -> rusqlite::Result<()> {
-    work.execute("DELETE FROM dcdn_domain WHERE name = ?1", [name])?;
+    remove_domain(work, name)?;
+    insert_domain(work, name, None, attributes)
+}
+
+/// All but functions and certificate. `id`: that of before; a new one without.
+fn insert_domain(
+    work: &Transaction<'_>,
+    name: &str,
+    id: Option<i64>,
+    attributes: &Attributes,
+) -> rusqlite::Result<()> {
     work.execute(
-        "INSERT INTO dcdn_domain (name, created, scope, resource_group, scene, function_type,
-            sources) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO dcdn_domain (id, name, created, scope, resource_group, scene, function_type,
+            sources) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
+            id,
             name,
             attributes.created,
             attributes.scope,

@@ -77,6 +77,31 @@ fn what_is_written_is_read() {
     assert!(all(&database).is_empty());
 }
 
+#[test]
+fn what_is_put_back_is_what_it_was_ids_and_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = opened(dir.path());
+    let tags = |key: &str| BTreeMap::from([(key.to_owned(), "x".to_owned())]);
+    let old = Attributes { tags: tags("old"), ..Attributes::new(7) };
+    write(&database, |work| {
+        put_domain(work, "a", &old)?;
+        put_domain(work, "z", &old)?;
+        put_function(work, "a", "websocket", Some("http"))?;
+        put_certificate(work, "a", Some(("n", "cn-hangzhou")))
+    });
+    let before = all(&database);
+    let names = ["a", "b"].map(Arc::from);
+    let mut kept = BTreeMap::new();
+    write(&database, |work| {
+        kept = of(work, &names)?;
+        put_domain(work, "a", &Attributes { tags: tags("new"), ..Attributes::new(8) })?;
+        put_domain(work, "b", &Attributes::new(9))
+    });
+    assert_ne!(all(&database), before);
+    write(&database, |work| put_back(work, &names, &kept));
+    assert_eq!(all(&database), before);
+}
+
 // A domain is the same thing whoever made it.
 #[test]
 fn domains_that_came_by_file_get_their_ids_and_those_that_went_lose_them() {

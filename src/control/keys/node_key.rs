@@ -1,5 +1,5 @@
 //! The node's own key, `STATE_DIR/node.key`: 32 random bytes that only their owner may read. Seals
-//! the secrets of access keys.
+//! the secrets of access keys, and private keys while the journal holds them.
 
 use std::fmt;
 use std::fs::File;
@@ -52,20 +52,20 @@ impl NodeKey {
     }
 
     /// Nonce and sealed secret. It opens only for the same id, so that rows cannot be swapped.
-    pub fn seal(&self, id: &str, secret: &str) -> Vec<u8> {
+    pub fn seal(&self, id: &str, secret: &[u8]) -> Vec<u8> {
         let mut sealed = Zeroizing::new(Vec::with_capacity(secret.len() + 16));
-        sealed.extend_from_slice(secret.as_bytes());
+        sealed.extend_from_slice(secret);
         let nonce = self.0.seal_in_place_append_tag(Aad::from(id.as_bytes()), &mut *sealed);
-        let nonce = nonce.expect("a few bytes can always be sealed");
+        let nonce = nonce.expect("what fits into memory can be sealed");
         [nonce.as_ref(), sealed.as_slice()].concat()
     }
 
-    pub fn opened(&self, id: &str, sealed: Vec<u8>) -> Option<Zeroizing<String>> {
+    pub fn opened(&self, id: &str, sealed: Vec<u8>) -> Option<Zeroizing<Vec<u8>>> {
         let mut sealed = Zeroizing::new(sealed);
         let (nonce, sealed) = sealed.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let secret = self.0.open_in_place(nonce, Aad::from(id.as_bytes()), sealed).ok()?;
-        Some(Zeroizing::new(std::str::from_utf8(secret).ok()?.to_owned()))
+        Some(Zeroizing::new(secret.to_vec()))
     }
 }
 
@@ -104,10 +104,10 @@ mod tests {
     fn what_is_sealed_opens_for_the_same_id_and_key_only() {
         let dir = tempfile::tempdir().unwrap();
         let key = NodeKey::open(dir.path()).unwrap();
-        let sealed = key.seal("HK1", "secret");
+        let sealed = key.seal("HK1", b"secret");
         assert!(!sealed.windows(6).any(|part| part == b"secret"));
         let again = NodeKey::open(dir.path()).unwrap();
-        assert_eq!(&**again.opened("HK1", sealed.clone()).unwrap(), "secret");
+        assert_eq!(&**again.opened("HK1", sealed.clone()).unwrap(), b"secret");
         assert!(again.opened("HK2", sealed.clone()).is_none());
         assert!(again.opened("HK1", Vec::new()).is_none());
         fs::remove_file(dir.path().join(FILE)).unwrap();

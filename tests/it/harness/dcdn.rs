@@ -6,7 +6,7 @@ use base64::Engine as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::api::Answer;
+use super::api::{Answer, Request};
 use super::{Api, Clock, Edge};
 
 /// RFC 3986 2.3: what stays as it is.
@@ -130,7 +130,7 @@ pub struct Call<'a> {
     pub unsigned_fields: Vec<(String, String)>,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
     pub fn scheme(mut self, scheme: Scheme) -> Self {
         self.scheme = scheme;
         self
@@ -198,9 +198,18 @@ impl Call<'_> {
     }
 
     pub fn send(self) -> Answer {
+        self.request().send()
+    }
+
+    /// The answer, or `None` when the edge went away before it was whole.
+    pub fn try_send(self) -> Option<Answer> {
+        self.request().try_send()
+    }
+
+    fn request(self) -> Request<'a> {
         match self.scheme {
-            Scheme::V1 => self.send_v1(),
-            Scheme::V3 => self.send_v3(),
+            Scheme::V1 => self.request_v1(),
+            Scheme::V3 => self.request_v3(),
         }
     }
 
@@ -231,7 +240,7 @@ impl Call<'_> {
         self.signed_v1().1
     }
 
-    fn send_v1(mut self) -> Answer {
+    fn request_v1(mut self) -> Request<'a> {
         let (mut all, text) = self.signed_v1();
         let key = format!("{}&", self.client.secret);
         let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key.as_bytes());
@@ -243,14 +252,14 @@ impl Call<'_> {
         match self.way {
             Way::PostForm => {
                 let request = self.client.api.request("POST", "/");
-                request.body("application/x-www-form-urlencoded", pairs).send()
+                request.body("application/x-www-form-urlencoded", pairs)
             }
-            _ => self.client.api.request(self.method(), &format!("/?{pairs}")).send(),
+            _ => self.client.api.request(self.method(), &format!("/?{pairs}")),
         }
     }
 
     /// Section 3.2: what is common stands in fields, and the body in a hash.
-    fn send_v3(self) -> Answer {
+    fn request_v3(self) -> Request<'a> {
         let form = self.way == Way::PostForm;
         let (query, body) = match form {
             true => (Vec::new(), written(&self.params, self.spaces)),
@@ -305,7 +314,7 @@ impl Call<'_> {
         if form {
             out = out.body("application/x-www-form-urlencoded", body);
         }
-        out.send()
+        out
     }
 }
 

@@ -20,7 +20,8 @@ fn journal() -> (tempfile::TempDir, Journal) {
 
 fn set(changes: Vec<Change>) -> Set {
     let author = Author { name: "ann".into(), via: Via::Api, address: None };
-    Set { author, action: "set".into(), about: None, changes, records: None }
+    let pairs = Vec::new();
+    Set { author, action: "set".into(), about: None, changes, records: None, pairs }
 }
 
 fn change(domain: &str, before: Option<&str>, after: Option<&str>) -> Change {
@@ -82,7 +83,7 @@ fn a_file_that_somebody_changed_meanwhile_stops_the_whole_set() {
         change("b.test", None, Some("name = \"b.test\"")),
         change(DOMAIN, Some("something else"), Some(&text(2))),
     ];
-    let error = journal.commit(set(both)).unwrap_err();
+    let error = journal.commit(set(both)).err().unwrap();
     assert!(matches!(error, ChangeError::Store(StoreError::Raced(_))), "{error}");
     assert_eq!(journal.text(DOMAIN).unwrap(), Some(one));
     assert_eq!(journal.text("b.test").unwrap(), None);
@@ -96,17 +97,24 @@ fn records_are_part_of_the_set() {
         records: Some(Box::new(|_| Err(rusqlite::Error::InvalidQuery))),
         ..set(vec![change(DOMAIN, None, Some(&text(1)))])
     };
-    assert!(matches!(journal.commit(failing), Err(ChangeError::Database(_))));
+    assert!(matches!(journal.commit(failing).err(), Some(ChangeError::Database(_))));
     assert_eq!((journal.text(DOMAIN).unwrap(), log(&journal).len()), (None, 0));
     let marking = Set {
-        records: Some(Box::new(|work| work.execute("CREATE TABLE mark (a)", []).map(drop))),
+        records: Some(Box::new(|work| {
+            work.execute_batch("CREATE TABLE mark (a); INSERT INTO mark VALUES (1)")?;
+            Ok(Box::new(|work| work.execute("DELETE FROM mark", []).map(drop)))
+        })),
         ..set(vec![change(DOMAIN, None, Some(&text(1)))])
     };
-    journal.commit(marking).unwrap();
-    let marked: rusqlite::Result<i64> = journal
-        .database
-        .read(|reader| reader.query_row("SELECT count(*) FROM mark", [], |row| row.get(0)));
-    assert_eq!(marked, Ok(0));
+    let done = journal.commit(marking).unwrap();
+    let marked = || -> rusqlite::Result<i64> {
+        journal
+            .database
+            .read(|reader| reader.query_row("SELECT count(*) FROM mark", [], |row| row.get(0)))
+    };
+    assert_eq!(marked(), Ok(1));
+    journal.put_back(done, "no").unwrap();
+    assert_eq!(marked(), Ok(0), "records outlive a set that was put back");
 }
 
 #[test]
@@ -156,8 +164,8 @@ fn a_set_that_cannot_be_served_is_put_back() {
         change(DOMAIN, Some(&one), Some(&two)),
         change("new.test", None, Some("name = \"new.test\"")),
     ];
-    let number = journal.commit(set(both)).unwrap();
-    journal.put_back(number, "no").unwrap();
+    let done = journal.commit(set(both)).unwrap();
+    journal.put_back(done, "no").unwrap();
     assert_eq!(journal.text(DOMAIN).unwrap(), Some(one.clone()));
     assert_eq!(journal.text("new.test").unwrap(), None);
     let log = log(&journal);
@@ -189,7 +197,8 @@ fn a_file_that_cannot_be_written_puts_the_others_back() {
     let error = journal.place(prepared).unwrap_err();
     assert!(error.to_string().contains("b.test.toml"), "{error}");
     fs::remove_dir_all(&b).unwrap();
-    journal.reverse(number, "no room").unwrap();
+    let done = Done { number, records: None, pairs: Vec::new() };
+    journal.reverse(done, "no room").unwrap();
     assert_eq!(journal.text(DOMAIN).unwrap(), Some(one));
     assert_eq!((journal.text("b.test").unwrap(), hidden(&journal)), (None, 0));
 }
@@ -231,24 +240,6 @@ fn an_edit_that_nobody_noticed_yet_stands_before_the_change_on_top_of_it() {
     journal.commit(set(vec![change(DOMAIN, Some(&edited), Some(&two))])).unwrap();
     let steps: Vec<_> = log(&journal).into_iter().map(|(_, action, ..)| action).collect();
     assert_eq!(steps, ["set", "edit", "set"]);
-}
-
-#[test]
-fn a_certificate_that_nobody_came_to_keep_is_taken_back_in_the_log() {
-    let (_dir, journal) = journal();
-    let author = Author { name: "ann".into(), via: Via::Api, address: None };
-    let begun: rusqlite::Result<()> = journal.database.write(|work| {
-        audit::note(work, &author, "certificate set", "a.test: SHA-256 ff")?;
-        audit::begin_certificate(work, DOMAIN, Some("ff"))?;
-        audit::note(work, &author, "certificate remove", "b.test")?;
-        audit::begin_certificate(work, "b.test", None)
-    });
-    begun.unwrap();
-    drop(journal.files().unwrap());
-    let actions: Vec<_> = log(&journal).into_iter().map(|(_, action, ..)| action).collect();
-    let b_is_as_the_log_says = ["certificate set", "certificate remove", "certificate put back"];
-    assert_eq!(actions, b_is_as_the_log_says);
-    assert_eq!(journal.database.read(audit::pending_certificates).unwrap(), []);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::{Answer, Call, names, patched};
 use crate::control::certs::keyring::Source;
 use crate::control::certs::pair::{Age, Pair, Wrong};
 use crate::control::certs::{Served, chain_pem};
-use crate::control::changes::certificates::{self, CertificateError, fingerprint};
+use crate::control::changes::certificates::fingerprint;
 use crate::control::config::tls::Certificate;
 use crate::control::statistics::window;
 use crate::limits::{DCDN_CERTIFICATE_BYTES_MAX, DCDN_CERTIFICATE_NAME_CHARS_MAX};
@@ -66,7 +66,6 @@ pub async fn replace(call: &Call<'_>, domains: &[Arc<str>], wanted: Option<Wante
         wanted.check(domains, call.now)?;
     }
     let pair = wanted.as_ref().map(|wanted| (wanted.chain.as_bytes(), wanted.key.as_bytes()));
-    certificates::set_all(&call.dcdn.edge, call.author, domains, pair).await.map_err(refused)?;
     let notes: Vec<Note> = domains
         .iter()
         .map(|domain| {
@@ -76,7 +75,7 @@ pub async fn replace(call: &Call<'_>, domains: &[Arc<str>], wanted: Option<Wante
             (Arc::clone(domain), note)
         })
         .collect();
-    use_uploaded(call, domains, notes).await?;
+    use_uploaded(call, domains, pair, notes).await?;
     Ok(json!({}))
 }
 
@@ -127,23 +126,12 @@ impl<'a> Wanted<'a> {
     }
 }
 
-fn refused(error: CertificateError) -> Failure {
-    match error {
-        CertificateError::Change(error) => error.into(),
-        CertificateError::Rejected(rejected) => rejected_as(&rejected.detail),
-        // Checked before: what is left is a disk.
-        other => Failure::internal(&other),
-    }
-}
-
-fn rejected_as(detail: &str) -> Failure {
-    Failure::bad("InvalidParameter", detail)
-}
-
-/// Domains whose files name another certificate take the uploaded one from now on.
+/// Keeps the pair of all domains, or takes it away. Those whose files name another certificate take
+/// the uploaded one from now on.
 async fn use_uploaded(
     call: &Call<'_>,
     domains: &[Arc<str>],
+    pair: Option<(&[u8], &[u8])>,
     notes: Vec<Note>,
 ) -> Result<(), Failure> {
     let loaded = call.dcdn.edge.publisher.configured();
@@ -160,14 +148,13 @@ async fn use_uploaded(
             attributes::put_certificate(work, domain, note)
         })
     };
-    if others.is_empty() {
-        let written =
-            call.dcdn.edge.database.off_the_runtime(move |database| database.write(write));
-        return written.await.map_err(|error: rusqlite::Error| Failure::internal(&error));
-    }
     let patch = json!({"tls": {"certificate": null, "key": null, "ocsp": null}});
-    call.change(&others, Box::new(write), |_, text| {
-        patched(text.ok_or(error::DOMAIN_NOT_FOUND)?, &patch).map(Some)
+    call.change_with(domains, Some(pair), Box::new(write), |name, text| {
+        let text = text.ok_or(error::DOMAIN_NOT_FOUND)?;
+        match others.iter().any(|other| **other == *name) {
+            true => patched(text, &patch).map(Some),
+            false => Ok(Some(text.to_owned())),
+        }
     })
     .await
 }

@@ -21,13 +21,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rusqlite::Transaction;
 use serde_json::Value;
 
 use super::Dcdn;
-use super::attributes::{Attributes, Turn};
+use super::attributes::{self, Attributes, Turn};
 use super::error::{self, Failure};
 use super::request::Parameters;
-use crate::control::changes::{Author, ChangeError, Order, Records, note_within};
+use crate::control::changes::{
+    Author, ChangeError, Order, Records, certificates as pairs, note_within,
+};
 use crate::control::config::edit;
 use crate::control::edge::Edge;
 use crate::control::keys::Role;
@@ -165,12 +168,23 @@ impl Call<'_> {
         Ok(all)
     }
 
-    /// Changes the files of `domains` together, or none; `records` belong to it. What `edit`
+    /// Changes the files of `domains` together, or none; `attributes` belong to it. What `edit`
     /// refuses is answered as it says.
     async fn change(
         &self,
         domains: &[Arc<str>],
-        records: Records,
+        attributes: Write,
+        edit: impl FnMut(&str, Option<&str>) -> Result<Option<String>, Failure> + Send,
+    ) -> Result<(), Failure> {
+        self.change_with(domains, None, attributes, edit).await
+    }
+
+    /// The same, and all of them get this certificate; the inner `None`: they lose theirs.
+    async fn change_with(
+        &self,
+        domains: &[Arc<str>],
+        certificate: Option<Option<(&[u8], &[u8])>>,
+        attributes: Write,
         mut edit: impl FnMut(&str, Option<&str>) -> Result<Option<String>, Failure> + Send,
     ) -> Result<(), Failure> {
         let edge = &self.dcdn.edge;
@@ -179,17 +193,20 @@ impl Call<'_> {
             action: self.action,
             domains,
             expected: None,
-            records: Some(records),
+            records: Some(undoable(domains, attributes)),
         };
         let mut refused = None;
-        let applied = edge.changes.apply(edge, order, |name, text| {
+        let edit = |name: &str, text: Option<&str>| {
             edit(name, text).map_err(|failure| {
                 let said = failure.message.clone();
                 refused = Some(failure);
                 ChangeError::Refused(said)
             })
-        });
-        let applied = applied.await;
+        };
+        let applied = match certificate {
+            None => edge.changes.apply(edge, order, edit).await,
+            Some(pair) => pairs::apply(edge, order, pair, edit).await,
+        };
         match (applied, refused) {
             (Ok(_), _) => Ok(()),
             (Err(_), Some(failure)) => Err(failure),
@@ -198,11 +215,11 @@ impl Call<'_> {
     }
 
     /// Writes what is about no file: with a line in the audit log.
-    async fn note(&self, about: String, records: Records) -> Result<(), Failure> {
+    async fn note(&self, about: String, attributes: Write) -> Result<(), Failure> {
         let (author, action) = (self.author.clone(), self.action);
         let written = self.dcdn.edge.database.off_the_runtime(move |database| {
             database.write(|work| {
-                records(work)?;
+                attributes(work)?;
                 note_within(work, &author, action, &about)
             })
         });
@@ -220,6 +237,19 @@ impl Call<'_> {
     }
 }
 
+/// Writes to the tables of DCDN.
+type Write = Box<dyn FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send>;
+
+/// Attributes of `domains` that are written with a change set, and gone with it.
+fn undoable(domains: &[Arc<str>], write: Write) -> Records {
+    let domains = domains.to_vec();
+    Box::new(move |work| {
+        let before = attributes::of(work, &domains)?;
+        write(work)?;
+        Ok(Box::new(move |work| attributes::put_back(work, &domains, &before)))
+    })
+}
+
 /// `text` with a merge patch.
 fn patched(text: &str, patch: &Value) -> Result<String, Failure> {
     edit::patched(text, patch).map_err(|error| Failure::bad("InvalidParameter", error.to_string()))
@@ -228,6 +258,27 @@ fn patched(text: &str, patch: &Value) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::database::Database;
+
+    #[test]
+    fn attributes_outlived_an_addition_that_was_put_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(dir.path()).unwrap();
+        let add = |work: &Transaction<'_>| {
+            attributes::put_domain(work, "a.test", &Attributes::new(7))?;
+            let tags = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
+            attributes::put_tags(work, "a.test", &tags)
+        };
+        let names = ["a.test".into()];
+        let known = |work: &Transaction<'_>| Ok(attributes::of(work, &names)?.len());
+        let steps = database.write(|work| -> rusqlite::Result<_> {
+            let undo = undoable(&names, Box::new(add))(work)?;
+            let added = known(work)?;
+            undo(work)?;
+            Ok((added, known(work)?))
+        });
+        assert_eq!(steps.unwrap(), (1, 0));
+    }
 
     #[test]
     fn every_operation_is_there_once() {
