@@ -270,7 +270,7 @@ mod tests {
             attributes::put_tags(work, "a.test", &tags)
         };
         let names = ["a.test".into()];
-        let known = |work: &Transaction<'_>| Ok(attributes::of(work, &names)?.len());
+        let known = |work: &Transaction<'_>| attributes::of(work, &names).map(|all| all.len());
         let steps = database.write(|work| -> rusqlite::Result<_> {
             let undo = undoable(&names, Box::new(add))(work)?;
             let added = known(work)?;
