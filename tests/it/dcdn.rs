@@ -12,7 +12,9 @@ use crate::harness::{Dcdn, DomainFile, Edge, EdgeBuilder, Origin, upgrade_reques
 mod access;
 mod batches;
 mod domains;
+mod requests;
 mod shapes;
+mod shares;
 mod signing;
 mod statistics;
 

@@ -2,8 +2,9 @@
 //
 // usage: node dcdn.mjs CLIENT CONVERSATION ADMIN_PORT EDGE_PORT ORIGIN_PORT
 //     CLIENT        tea | pop | pop-post (its calls as forms)
-//     CONVERSATION  script | wrong-secret
-// The key stands in HAWSER_TEST_KEY as ID.SECRET.
+//     CONVERSATION  script | wrong-secret | use | bill
+// The key stands in HAWSER_TEST_KEY as ID.SECRET; "use" prints the bytes of its traffic, "bill" takes
+// them, hours later, from HAWSER_TEST_BYTES.
 
 import assert from "node:assert/strict";
 import crypto from "node:crypto";
@@ -272,11 +273,44 @@ async function remove(call, name) {
   assert.equal((await call("DescribeDcdnUserDomains", {})).TotalCount, 0);
 }
 
+const HOUR = { StartTime: "2026-06-10T12:00:00Z", EndTime: "2026-06-10T13:00:00Z" };
+
+async function use() {
+  const call = connect();
+  const name = `${CLIENT}.example.com`;
+  await openAndAdd(call, name);
+  await setWebsocket(call, name);
+  const received = await traffic(name);
+  const asked = { DomainName: name, Interval: "3600", ...HOUR };
+  await until("the bytes that were received", async () => {
+    const answer = await call("DescribeDcdnDomainWebsocketTrafficData", asked);
+    return answer.TrafficDataPerInterval.DataModule[0].WebsocketTraffic === received;
+  });
+  const history = (await call("DescribeDcdnUserBillHistory", HOUR)).BillHistoryData;
+  assert.deepEqual(history.BillHistoryDataItem, []);
+  console.log("used", received);
+}
+
+async function laterBill() {
+  const call = connect();
+  const rows = await until("the hour is billed", async () => {
+    const history = (await call("DescribeDcdnUserBillHistory", HOUR)).BillHistoryData;
+    const found = history.BillHistoryDataItem.filter((row) => row.Dimension === "websocket");
+    return found.length > 0 && found;
+  });
+  assert.deepEqual(
+    rows.map((row) => row.BillType),
+    ["hour_flow"],
+  );
+  const [item] = rows[0].BillingData.BillingDataItem;
+  assert.deepEqual([item.CdnRegion, item.Flow], ["CN", Number(process.env.HAWSER_TEST_BYTES)]);
+}
+
 async function wrongSecret() {
   const wrong = connect(SECRET.slice(0, -1) + (SECRET.endsWith("a") ? "b" : "a"));
   await refused("SignatureDoesNotMatch", () => wrong("DescribeDcdnUserDomains"));
   await connect()("DescribeDcdnUserDomains");
 }
 
-await { script, "wrong-secret": wrongSecret }[CONVERSATION]();
+await { script, "wrong-secret": wrongSecret, use, bill: laterBill }[CONVERSATION]();
 console.log("ok", CLIENT, CONVERSATION);

@@ -4,14 +4,14 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::harness::{Authority, Edge, Origin};
+use super::harness::{Authority, Clock, Edge, EdgeBuilder, Origin};
 use super::{deps, node, peer, succeeds};
 
 /// Nobody's domains yet, and no plan. Clients of 127.0.0.1 are in Beijing.
-fn edge() -> Edge {
+fn builder() -> EdgeBuilder {
     let rules = peer("places.csv");
     let geo = format!("[geo]\nrules = \"{}\"", rules.display());
-    Edge::builder().workers(2).billing(&["enabled = true"]).table(&geo).start()
+    Edge::builder().workers(2).billing(&["enabled = true"]).table(&geo)
 }
 
 fn python(deps: &Path, script: &str) -> Command {
@@ -23,16 +23,48 @@ fn python(deps: &Path, script: &str) -> Command {
 /// Which program, which client of it, and what they talk about.
 fn talk(program: fn(&Path) -> Command, client: &str, conversation: &str) {
     let Some(deps) = deps() else { return };
-    let (origin, edge) = (Origin::echoing(), edge());
+    let (origin, edge) = (Origin::echoing(), builder().start());
     let pair = Authority::new("of the test").pair(&["terraform.example.com"]);
     let mut command = program(&deps);
+    command.env("HAWSER_TEST_CERTIFICATE", pair.certificate());
+    command.env("HAWSER_TEST_PRIVATE_KEY", pair.key());
+    said(command, client, conversation, (&edge, &origin));
+}
+
+/// What the client prints on its way to a good end.
+fn said(
+    mut command: Command,
+    client: &str,
+    conversation: &str,
+    (edge, origin): (&Edge, &Origin),
+) -> String {
     command.args([client, conversation]);
     command.args([edge.admin(), edge.addr(), origin.addr].map(|addr| addr.port().to_string()));
     command.env("HAWSER_TEST_KEY", edge.admin_key());
-    command.env("HAWSER_TEST_CERTIFICATE", pair.certificate());
-    command.env("HAWSER_TEST_PRIVATE_KEY", pair.key());
     let said = succeeds(command);
     assert!(said.contains(&format!("ok {client} {conversation}")), "{said}");
+    said
+}
+
+/// Traffic in one hour; the bill of it when that hour is closed, by the same client.
+fn is_billed(program: fn(&Path) -> Command, client: &str) {
+    let Some(deps) = deps() else { return };
+    let Some(clock) = Clock::at("2026-06-10T12:10:00Z") else { return };
+    let (origin, mut edge) = (Origin::echoing(), builder().clock(&clock).start());
+    let in_its_time = || {
+        let mut command = program(&deps);
+        command.envs(clock.environment());
+        command
+    };
+    let used = said(in_its_time(), client, "use", (&edge, &origin));
+    let bytes = used.lines().find_map(|line| line.strip_prefix("used "));
+    let bytes = bytes.unwrap_or_else(|| panic!("no bytes in {used}"));
+    edge.kill();
+    clock.set("2026-06-10T22:00:00Z");
+    edge.start_again();
+    let mut later = in_its_time();
+    later.env("HAWSER_TEST_BYTES", bytes);
+    said(later, client, "bill", (&edge, &origin));
 }
 
 fn with_python(deps: &Path) -> Command {
@@ -72,6 +104,18 @@ fn pop_core_runs_the_whole_script_with_get() {
 #[test]
 fn pop_core_runs_the_whole_script_with_forms() {
     talk(with_node, "pop-post", "script");
+}
+
+#[test]
+fn the_python_sdks_read_the_bill_of_their_own_traffic() {
+    is_billed(with_python, "tea");
+    is_billed(with_python, "classic");
+}
+
+#[test]
+fn the_node_sdks_read_the_bill_of_their_own_traffic() {
+    is_billed(with_node, "tea");
+    is_billed(with_node, "pop");
 }
 
 /// DCDN OpenAPI 2018-01-15: the classic client takes the string to sign out of the message and

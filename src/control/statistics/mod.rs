@@ -180,6 +180,8 @@ pub struct Slot {
     pub measures: Measures,
     /// Largest bytes of one five-minute slot of the merged series, for bandwidth: `* 8 / 300`.
     pub most_bytes_out: u64,
+    /// The first five-minute slot with that many, or `start`.
+    pub most_bytes_out_at: i64,
     pub most_bytes_in: u64,
 }
 

@@ -69,6 +69,14 @@ fn statistics() -> Vec<Operation> {
                     [{ "Code": "int", "Count": "num", "Proportion": "num" }] } }),
             ),
         ),
+        op(
+            "DescribeDcdnDomainBpsDataByLayer",
+            &[name[0], ("Layer", "https")],
+            json!({ "DataInterval": "=300", "BpsDataInterval": { "DataModule": ["+", {
+                "TimeStamp": "time", "Value": "str", "TrafficValue": "str",
+                "DynamicValue": "str", "DynamicTrafficValue": "str", "StaticValue": "str",
+                "StaticTrafficValue": "str" }] } }),
+        ),
     ]
 }
 
@@ -209,6 +217,33 @@ fn certificates(pub_pem: &str, pri_pem: &str) -> Vec<Operation> {
                 "DomainName": "=a.test", "CertName": "str", "CertCommonName": "str",
                 "CertStartTime": "str", "CertExpireTime": "str", "CertUpdateTime?": "str",
                 "CertType": "str", "CertStatus": "=ok" }] } }),
+        ),
+        op(
+            "DescribeDcdnCertificateList",
+            &[],
+            json!({ "CertificateListModel": { "Count": "int", "CertList": { "Cert": ["+", {
+                "CertName": "=one", "CertId": "int", "Common": "str", "Fingerprint": "str",
+                "Issuer": "str", "LastTime": "int" }] } } }),
+        ),
+        op(
+            "DescribeDcdnCertificateDetail",
+            &[("CertName", "one")],
+            json!({ "CertName": "=one", "CertId": "int", "Cert": "str", "Key": "=" }),
+        ),
+        op(
+            "DescribeDcdnUserCertificateExpireCount",
+            &[],
+            json!({ "ExpiredCount": "int", "ExpireWithin30DaysCount": "int" }),
+        ),
+        op(
+            "CreateDcdnCertificateSigningRequest",
+            &[("CommonName", "a.test")],
+            json!({ "CommonName": "=a.test", "Csr": "str", "PubMd5": "str" }),
+        ),
+        op(
+            "DescribeDcdnSMCertificateList",
+            &[name],
+            json!({ "CertificateListModel": { "Count": "int", "CertList": ["any"] } }),
         ),
     ]
 }

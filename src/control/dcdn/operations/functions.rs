@@ -107,10 +107,37 @@ pub enum Standing {
 pub fn find(name: &str) -> Result<&'static Function, Failure> {
     let found = FUNCTIONS.iter().find(|function| function.name == name);
     found.ok_or_else(|| {
-        let message = format!("FunctionName [{name}] is not supported.");
+        let way_out = REFUSED.iter().find(|(known, _)| *known == name).map(|(_, way_out)| way_out);
+        let way_out = way_out.map(|text| format!(" {text}")).unwrap_or_default();
+        let message = format!("FunctionName [{name}] is not supported.{way_out}");
         Failure::bad("InvalidFunctionName.ValueNotSupported", message)
     })
 }
+
+/// Functions that somebody might well expect here: why they are not, and what there is instead.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "ipv6",
+        "A domain is served at every address that the edge listens on: listen and listen_tls of \
+         hawser.toml say whether those of IPv6 are among them.",
+    ),
+    (
+        "referer_white_list_set",
+        "Browsers send no Referer with a WebSocket handshake, but an Origin: list those that may \
+         connect as websocket.allowed_origins of the domain, by its file or by the REST API.",
+    ),
+    (
+        "referer_black_list_set",
+        "Browsers send no Referer with a WebSocket handshake, but an Origin: list those that may \
+         connect as websocket.allowed_origins of the domain, by its file or by the REST API.",
+    ),
+    (
+        "https_option",
+        "The edge speaks HTTP/1.1 to clients, as WebSocket needs it; to enable HTTPS, set a \
+         certificate.",
+    ),
+    ("https_tls_version", "They are the same for all domains: tls.min_version of hawser.toml."),
+];
 
 pub fn standing(function: &Function, config: &DomainConfig) -> Standing {
     let is_set = match function.kind {

@@ -31,6 +31,7 @@ pub async fn top_domains(call: &Call<'_>) -> Answer {
             "TotalTraffic": slot.measures.bytes_out.to_string(),
             "TrafficPercent": percent(slot.measures.bytes_out, sum),
             "MaxBps": slot.most_bytes_out * 8 / 300,
+            "MaxBpsTime": window::format(slot.most_bytes_out_at),
             "TotalAccess": requests(slot),
         })
     });
@@ -72,7 +73,8 @@ async fn shares(
     let domains = own_domains(call, "DomainName")?;
     let window = window_of(call)?;
     let selection = Selection { domains: domains.clone(), ..Selection::default() };
-    let found = totals(call, selection, window, by).await?;
+    let mut found = totals(call, selection, window, by).await?;
+    found.retain(|(_, slot)| slot.measures.bytes_out > 0 || requests(slot) > 0);
     let seconds = (window.end - window.start).max(1) as f64;
     let bytes: u64 = found.iter().map(|(_, slot)| slot.measures.bytes_out).sum();
     let all: u64 = found.iter().map(|(_, slot)| requests(slot)).sum();

@@ -217,7 +217,7 @@ impl Answer {
     fn finish(self) -> Vec<Slot> {
         let starts = (self.start..).step_by(self.step as usize);
         let slot = |(start, sums): (i64, &Sums)| {
-            let mut slot = Slot { start, ..Slot::default() };
+            let mut slot = Slot { start, most_bytes_out_at: start, ..Slot::default() };
             sums.traffic.add_to(&mut slot.measures);
             sums.handshakes.add_to(&mut slot.measures);
             sums.connections.add_to(&mut slot.measures);
@@ -227,7 +227,10 @@ impl Answer {
         let mut slots: Vec<Slot> = starts.zip(&self.slots).map(slot).collect();
         for (i, [bytes_out, bytes_in, peak]) in (0i64..).zip(self.merged) {
             let slot = &mut slots[(i * SLOT / self.step) as usize];
-            slot.most_bytes_out = slot.most_bytes_out.max(bytes_out);
+            if bytes_out > slot.most_bytes_out {
+                slot.most_bytes_out = bytes_out;
+                slot.most_bytes_out_at = self.start + i * SLOT;
+            }
             slot.most_bytes_in = slot.most_bytes_in.max(bytes_in);
             slot.measures.peak = slot.measures.peak.max(peak);
         }

@@ -79,7 +79,7 @@ fn model(added: &Added, query: &Query) -> Vec<Slot> {
     let starts = (query.start..query.end).step_by(step as usize);
     starts
         .map(|start| {
-            let mut slot = Slot { start, ..Slot::default() };
+            let mut slot = Slot { start, most_bytes_out_at: start, ..Slot::default() };
             let mut peak = 0;
             for five in (start..start + step).step_by(SLOT as usize) {
                 let mut merged = Measures::default();
@@ -94,7 +94,10 @@ fn model(added: &Added, query: &Query) -> Vec<Slot> {
                     peak_of_slot = peak_of_slot.max(peak_of_call);
                 }
                 slot.measures += &merged;
-                slot.most_bytes_out = slot.most_bytes_out.max(merged.bytes_out);
+                if merged.bytes_out > slot.most_bytes_out {
+                    slot.most_bytes_out = merged.bytes_out;
+                    slot.most_bytes_out_at = five;
+                }
                 slot.most_bytes_in = slot.most_bytes_in.max(merged.bytes_in);
                 peak = peak.max(peak_of_slot);
             }
@@ -110,6 +113,7 @@ fn only(wanted: Wanted, mut slot: Slot) -> Slot {
     if !matches!(wanted, Wanted::Traffic | Wanted::All) {
         (m.bytes_out, m.bytes_in, m.messages_out, m.messages_in) = (0, 0, 0, 0);
         (slot.most_bytes_out, slot.most_bytes_in) = (0, 0);
+        slot.most_bytes_out_at = slot.start;
     }
     if !matches!(wanted, Wanted::Handshakes | Wanted::All) {
         m.handshakes.clear();
