@@ -1,5 +1,6 @@
 //! Which series an upgrade request of this core counts in: by domain, and by the place of its
-//! client and the layer that it came by. Not here: the counters (`stats::series`), and how a place is found (`snapshot::geo`).
+//! client and the layer that it came by. Not here: the counters (`stats::series`), and how a place
+//! is found (`snapshot::geo`).
 
 use std::net::IpAddr;
 use std::sync::Arc;

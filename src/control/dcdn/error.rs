@@ -223,8 +223,8 @@ pub const CERTIFICATE_FORMAT: Known =
 pub const CERTIFICATE_NO_KEY: Known = known(
     400,
     "Certificate.NoPrivateKey",
-    "The private key of the certificate is not here: it is of no request that this edge made. Call \
-     CreateDcdnCertificateSigningRequest and have its Csr signed, or set both with \
+    "The private key of the certificate is not here: it is of no request that this edge made. \
+     Call CreateDcdnCertificateSigningRequest and have its Csr signed, or set both with \
      SetDcdnDomainSSLCertificate.",
 );
 pub const COUNTRY_MALFORMED: Known = known(
@@ -235,8 +235,9 @@ pub const COUNTRY_MALFORMED: Known = known(
 pub const SM_CERTIFICATE: Known = known(
     400,
     "SMCertificate.NotSupported",
-    "SM certificates are not supported: the TLS of this edge has no SM2, SM3 and SM4. Set an RSA or \
-     ECDSA certificate with SetDcdnDomainSSLCertificate, or put a gateway that speaks them in front.",
+    "SM certificates are not supported: the TLS of this edge has no SM2, SM3 and SM4. Set an RSA \
+     or ECDSA certificate with SetDcdnDomainSSLCertificate, or put a gateway that speaks them in \
+     front.",
 );
 pub const CERTIFICATE_NOT_FOUND: Known =
     known(400, "Certificate.NotFind", "The certificate is not found.");

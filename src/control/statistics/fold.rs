@@ -212,8 +212,8 @@ impl Fold {
 
 type Sums = BTreeMap<(i64, SeriesName, Option<Layer>), Measures>;
 
-/// Adds rows to those that wait. Of the same slot, series and layer, numbers add up, and the peak is the
-/// higher one: the two were not at the same time.
+/// Adds rows to those that wait. Of the same slot, series and layer, numbers add up, and the peak
+/// is the higher one: the two were not at the same time.
 fn merge(waiting: &mut Vec<Row>, rows: Vec<Row>) {
     if waiting.is_empty() {
         *waiting = rows;

@@ -218,6 +218,13 @@ fn certificates(pub_pem: &str, pri_pem: &str) -> Vec<Operation> {
                 "CertStartTime": "str", "CertExpireTime": "str", "CertUpdateTime?": "str",
                 "CertType": "str", "CertStatus": "=ok" }] } }),
         ),
+    ]
+}
+
+/// The rest of 2.5, when a.test has its certificate.
+fn more_of_certificates() -> Vec<Operation> {
+    let name = ("DomainName", "a.test");
+    vec![
         op(
             "DescribeDcdnCertificateList",
             &[],
@@ -333,6 +340,7 @@ fn every_operation_answers_with_its_fields_and_types() {
         domains(&site.sources()),
         configurations(),
         certificates(&pair.chain_pem(), &pri),
+        more_of_certificates(),
         service(&start, &end),
     ];
     for operation in table.iter().flatten() {

@@ -196,13 +196,15 @@ fn by_layer(visited: &Visited, interval: &str, more: &[(&str, &str)]) -> u64 {
     sum
 }
 
+type Fits = Box<dyn Fn(&Visit) -> bool>;
+
 #[test]
 fn bytes_are_told_by_layer() {
     let visited = Visited::new();
     let everybody = |_: &Visit| true;
     let ip = |wanted: Ip| move |visit: &Visit| visit.ip == wanted;
     let scheme = |wanted: &'static str| move |visit: &Visit| visit.scheme == wanted;
-    let layers: [(&str, Box<dyn Fn(&Visit) -> bool>); 6] = [
+    let layers: [(&str, Fits); 6] = [
         ("all", Box::new(everybody)),
         ("", Box::new(everybody)),
         ("IPv4", Box::new(ip(Ip::V4))),
