@@ -289,6 +289,11 @@ impl Changes {
         Ok(database.read(|reader| audit::entries(reader, domain, before, limit))?)
     }
 
+    /// When a domain came to be, as RFC 3339; `None`: before what is kept. Blocks.
+    pub fn created(&self, domain: &str) -> Result<Option<String>, ChangeError> {
+        Ok(self.journal.database.read(|reader| audit::created(reader, domain))?)
+    }
+
     /// Puts a domain back to what it was after entry `id` (which may be: away). `expected` as in
     /// [`Order`].
     pub async fn roll_back(
@@ -298,21 +303,41 @@ impl Changes {
         id: i64,
         expected: Option<String>,
     ) -> Result<Applied, ChangeError> {
+        let (domain, after) = self.former(id).await?;
+        let domains = [domain];
+        let order =
+            Order { author, action: "rollback", domains: &domains, expected, records: None };
+        let beside = Beside { about: Some(format!("to entry {id}")), ..Beside::default() };
+        self.apply_with(edge, order, beside, |_, _| Ok(after.clone())).await
+    }
+
+    /// What [`Changes::roll_back`] would do; a text that would not differ is told of too.
+    pub async fn roll_back_preview(
+        &self,
+        edge: &Arc<Edge>,
+        id: i64,
+        expected: Option<String>,
+    ) -> Result<Vec<Change>, ChangeError> {
+        let (domain, after) = self.former(id).await?;
+        let edit = |_: &str, _: Option<&str>| Ok(after.clone());
+        let changes = self.wanted(&[domain], expected.as_deref(), edit).await?;
+        self.check(edge, &changes).await?;
+        Ok(changes)
+    }
+
+    /// A domain and its text after entry `id`.
+    async fn former(&self, id: i64) -> Result<(Arc<str>, Option<String>), ChangeError> {
         let entry = blocking(&self.journal, move |journal| {
             Ok(journal.database.read(|reader| audit::one(reader, id))?)
         });
         let entry = entry.await?.ok_or(ChangeError::NoEntry(id))?;
-        let Some(domain) = entry.domain else {
-            return Err(ChangeError::Refused(format!(
+        match entry.domain {
+            Some(domain) => Ok((domain.into(), entry.after)),
+            None => Err(ChangeError::Refused(format!(
                 "entry {id} ({}) is not about the text of a domain: there is nothing to go back to",
                 entry.action
-            )));
-        };
-        let domains = [Arc::from(domain)];
-        let order =
-            Order { author, action: "rollback", domains: &domains, expected, records: None };
-        let beside = Beside { about: Some(format!("to entry {id}")), ..Beside::default() };
-        self.apply_with(edge, order, beside, |_, _| Ok(entry.after.clone())).await
+            ))),
+        }
     }
 
     /// The certificates of `domains` as they are and as they are to be.

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::auth::Caller;
 use super::extract::{Bounded, Condition, Params, PathPart};
 use super::problem::Problem;
-use super::writes::{self, Action, Changed, ChangedDomain};
+use super::writes::{self, Action, Changed, ChangedDomain, Dry};
 use super::{Shared, heavy, page};
 use crate::control::changes::{self, Author, revision};
 use crate::limits::AUDIT_PAGE_MAX;
@@ -151,15 +151,20 @@ fn shown(entry: changes::Entry, texts: bool) -> AuditEntry {
 ///
 /// Which may be: away. This is a change of its own, with an entry of its own.
 #[utoipa::path(post, path = "/audit/{id}/rollback", tag = "audit",
-    params(("id" = i64, Path, description = "Number of the entry")),
+    params(("id" = i64, Path, description = "Number of the entry"), Dry),
     responses((status = 200, description = "Live for new handshakes", body = Changed)))]
 async fn roll_back(
     State(edge): State<Shared>,
     caller: Caller,
     PathPart(id): PathPart<i64>,
     condition: Condition,
+    Params(dry): Params<Dry>,
 ) -> Result<Response, Problem> {
     let expected = condition.one()?;
+    if dry.dry_run {
+        let changes = edge.changes.roll_back_preview(&edge, id, expected).await?;
+        return Ok(Changed::would_be(changes).into_answer(StatusCode::OK));
+    }
     let applied = edge.changes.roll_back(&edge, &caller.author(), id, expected).await?;
     let reader = Arc::clone(&edge);
     let changed = applied.change;

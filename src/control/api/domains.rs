@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -19,19 +20,22 @@ use super::auth::Caller;
 use super::extract::{Body, Bounded, Condition, Name, Params};
 use super::problem::{Kind, Problem};
 use super::schema::{Document, Patch};
-use super::writes::{Changed, Dry, Edit, REVISION, TEXT, Wanted, carry_out, entity_tag};
+use super::writes::{CREATED, Changed, Dry, Edit, REVISION, TEXT, Wanted, carry_out, entity_tag};
 use super::{Shared, heavy, page, store};
 use crate::control::changes::revision;
 use crate::control::config::keys::domain::NAME;
 use crate::control::config::store::{Store, checked_name, json as shaped};
 use crate::control::config::{DomainConfig, Text};
+use crate::control::edge::Edge;
+use crate::control::statistics::{Dimension, SLOT, Selection, Slot, Wanted as Counted};
 use crate::limits::API_BATCH_MAX;
-use crate::snapshot::OriginScheme;
+use crate::snapshot::{Domain, Origin, OriginScheme};
 
 pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(list_domains, create_domain))
         .routes(routes!(show_domain, replace_domain, patch_domain, remove_domain))
+        .routes(routes!(show_file, replace_file))
         .routes(routes!(show_websocket, set_websocket))
         .routes(routes!(start_domain))
         .routes(routes!(stop_domain))
@@ -51,10 +55,33 @@ pub struct ListedDomain {
     pub enabled: bool,
     /// Whether its file has WebSocket on.
     pub websocket: bool,
+    /// Seconds.
+    pub heartbeat: u64,
+    pub origin_scheme: Scheme,
+    pub origins: ListedOrigins,
     /// Tunnels that are open now.
     pub connections: u64,
+    /// WebSocket since midnight of the node, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub today: Option<Today>,
     /// Of its file; what `ETag` has.
     pub revision: String,
+}
+
+/// How many origins a domain has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ListedOrigins {
+    pub configured: usize,
+    /// Those with an address that is up; null: the domain is stopped, and they are not checked.
+    pub up: Option<usize>,
+}
+
+/// Bytes of WebSocket since midnight.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Today {
+    /// Sent to clients.
+    pub bytes_out: u64,
+    pub bytes_in: u64,
 }
 
 /// Whether a domain is served.
@@ -87,6 +114,10 @@ pub struct DomainsAsked {
     state: Option<DomainState>,
     /// Only those with WebSocket on, or off.
     websocket: Option<bool>,
+    /// Add what was sent and received since midnight of the node, as `today`.
+    #[serde(default)]
+    #[param(default = false)]
+    today: bool,
     /// Only names behind this one: `next` of the part before.
     #[param(value_type = Option<String>, max_length = 253)]
     after: Option<Bounded<253>>,
@@ -116,26 +147,70 @@ async fn list_domains(
     let found = loaded.domains.iter().filter(fits).filter(behind).take(limit + 1);
     let found: Vec<DomainConfig> = found.cloned().collect();
     let (found, next) = page::cut(found, limit, |config| config.name.to_string());
-    let asked = Arc::clone(&edge);
+    let (asking, with_today) = (Arc::clone(&edge), asked.today);
     let read = move || {
-        let (store, live) = (store(&asked), asked.live());
+        let (store, live) = (store(&asking), asking.live());
+        let today = if with_today { Some(today(&asking, &found)?) } else { None };
         let open: HashMap<_, _> = live.iter().map(|(name, f)| (&**name, f.active)).collect();
-        let listed = |config: &DomainConfig| listed(&store, &open, config);
-        found.iter().filter_map(listed).collect()
+        let snapshot = asking.publisher.cell().current();
+        let in_part =
+            |name: &str| found.binary_search_by(|config| (*config.name).cmp(name)).is_ok();
+        let served = snapshot.hosts.iter().filter(|domain| in_part(&domain.name));
+        let served: HashMap<&str, _> = served.map(|domain| (&*domain.name, domain)).collect();
+        let listed = |config: &DomainConfig| {
+            let served = served.get(&*config.name).copied();
+            let today =
+                today.as_ref().map(|all| all.get(&config.name).copied().unwrap_or_default());
+            let open = open.get(&*config.name).copied().unwrap_or(0);
+            listed(&store, config, served, open, today)
+        };
+        Ok::<_, Problem>(found.iter().filter_map(listed).collect())
     };
-    let items = heavy(&edge, read).await?;
+    let items = heavy(&edge, read).await??;
     Ok(Json(Domains { items, next, total }))
 }
 
+/// What these domains sent and received since midnight.
+fn today(edge: &Edge, domains: &[DomainConfig]) -> Result<HashMap<Arc<str>, Today>, Problem> {
+    if domains.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let now = Timestamp::now().as_second();
+    let start = edge.billing.settings().utc_offset.day_start(now);
+    let names = domains.iter().map(|domain| Arc::clone(&domain.name)).collect();
+    let selection = Selection { domains: names, ..Selection::default() };
+    let end = (now / SLOT + 1) * SLOT;
+    let found =
+        edge.statistics.totals(&selection, start, end, Counted::Traffic, Dimension::Domain)?;
+    let today =
+        |slot: Slot| Today { bytes_out: slot.measures.bytes_out, bytes_in: slot.measures.bytes_in };
+    Ok(found.into_iter().map(|(name, slot)| (name, today(slot))).collect())
+}
+
 /// `None`: its file is gone since.
-fn listed(store: &Store, open: &HashMap<&str, u64>, config: &DomainConfig) -> Option<ListedDomain> {
+fn listed(
+    store: &Store,
+    config: &DomainConfig,
+    served: Option<&Arc<Domain>>,
+    connections: u64,
+    today: Option<Today>,
+) -> Option<ListedDomain> {
     let text = store.text(&config.name).ok()??;
+    let is_up = |origin: &&Origin| origin.all_endpoints().any(|one| one.state.is_up());
+    let origins = ListedOrigins {
+        configured: config.origins.len(),
+        up: served.map(|domain| domain.origins.iter().map(|o| &**o).filter(is_up).count()),
+    };
     Some(ListedDomain {
         name: config.name.to_string(),
         state: state_of(config),
         enabled: config.enabled,
         websocket: config.websocket.enabled,
-        connections: open.get(&*config.name).copied().unwrap_or(0),
+        heartbeat: config.websocket.heartbeat.as_secs(),
+        origin_scheme: config.websocket.origin_scheme.into(),
+        origins,
+        connections,
+        today,
         revision: revision(&text.text),
     })
 }
@@ -171,9 +246,13 @@ async fn show_domain(
 ) -> Result<Response, Problem> {
     let (config, text) = read(&edge, &name).await?;
     let revision = revision(&text.text);
+    let reader = Arc::clone(&edge);
+    let created = move |_: &_| reader.changes.created(&name);
+    let created = edge.database.off_the_runtime(created).await?;
     let mut document = shaped(&config);
     if let Value::Object(fields) = &mut document {
         fields.insert(REVISION.to_owned(), revision.as_str().into());
+        fields.insert(CREATED.to_owned(), created.into());
         if shape.text {
             fields.insert(TEXT.to_owned(), text.text.into());
         }
@@ -190,6 +269,53 @@ async fn read(edge: &Shared, name: &Arc<str>) -> Result<(DomainConfig, Text), Pr
         store.checked(&name, &text.text).map(|config| (config, text))
     };
     Ok(edge.database.off_the_runtime(read).await?)
+}
+
+/// The file of a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "text": "name = \"live.example.com\"\n[[origin]]\naddress = \"10.0.0.5\"\n" }))]
+pub struct FileText {
+    /// TOML, as docs/configuration.md has it.
+    pub text: String,
+    /// Ignored in a request: If-Match has it.
+    #[serde(default)]
+    pub revision: Option<String>,
+}
+
+/// Show the file of a domain
+///
+/// As it is, also when it is not accepted, so that it can be mended.
+#[utoipa::path(get, path = "/domains/{name}/file", tag = "domains",
+    params(("name" = String, Path, description = "Name of the domain")),
+    responses((status = 200, description = "The file", body = FileText,
+        headers(("ETag" = String, description = "Its revision, in quotes")))))]
+async fn show_file(State(edge): State<Shared>, Name(name): Name) -> Result<Response, Problem> {
+    let store = store(&edge);
+    let text = edge.database.off_the_runtime(move |_| store.known(&name)).await?.text;
+    let revision = revision(&text);
+    let tag = entity_tag(&revision).map(|tag| [(header::ETAG, tag)]);
+    Ok((tag, Json(FileText { text, revision: Some(revision) })).into_response())
+}
+
+/// Replace the file of a domain
+///
+/// With this very text, its comments included.
+#[utoipa::path(put, path = "/domains/{name}/file", tag = "domains",
+    params(("name" = String, Path, description = "Name of the domain"), Dry),
+    request_body = FileText,
+    responses((status = 200, description = "Live for new handshakes", body = Changed)))]
+async fn replace_file(
+    State(edge): State<Shared>,
+    caller: Caller,
+    Name(domain): Name,
+    condition: Condition,
+    Params(dry): Params<Dry>,
+    Body(file): Body<FileText>,
+) -> Result<Response, Problem> {
+    let wanted = Wanted { domain, edit: Edit::Text(file.text), condition: condition.required()? };
+    let changed = carry_out(&edge, &caller, "edit file", vec![wanted], dry).await?;
+    Ok(changed.into_answer(StatusCode::OK))
 }
 
 /// Set up a domain

@@ -62,6 +62,9 @@ pub struct Status {
     pub connections: u64,
     /// Whether the WebSocket of domains may be on.
     pub plan_in_effect: bool,
+    /// Where days of statistics and bills begin: seconds east of UTC.
+    #[schema(example = 28800)]
+    pub utc_offset_s: i64,
 }
 
 /// Show how the node does
@@ -82,6 +85,7 @@ async fn show_status(State(edge): State<Shared>) -> Json<Status> {
         cores: edge.cores.len(),
         connections: edge.stats.cores().iter().map(|core| core.core.tunnels.value()).sum(),
         plan_in_effect: edge.plan_in_effect(),
+        utc_offset_s: edge.billing.settings().utc_offset.seconds(),
     })
 }
 

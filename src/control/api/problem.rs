@@ -60,6 +60,9 @@ pub struct Wrong {
     /// The file, when it is not about the request; with its line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// Of the file or, in the file of a domain, of the text that was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
     /// What is wrong, with the value seen.
     pub detail: String,
     /// What would be accepted.
@@ -196,9 +199,9 @@ impl Problem {
     pub fn at(kind: Kind, pointer: &str, detail: String, accepted: &str) -> Problem {
         let wrong = Wrong {
             pointer: Some(pointer.to_owned()),
-            file: None,
             detail: detail.clone(),
             accepted: Some(accepted.to_owned()),
+            ..Wrong::default()
         };
         Problem { errors: vec![wrong], ..Problem::new(kind, detail) }
     }
@@ -262,6 +265,7 @@ impl From<Problems> for Problem {
         let wrong = |problem: &crate::control::config::Problem| Wrong {
             pointer: Some(pointer(&problem.path)),
             file: None,
+            line: problem.at.as_ref().map(|at| at.line as u64),
             detail: problem.what.clone(),
             accepted: problem.accepted.clone(),
         };
@@ -284,8 +288,10 @@ impl From<Rejected> for Problem {
             problem.get(key).and_then(|value| value.as_str()).map(str::to_owned)
         };
         let wrong = |problem: &serde_json::Value| {
-            let line = problem.get("line").map(|line| format!(":{line}")).unwrap_or_default();
+            let number = problem.get("line").and_then(|line| line.as_u64());
+            let line = number.map(|line| format!(":{line}")).unwrap_or_default();
             Wrong {
+                line: number,
                 pointer: text(problem, "path").filter(|p| !p.is_empty()).map(|p| pointer(&p)),
                 file: text(problem, "file")
                     .filter(|file| !file.is_empty())

@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{AdditionalProperties, Schema, SchemaType};
 use utoipa::openapi::{ArrayBuilder, Object, ObjectBuilder, RefOr, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::writes::{REVISION, TEXT, default};
+use super::writes::{CREATED, REVISION, TEXT, default};
 use crate::control::config::keys::{AnyKey, DOMAIN_FILE, Section, domain};
 
 /// A domain in the shape of its file.
@@ -23,6 +23,7 @@ impl PartialSchema for Document {
         document("A domain in the shape of its file", Nulls::No)
             .property(REVISION, text("Of its file; ignored in a request: If-Match has it"))
             .property(TEXT, text("The file, where it was asked for; ignored in a request"))
+            .property(CREATED, text("RFC 3339, UTC; null when the log does not go back so far"))
             .required(*name)
             .examples([example()])
             .build()

@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::auth::Caller;
 use super::extract::Condition;
 use super::problem::{Kind, Problem};
-use crate::control::changes::{ChangeError, Order, revision};
+use crate::control::changes::{Change, ChangeError, Order, revision};
 use crate::control::config::edit;
 use crate::control::config::keys::domain::NAME;
 use crate::control::config::keys::{AnyKey, DOMAIN_FILE, Section};
@@ -28,6 +28,7 @@ use crate::limits::{API_DIFF_BYTES_MAX, API_DIFF_TIME_MAX};
 /// What a document that is shown has beside the keys of the file.
 pub const REVISION: &str = "revision";
 pub const TEXT: &str = "text";
+pub const CREATED: &str = "created";
 
 /// Whether a write is done, or only told of.
 #[derive(Debug, Clone, Copy, Default, Deserialize, IntoParams)]
@@ -56,6 +57,8 @@ pub enum Edit {
     Replace(Value),
     /// RFC 7396, of a domain that there is.
     Patch(Value),
+    /// The whole file, of a domain that there is.
+    Text(String),
     Remove,
 }
 
@@ -112,6 +115,13 @@ pub enum Action {
 }
 
 impl Changed {
+    /// As the answer to a dry run.
+    pub fn would_be(changes: Vec<Change>) -> Changed {
+        let told = |Change { domain, before, after }| (domain.to_string(), before, after);
+        let domains = changes.into_iter().map(told).map(changed_domain).collect();
+        Changed { dry_run: true, change: None, generation: None, domains }
+    }
+
     /// As the answer to a write of one domain, with its new entity tag.
     pub fn into_answer(self, status: StatusCode) -> Response {
         let status = if self.dry_run { StatusCode::OK } else { status };
@@ -233,9 +243,11 @@ impl Wanted {
                 Ok(Some(edit::replaced(text, &lean(document, text))?))
             }
             Edit::Patch(patch) => {
-                let patch = named(patch, name)?;
-                Ok(Some(edit::patched(known()?, &patch)?))
+                let now = known()?;
+                let patch = lean_lists(named(patch, name)?, now);
+                Ok(Some(edit::patched(now, &patch)?))
             }
+            Edit::Text(text) => known().map(|_| Some(text.clone())),
             Edit::Remove => known().map(|_| None),
         }
     }
@@ -253,7 +265,7 @@ fn named(document: &Value, name: &str) -> Result<Value, Problem> {
         ));
     };
     let mut fields: Map<String, Value> = fields.clone();
-    for shown in [REVISION, TEXT] {
+    for shown in [REVISION, TEXT, CREATED] {
         fields.remove(shown);
     }
     match fields.get(NAME.name) {
@@ -287,13 +299,7 @@ fn lean(mut document: Value, text: &str) -> Value {
         let known = &written[section.name];
         match there {
             Value::Object(table) => drop_defaults(table, known, section),
-            Value::Array(tables) => {
-                for (at, table) in tables.iter_mut().enumerate() {
-                    if let Value::Object(table) = table {
-                        drop_defaults(table, &known[at], section);
-                    }
-                }
-            }
+            Value::Array(tables) => lean_tables(tables, known, section),
             _ => {}
         }
         let is_empty = there.as_object().is_some_and(Map::is_empty);
@@ -302,6 +308,25 @@ fn lean(mut document: Value, text: &str) -> Value {
         }
     }
     document
+}
+
+/// As [`lean`], of the lists of a patch: each stands for the whole list.
+fn lean_lists(mut patch: Value, text: &str) -> Value {
+    let written: Value = toml::from_str(text).unwrap_or_default();
+    for section in DOMAIN_FILE.iter().filter(|section| section.repeated) {
+        if let Some(Value::Array(tables)) = patch.get_mut(section.name) {
+            lean_tables(tables, &written[section.name], section);
+        }
+    }
+    patch
+}
+
+fn lean_tables(tables: &mut [Value], written: &Value, section: &Section) {
+    for (at, table) in tables.iter_mut().enumerate() {
+        if let Value::Object(table) = table {
+            drop_defaults(table, &written[at], section);
+        }
+    }
 }
 
 fn drop_defaults(fields: &mut Map<String, Value>, written: &Value, section: &Section) {

@@ -248,6 +248,15 @@ pub fn one(reader: &Connection, id: i64) -> rusqlite::Result<Option<Entry>> {
     reader.prepare_cached(&sql)?.query_row([id], entry).optional()
 }
 
+/// When the log saw a domain come to be, the last time.
+pub fn created(reader: &Connection, domain: &str) -> rusqlite::Result<Option<String>> {
+    let mut one = reader.prepare_cached(
+        "SELECT at FROM audit
+         WHERE domain = ?1 AND before IS NULL AND after IS NOT NULL ORDER BY id DESC LIMIT 1",
+    )?;
+    one.query_row([domain], |row| row.get(0)).optional()
+}
+
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let (via, address): (String, Option<String>) = (row.get(4)?, row.get(5)?);
     Ok(Entry {

@@ -32,6 +32,8 @@ const FILES: &[File] = files![
     "console.css",
     "console.js",
     "dialog.js",
+    "domains.css",
+    "domains.js",
     "icon.svg",
     "rest.js",
     "vendor/uPlot.iife.min.js",

@@ -43,6 +43,7 @@ pub struct Wrong {
     /// RFC 6901: the place in the JSON that was sent.
     pub pointer: Option<String>,
     pub file: Option<String>,
+    pub line: Option<u64>,
     pub detail: String,
     pub accepted: Option<String>,
 }
