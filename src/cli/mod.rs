@@ -3,6 +3,7 @@
 
 pub mod control_client;
 
+mod audit;
 mod cert;
 mod check;
 mod completions;
@@ -79,6 +80,7 @@ enum Verb {
     Domain(domain::Args),
     Cert(cert::Args),
     Key(key::Args),
+    Audit(audit::Args),
     Plan(plan::Args),
     Usage(usage::Args),
     Version(version::Args),
@@ -142,6 +144,7 @@ fn run_verb(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Domain(args) => domain::run(args),
         Verb::Cert(args) => cert::run(args),
         Verb::Key(args) => key::run(args),
+        Verb::Audit(args) => audit::run(args),
         Verb::Plan(args) => plan::run(args),
         Verb::Usage(args) => usage::run(args),
         Verb::Version(args) => version::run(args),

@@ -16,6 +16,7 @@ fn help_of_the_domain_and_certificate_verbs() {
     insta::assert_snapshot!("help_of_the_plan_verbs", help_below("plan"));
     insta::assert_snapshot!("help_of_the_certificate_verbs", help_below("cert"));
     insta::assert_snapshot!("help_of_the_key_verbs", help_below("key"));
+    insta::assert_snapshot!("help_of_the_audit_verbs", help_below("audit"));
 }
 
 fn help_below(verb: &str) -> String {

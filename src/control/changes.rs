@@ -60,7 +60,7 @@ pub enum Via {
 }
 
 impl Via {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Via::Api => "api",
             Via::Dcdn => "dcdn",
@@ -294,6 +294,11 @@ impl Changes {
         Ok(self.journal.database.read(|reader| audit::created(reader, domain))?)
     }
 
+    /// One entry. Blocks.
+    pub fn entry(&self, id: i64) -> Result<Entry, ChangeError> {
+        entry(&self.journal, id)
+    }
+
     /// Puts a domain back to what it was after entry `id` (which may be: away). `expected` as in
     /// [`Order`].
     pub async fn roll_back(
@@ -327,10 +332,7 @@ impl Changes {
 
     /// A domain and its text after entry `id`.
     async fn former(&self, id: i64) -> Result<(Arc<str>, Option<String>), ChangeError> {
-        let entry = blocking(&self.journal, move |journal| {
-            Ok(journal.database.read(|reader| audit::one(reader, id))?)
-        });
-        let entry = entry.await?.ok_or(ChangeError::NoEntry(id))?;
+        let entry = blocking(&self.journal, move |journal| entry(journal, id)).await?;
         match entry.domain {
             Some(domain) => Ok((domain.into(), entry.after)),
             None => Err(ChangeError::Refused(format!(
@@ -434,6 +436,11 @@ async fn carried_out(
     }
     drop(turn);
     Ok(Applied { change: Some(number), generation, domains })
+}
+
+fn entry(journal: &Journal, id: i64) -> Result<Entry, ChangeError> {
+    let entry = journal.database.read(|reader| audit::one(reader, id))?;
+    entry.ok_or(ChangeError::NoEntry(id))
 }
 
 /// As [`Changes::note`], for whoever has no edge.

@@ -101,6 +101,8 @@ impl Edge {
     pub async fn reload(&self) -> Result<Reloaded, Rejected> {
         service_manager::reloading();
         let result = self.publisher.reload().await;
+        let billing = &self.publisher.configured().server.billing;
+        self.statistics.days_begin(billing.utc_offset.seconds());
         service_manager::reloaded(&match &result {
             Ok(reloaded) => self.status(reloaded.domains, &reloaded.hash),
             Err(_) => "last reload refused, see the log; serving what was before".to_owned(),

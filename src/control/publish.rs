@@ -120,6 +120,9 @@ pub struct Publisher<L> {
     load: Load,
     gate: Gate,
     state: Mutex<State>,
+    /// Held by whoever reads files for the next snapshot, which may take long; [`Publisher::state`]
+    /// is held only to publish it, so that challenges, names and plans do not wait for a disk.
+    reading: Mutex<()>,
     /// The last generation published.
     published: watch::Sender<u64>,
     served: RwLock<Arc<[Served]>>,
@@ -180,6 +183,7 @@ impl<L: Lookup> Publisher<L> {
             load,
             gate,
             state: Mutex::new(state),
+            reading: Mutex::default(),
             published: watch::Sender::new(0),
             served: RwLock::default(),
             configured,
@@ -237,10 +241,12 @@ impl<L: Lookup> Publisher<L> {
     }
 
     async fn try_reload(&self) -> Result<Reloaded, Rejected> {
-        let mut state = self.state.lock().await;
-        let (loaded, keyring, atlas) = self.read(&state, WouldBe::new()).await?;
+        let _reading = self.reading.lock().await;
+        let read = self.read(&*self.state.lock().await, WouldBe::new());
+        let (loaded, keyring, atlas) = read.await?;
         self.names.want(&names_of(&loaded), NEW_NAMES_WAIT).await;
         look(&self.gate).await;
+        let mut state = self.state.lock().await;
         let old = self.cell.current();
         let restart_needed = restart_needed(&state.running, &loaded.server);
         let atlas_before = std::mem::replace(&mut state.atlas, atlas);
@@ -373,13 +379,17 @@ impl<L: Lookup> Publisher<L> {
     /// # Errors
     /// Those that are no good; the old ones stay in use in their place.
     pub async fn reread_issued(&self) -> Result<(), Rejected> {
-        let mut state = self.state.lock().await;
-        let (loaded, before) = (Arc::clone(&state.loaded), Arc::clone(&state.keyring));
-        let circumstances = state.circumstances();
-        let read = move || (Keyring::read_issued(&loaded, &before, circumstances), loaded);
+        let _reading = self.reading.lock().await;
+        let read = {
+            let state = self.state.lock().await;
+            let (loaded, before) = (Arc::clone(&state.loaded), Arc::clone(&state.keyring));
+            let circumstances = state.circumstances();
+            move || (Keyring::read_issued(&loaded, &before, circumstances), loaded)
+        };
         let read = tokio::task::spawn_blocking(read).await;
         let (Reading { keyring, problems }, loaded) =
             read.map_err(|panic| reject(format!("reading certificates failed: {panic}")))?;
+        let mut state = self.state.lock().await;
         self.publish(&mut state, loaded, Arc::new(keyring))
             .map_err(|full| reject(full.to_string()))?;
         Problems::none_or(problems, ()).map_err(Rejected::from)

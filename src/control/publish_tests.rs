@@ -204,6 +204,28 @@ async fn a_reload_keeps_slots_and_endpoint_states_and_tells_the_cores() {
 }
 
 #[tokio::test]
+async fn challenges_waited_for_a_reload_that_read_a_large_file() {
+    let (publisher, next, _) = publisher(config(&[("a.test", &["192.0.2.1"])])).await;
+    let (slow, is_slow) = std::sync::mpsc::sync_channel(0);
+    let (done, is_done) = std::sync::mpsc::sync_channel::<()>(0);
+    std::thread::spawn(move || {
+        let _disk = next.lock().unwrap();
+        slow.send(()).unwrap();
+        let _ = is_done.recv();
+    });
+    is_slow.recv().unwrap();
+    let reload = publisher.reload();
+    tokio::pin!(reload);
+    tokio::select! {
+        biased;
+        _ = &mut reload => panic!("it has nothing to read yet"),
+        generation = publisher.challenge(|_| ()) => assert_eq!(generation, 2),
+    }
+    drop(done);
+    assert_eq!(reload.await.unwrap().generation, 3);
+}
+
+#[tokio::test]
 async fn tunnels_of_a_lost_endpoint_are_closed_at_the_domains_pace() {
     let first = config(&[("a.test", &["192.0.2.1", "192.0.2.2"])]);
     let (publisher, _, asked) = publisher(first.clone()).await;

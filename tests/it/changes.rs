@@ -337,6 +337,39 @@ fn a_domain_goes_back_to_any_version() {
 }
 
 #[test]
+fn the_audit_log_is_read_on_the_command_line() {
+    let origin = Origin::answering("fine");
+    let mut edge = batch_edge(&origin);
+    edge.hawser_done(&["domain", "set", "d0.test", "websocket.heartbeat=50"]);
+    let list = |edge: &Edge, words: &[&str]| -> Vec<Value> {
+        let words = [&["audit", "list", "--json"], words].concat();
+        serde_json::from_str(&edge.hawser_done(&words)).expect("JSON")
+    };
+    let of_one = list(&edge, &["--domain", "d0.test"]);
+    let actions: Vec<_> = of_one.iter().map(|entry| entry["action"].clone()).collect();
+    assert_eq!(actions, ["set", "create"]);
+    let all = list(&edge, &["--limit", "1000"]);
+    assert!(all.len() > BATCH && all[0] == of_one[0], "{all:?}");
+    let id = of_one[0]["id"].to_string();
+    let before = list(&edge, &["--limit", "1", "--before", &id]);
+    assert_eq!(before, all[1..2], "going on from there");
+    // Also while no edge runs.
+    edge.kill();
+    let shown = edge.hawser_done(&["audit", "show", &id]);
+    for part in ["action  set", "domain  d0.test", "\n-heartbeat = 1 # s", "\n+heartbeat = 50 # s"]
+    {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let shown = edge.hawser_done(&["audit", "show", &id, "--json"]);
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!(shown["after"], text(&edge, "d0.test"));
+    let unknown = edge.hawser(&["audit", "show", "999999"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    let table = edge.hawser_done(&["audit", "list", "--limit", "3"]);
+    assert_eq!(table.lines().count(), 4, "{table}");
+}
+
+#[test]
 fn a_stopped_domain_is_gone_and_comes_back() {
     let (origin, edge) = Edge::and_origin();
     let mut tunnel = Tunnel::open(&edge, &origin, "a.test");

@@ -21,6 +21,7 @@ mod program;
 mod properties;
 mod reload;
 mod security;
+mod sign_ins;
 mod smuggling;
 mod tls;
 mod tunnel;

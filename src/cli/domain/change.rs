@@ -229,7 +229,8 @@ fn plan_in_effect(state_dir: &Path) -> Option<bool> {
     Some(answer.json::<Plan>().ok()?.plan_in_effect)
 }
 
-fn difference(change: &Change) -> String {
+/// As `diff -u` has it; empty when nothing differs.
+pub fn difference(change: &Change) -> String {
     let Change { domain, before, after } = change;
     let file = format!("{domain}.toml");
     let named = |text: &Option<String>| text.as_ref().map_or("/dev/null", |_| file.as_str());

@@ -1,7 +1,7 @@
 //! `hawser domain`: the domain files, one by one or many at a time. Not here: how a text is changed
 //! and stored (`control::config::{edit, store}`).
 
-mod change;
+pub(super) mod change;
 mod show;
 
 use std::path::Path;

@@ -235,6 +235,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// The first that was met. What could be done was done; the next call goes on.
     fn tidy(&self, now: i64) -> Result<(), StatisticsError>;
+
+    /// Seconds by which days begin before midnight UTC, from now on. Days that were rolled up under
+    /// another offset keep it.
+    fn days_begin(&self, offset: i64);
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -26,6 +26,7 @@ mod upkeep;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use rusqlite::{OptionalExtension, Transaction};
 
@@ -67,15 +68,15 @@ CREATE TABLE statistics_damaged (slot INTEGER NOT NULL, cell INTEGER NOT NULL, d
 #[derive(Debug)]
 pub struct SqliteStore {
     database: Database,
-    day_offset: i64,
+    /// Follows the configuration: see [`Store::days_begin`].
+    day_offset: AtomicI64,
     turns: Turns,
 }
 
 impl SqliteStore {
-    /// `day_offset`: seconds by which days begin before midnight UTC. Days that were rolled up
-    /// under another offset keep it.
+    /// `day_offset`: as of [`Store::days_begin`].
     pub fn new(database: Database, day_offset: i64) -> SqliteStore {
-        SqliteStore { database, day_offset, turns: Turns::default() }
+        SqliteStore { database, day_offset: day_offset.into(), turns: Turns::default() }
     }
 
     /// Adds slots of days that are over, at once to where they end: for what is brought from
@@ -144,8 +145,12 @@ impl Store for SqliteStore {
         })
     }
 
+    fn days_begin(&self, offset: i64) {
+        self.day_offset.store(offset, Ordering::Relaxed);
+    }
+
     fn tidy(&self, now: i64) -> Result<(), StatisticsError> {
-        upkeep::tidy(&self.database, now, self.day_offset)
+        upkeep::tidy(&self.database, now, self.day_offset.load(Ordering::Relaxed))
     }
 }
 

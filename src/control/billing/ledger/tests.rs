@@ -84,6 +84,8 @@ impl Store for Memory {
         Ok([domains.into_iter().cloned().collect(), Vec::new(), Vec::new()])
     }
 
+    fn days_begin(&self, _offset: i64) {}
+
     fn tidy(&self, _now: i64) -> Result<(), StatisticsError> {
         Ok(())
     }

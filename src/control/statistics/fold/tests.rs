@@ -78,6 +78,8 @@ impl Store for Memory {
         Err(damaged())
     }
 
+    fn days_begin(&self, _offset: i64) {}
+
     fn tidy(&self, now: i64) -> Result<(), StatisticsError> {
         self.tidied.lock().unwrap().push(now);
         Ok(())
