@@ -502,6 +502,22 @@ pub const API_SELECTED_MAX: usize = 500;
 /// Names of each kind that one answer lists. Beyond it: said to be truncated.
 pub const API_NAMES_MAX: usize = 10_000;
 
+/// Between two looks at the node's figures while somebody follows them, and while nobody does: then
+/// they are the base of the rates that the next one finds.
+pub const LIVE_PERIOD: Duration = Duration::from_secs(1);
+pub const LIVE_PERIOD_ALONE: Duration = Duration::from_secs(10);
+/// Domains that a sample of the node names.
+pub const LIVE_DOMAINS_MAX: usize = 10;
+/// Streams of live figures at once: each holds a connection to the admin listener, and most of
+/// those are for others. Beyond it: 503.
+pub const LIVE_STREAMS_MAX: usize = 32;
+/// After this a stream ends by itself, whole, and the browser comes again: in time also on a
+/// connection that is just about to take no further request.
+pub const LIVE_STREAM_LIFE: Duration = Duration::from_secs(25);
+/// How soon the browser comes again. An event is whole, and the last one is sent at once: nothing
+/// is missed.
+pub const LIVE_STREAM_RETRY: Duration = Duration::from_millis(500);
+
 // === Console ===
 
 /// Sessions of the console at once: more than there are operators. Beyond it the one that was not
@@ -531,6 +547,8 @@ pub const CONTROL_CONNECTION_LIFE: Duration = Duration::from_secs(60);
 /// Bytes of one answer: a full listing at about 400 bytes a row. A longer one is an error.
 pub const CONTROL_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+const _: () = assert!(LIVE_STREAMS_MAX * 4 <= ADMIN_CONNECTIONS_MAX);
+const _: () = assert!(LIVE_STREAM_LIFE.as_secs() < CONTROL_REQUEST_TIMEOUT.as_secs());
 const _: () = assert!(RING_COMPLETIONS >= 2 * RING_ENTRIES);
 const _: () = assert!(BUFFER_HEADROOM >= HELD_BYTES_MAX);
 const _: () = assert!(BUFFER_HEADROOM >= HELD_BYTES_MAX + 13 && BUFFER_TAILROOM >= 17);

@@ -14,6 +14,7 @@ use super::cores::Cores;
 use super::database::Database;
 use super::dns::SystemResolver;
 use super::keys::Keys;
+use super::live::sampler::Sampler;
 use super::live::{self, ByDomain};
 use super::publish::{Load, Publisher, Rejected, Reloaded};
 use super::service_manager;
@@ -78,6 +79,7 @@ pub struct Edge {
     pub billing: Billing,
     pub statistics: Arc<dyn Store>,
     pub fold: Arc<Fold>,
+    pub sampler: Sampler,
     pub phase: watch::Sender<Phase>,
     pub orders: mpsc::Sender<Order>,
     pub started: Instant,

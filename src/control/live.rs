@@ -3,6 +3,8 @@
 //!
 //! Not here: slots of time (`statistics`), and single connections (`cores`).
 
+pub mod sampler;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 

@@ -30,6 +30,7 @@ use super::handover::{Program, Sockets};
 use super::health::{self, TcpConnect};
 use super::keys::{KeyError, Keys};
 use super::lifecycle::{Ended, LastAnswers, Lifecycle};
+use super::live::sampler::Sampler;
 use super::metrics::{Metrics, Sources};
 use super::publish::{FIRST_NAMES_WAIT, First, Load, Publisher};
 use super::server::{self, Bounds, Speech};
@@ -141,6 +142,7 @@ impl NodeConfig {
             billing,
             statistics,
             fold: Arc::new(fold),
+            sampler: Sampler::default(),
             database,
             phase: watch::Sender::new(Phase::Starting),
             orders: order,
@@ -248,6 +250,8 @@ impl Node {
     /// Statistics, names, health and certificates, for as long as the process lives.
     fn follow(&self) {
         tokio::spawn(Arc::clone(&self.edge.fold).run());
+        let edge = Arc::clone(&self.edge);
+        tokio::spawn(async move { edge.sampler.run(Arc::clone(&edge)).await });
         let (edge, state_dir) = (Arc::clone(&self.edge), self.state.path().to_owned());
         tokio::spawn(async move { acme::run(edge, &state_dir).await });
         let edge = Arc::clone(&self.edge);

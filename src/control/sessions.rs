@@ -104,6 +104,12 @@ impl Sessions {
         Some(kept.session.clone())
     }
 
+    /// The same for what a browser does by itself: it keeps nothing going.
+    pub fn look(&self, token: &str, now: Instant) -> Option<Session> {
+        let all = self.kept();
+        all.get(&hash(token)).filter(|kept| !kept.is_over(now)).map(|kept| kept.session.clone())
+    }
+
     pub fn end(&self, token: &str) {
         self.kept().remove(&hash(token));
     }
@@ -156,6 +162,9 @@ mod tests {
         let idle = sessions.begin("HK1", start);
         assert_eq!(sessions.find(&idle, start + CONSOLE_SESSION_IDLE), None);
         assert_eq!(sessions.find(&idle, start), None, "what is over stays over");
+        let looked_at = sessions.begin("HK1", start);
+        assert!(sessions.look(&looked_at, start + CONSOLE_SESSION_IDLE / 2).is_some());
+        assert!(sessions.look(&looked_at, start + CONSOLE_SESSION_IDLE).is_none());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod geo;
 mod harness;
 mod http1;
 mod limits;
+mod live;
 mod monitoring;
 mod observe;
 mod origins;

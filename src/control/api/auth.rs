@@ -15,6 +15,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
+use super::events;
 use super::problem::{Kind, Problem};
 use crate::control::changes::{Author, Via};
 use crate::control::edge::Edge;
@@ -50,6 +51,7 @@ pub async fn check(State(gate): State<Gate>, request: Request, next: Next) -> Re
     match admitted(&gate, &parts).await {
         Ok(caller) => {
             parts.extensions.insert(caller);
+            parts.extensions.insert(gate.clone());
             next.run(Request::from_parts(parts, body)).await
         }
         Err(problem) => problem.into_response(),
@@ -98,11 +100,26 @@ async fn known(gate: &Gate, request: &Parts) -> Result<Caller, Problem> {
     Ok(Caller { key, via: Via::Console, address })
 }
 
+/// The key that came with a request, if it still is in force.
+pub async fn still_in_force(gate: &Gate, request: &Parts) -> Option<Key> {
+    let Some(token) = bearer(&request.headers) else {
+        return signed_in(gate, request).await.ok()?;
+    };
+    let (keys, token) = (gate.edge.keys.clone(), token.to_owned());
+    gate.edge.database.off_the_runtime(move |_| keys.bearer(&token)).await.ok()?.ok()
+}
+
 /// The key of a session of the console. A cookie comes along with whatever a browser sends, so what
 /// changes something also has to bring what only a page of the console knows.
 async fn signed_in(gate: &Gate, request: &Parts) -> Result<Option<Key>, Problem> {
     let Some(token) = sessions::cookie(&request.headers, sessions::COOKIE) else { return Ok(None) };
-    let Some(session) = gate.sessions.find(&token, Instant::now()) else { return Ok(None) };
+    let now = Instant::now();
+    // A page that is left open follows the figures by itself: that keeps nobody signed in.
+    let found = match request.uri.path() {
+        events::PATH => gate.sessions.look(&token, now),
+        _ => gate.sessions.find(&token, now),
+    };
+    let Some(session) = found else { return Ok(None) };
     if !reads(&request.method) {
         let sent = request.headers.get(sessions::CSRF_HEADER).and_then(|sent| sent.to_str().ok());
         if !sent.is_some_and(|sent| session.is_csrf(sent)) {

@@ -9,6 +9,7 @@ mod auth;
 mod certificates;
 mod connections;
 mod domains;
+mod events;
 mod extract;
 mod node;
 mod openapi;
@@ -79,6 +80,7 @@ fn all() -> OpenApiRouter<Shared> {
         .merge(connections::routes())
         .merge(statistics::routes())
         .merge(top::routes())
+        .merge(events::routes())
         .merge(plans::routes())
         .merge(usage::routes())
         .merge(audit::routes())
