@@ -31,6 +31,10 @@ impl Layer {
     pub const ALL: [Layer; Layer::COUNT] =
         [Layer::Ipv4Http, Layer::Ipv4Https, Layer::Ipv6Http, Layer::Ipv6Https];
     pub const COUNT: usize = 4;
+    pub const IPV4: [Layer; 2] = [Layer::Ipv4Http, Layer::Ipv4Https];
+    pub const IPV6: [Layer; 2] = [Layer::Ipv6Http, Layer::Ipv6Https];
+    pub const HTTP: [Layer; 2] = [Layer::Ipv4Http, Layer::Ipv6Http];
+    pub const HTTPS: [Layer; 2] = [Layer::Ipv4Https, Layer::Ipv6Https];
 }
 
 /// What one core did for WebSocket connections of one series. Bytes are those of TCP payload in

@@ -226,6 +226,17 @@ async function statistics(call, name, begun, received) {
   const bytes = (sum(bps.map((slot) => slot.WebsocketBps)) * 300) / 8;
   assert.ok(Math.abs(bytes - received) < 1e-3, `${bytes}`);
 
+  const byLayer = async (Layer) => {
+    const asked = { DomainName: name, Interval: "300", Layer, ...window(begun) };
+    const answer = await call("DescribeDcdnDomainBpsDataByLayer", asked);
+    return sum(answer.BpsDataInterval.DataModule.map((slot) => Number(slot.TrafficValue)));
+  };
+  const shares = [];
+  for (const layer of ["all", "IPv4", "IPv6", "http", "https", "quic"]) {
+    shares.push(await byLayer(layer));
+  }
+  assert.deepEqual(shares, [received, received, 0, received, 0, 0]);
+
   const slots = await modules("HttpCode", "HttpCodeDataPerInterval");
   const codes = slots.flatMap((slot) => slot.WebsocketHttpCode.HttpCodeDataModule);
   assert.deepEqual(

@@ -287,6 +287,10 @@ def describe(call, name, config_id):
     isps = [isp["NameEn"] for isp in places["Isps"]["Isp"]]
     assert {"beijing", "shaanxi", "shanxi", "taiwan"} <= set(regions), regions
     assert {"unicom", "tietong", "telecom", "cernet", "drpeng", "mobile"} <= set(isps), isps
+    made = call("CreateDcdnCertificateSigningRequest", CommonName=name, Organization="Somebody")
+    assert made["CommonName"] == name, made
+    assert "-----BEGIN CERTIFICATE REQUEST-----" in made["Csr"], made
+    assert re.fullmatch(r"[0-9a-f]{32}", made["PubMd5"]), made
     missing = lambda: call("DescribeDcdnDomainDetail", DomainName="nobody.example.com")
     refused("InvalidDomain.NotFound", 404, missing)
     assert config_id
@@ -315,6 +319,17 @@ def statistics(call, name, begun, received):
 
     bps = [slot["WebsocketBps"] for slot in modules("Bps", "BpsDataPerInterval")]
     assert abs(sum(bps) * 300 / 8 - received) < 1e-3, bps
+
+    def by_layer(layer):
+        asked = dict(DomainName=name, Interval="300", Layer=layer, **window(begun))
+        answer = call("DescribeDcdnDomainBpsDataByLayer", **asked)
+        assert answer["DataInterval"] == "300", answer
+        slots = answer["BpsDataInterval"]["DataModule"]
+        return sum(float(slot["TrafficValue"]) for slot in slots)
+
+    shares = {layer: by_layer(layer) for layer in ("all", "IPv4", "IPv6", "http", "https", "quic")}
+    assert [layer for layer, share in shares.items() if share] == ["all", "IPv4", "http"], shares
+    assert {shares["all"], shares["IPv4"], shares["http"]} == {received}, shares
 
     codes = {}
     for slot in modules("HttpCode", "HttpCodeDataPerInterval"):

@@ -24,7 +24,7 @@ use crate::control::live::{Figures, Times};
 use crate::control::statistics::window::{self, TimeError, Window};
 use crate::control::statistics::{Query, SLOT, Selection, Slot, Wanted, cause_name};
 use crate::limits::API_SELECTED_MAX;
-use crate::stats::Cause;
+use crate::stats::{Cause, Layer};
 
 pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -53,6 +53,10 @@ pub struct Asked {
     /// Providers of clients, with commas between them; without it, all.
     #[param(example = "telecom")]
     isp: Option<String>,
+    /// Only clients that came over this version of IP, or by this protocol: `http` is ws, `https`
+    /// is wss. Not together with `region` or `isp`.
+    #[param(inline)]
+    layer: Option<LayerName>,
     /// `2026-11-01T00:00:00Z`. With `end`, or neither for the last 24 hours.
     #[param(example = "2026-11-01T00:00:00Z")]
     start: Option<String>,
@@ -68,6 +72,26 @@ pub struct Asked {
     format: Option<Format>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LayerName {
+    Ipv4,
+    Ipv6,
+    Http,
+    Https,
+}
+
+impl LayerName {
+    fn layers(self) -> [Layer; 2] {
+        match self {
+            LayerName::Ipv4 => Layer::IPV4,
+            LayerName::Ipv6 => Layer::IPV6,
+            LayerName::Http => Layer::HTTP,
+            LayerName::Https => Layer::HTTPS,
+        }
+    }
+}
+
 impl Asked {
     fn window(&self, edge: &Shared) -> Result<Window, Problem> {
         window(edge, self.start.as_deref(), self.end.as_deref(), self.interval.as_deref())
@@ -78,7 +102,7 @@ impl Asked {
             domains: listed("domain", self.domain.as_deref())?,
             regions: listed("region", self.region.as_deref())?,
             isps: listed("isp", self.isp.as_deref())?,
-            layers: Vec::new(),
+            layers: self.layer.map(|layer| layer.layers().to_vec()).unwrap_or_default(),
         })
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::dcdn::{Scheme, stamp};
 use crate::harness::shape::{assert_shape, leaves, xml_leaves};
 use crate::harness::{
-    Authority, Dcdn, DomainFile, Edge, Frame, Op, Origin, TlsClient, Wire, eventually,
+    Api, Authority, Dcdn, DomainFile, Edge, Frame, Op, Origin, TlsClient, Wire, eventually,
     upgrade_request,
 };
 
@@ -196,6 +196,14 @@ fn by_layer(visited: &Visited, interval: &str, more: &[(&str, &str)]) -> u64 {
     sum
 }
 
+/// The same by the REST API.
+fn by_rest(visited: &Visited, layer: &str, domains: &str) -> u64 {
+    let layer = if layer.is_empty() { String::new() } else { format!("&layer={layer}") };
+    let path = format!("/api/v1/statistics/traffic?domain={domains}{}", layer.to_lowercase());
+    let slots = Api::of(&visited.edge).read(&path)["items"].as_array().expect("slots").clone();
+    slots.iter().map(|slot| slot["bytes_out"].as_u64().expect("a number")).sum()
+}
+
 type Fits = Box<dyn Fn(&Visit) -> bool>;
 
 #[test]
@@ -221,6 +229,9 @@ fn bytes_are_told_by_layer() {
             let wanted = visited.of(|visit| fits(visit) && domains.contains(visit.domain));
             let params = [("Layer", *layer), ("DomainName", domains)];
             assert_eq!(by_layer(&visited, "300", &params), wanted, "{layer} {domains}");
+            if *layer != "all" {
+                assert_eq!(by_rest(&visited, layer, domains), wanted, "{layer} {domains}");
+            }
         }
     }
     assert_eq!(by_layer(&visited, "300", &[("Layer", "quic")]), 0);
@@ -258,6 +269,10 @@ fn what_is_asked_by_layer_and_has_no_answer() {
     ] {
         let said = dcdn.refused(BY_LAYER, &params, error);
         assert!(error.1 != "InvalidParameter" || said.contains("leave the layer out"), "{said}");
+    }
+    let api = Api::of(&visited.edge);
+    for query in ["layer=ipv4&region=beijing", "layer=http&isp=mobile", "layer=quic"] {
+        assert_eq!(api.get(&format!("/api/v1/statistics/traffic?{query}")).status, 400, "{query}");
     }
 }
 

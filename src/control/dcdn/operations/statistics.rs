@@ -80,10 +80,10 @@ pub fn layers(name: &str) -> &'static [Layer] {
 
 const LAYERS: [(&str, &[Layer]); 6] = [
     ("all", &[]),
-    ("IPv4", &[Layer::Ipv4Http, Layer::Ipv4Https]),
-    ("IPv6", &[Layer::Ipv6Http, Layer::Ipv6Https]),
-    ("http", &[Layer::Ipv4Http, Layer::Ipv6Http]),
-    ("https", &[Layer::Ipv4Https, Layer::Ipv6Https]),
+    ("IPv4", &Layer::IPV4),
+    ("IPv6", &Layer::IPV6),
+    ("http", &Layer::HTTP),
+    ("https", &Layer::HTTPS),
     ("quic", &[]),
 ];
 

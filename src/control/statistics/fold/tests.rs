@@ -154,6 +154,26 @@ fn differences_are_added_up_over_cores() {
 }
 
 #[test]
+fn layers_of_one_series_are_rows_of_their_own() {
+    let bench = Bench::new(2, 4, T);
+    let name = SeriesName { domain: "a.test".into(), region: "x".into(), isp: "i".into() };
+    for (core, layer, bytes) in [
+        (0, Some(Layer::Ipv4Http), 1),
+        (1, Some(Layer::Ipv4Http), 2),
+        (1, Some(Layer::Ipv6Https), 4),
+        (1, None, 8),
+    ] {
+        let core = &bench.stats.cores()[core];
+        core.series(core.begin_series(name.clone(), layer, 0).unwrap()).bytes_out.add(bytes);
+    }
+    bench.fold.flush(T + 1).unwrap();
+    let rows = bench.memory.rows();
+    let found: Vec<_> = rows.iter().map(|row| (row.layer, row.measures.bytes_out)).collect();
+    assert_eq!(found, [(None, 8), (Some(Layer::Ipv4Http), 3), (Some(Layer::Ipv6Https), 4)]);
+    assert!(rows.iter().all(|row| row.series == name));
+}
+
+#[test]
 fn what_was_counted_before_the_end_of_a_slot_belongs_to_it() {
     let bench = Bench::new(1, 100, T);
     let series = bench.series(0, "a.test", "x");
