@@ -21,7 +21,7 @@ use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-pub use self::audit::SCHEMA;
+pub use self::audit::{Of, SCHEMA};
 use self::certificates::CertificateError;
 pub use self::journal::Done;
 use self::journal::{Journal, Set};
@@ -281,12 +281,12 @@ impl Changes {
     /// and in bytes; an empty one is the last. Blocks.
     pub fn entries(
         &self,
-        domain: Option<&str>,
+        of: Of<'_>,
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Entry>, ChangeError> {
         let database = &self.journal.database;
-        Ok(database.read(|reader| audit::entries(reader, domain, before, limit))?)
+        Ok(database.read(|reader| audit::entries(reader, of, before, limit))?)
     }
 
     /// When a domain came to be, as RFC 3339; `None`: before what is kept. Blocks.

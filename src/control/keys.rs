@@ -46,6 +46,9 @@ pub const FIRST_FILE: &str = "admin.key";
 const ID_START: &str = "HK";
 const ID_LETTERS: usize = 18;
 const SECRET_LETTERS: usize = 40;
+/// Names that a key can have.
+pub const NAMES: &str = "1 to 64 bytes without control characters, such as \"deploy\"";
+const _: () = assert!(KEY_NAME_BYTES_MAX == 64);
 
 /// What a key may do. Each role may do what those before it may.
 #[derive(
@@ -125,7 +128,9 @@ pub enum KeyError {
         "key {0:?} is the last admin key; make another one first (hawser key create --role admin)"
     )]
     LastAdmin(String),
-    /// A name that cannot be one, or one key too many.
+    #[error("{0:?} is no name of a key: accepted are {NAMES}")]
+    Name(String),
+    /// One key too many.
     #[error("{0}")]
     Refused(String),
     #[error("cannot {doing} {}: {error}", .path.display())]
@@ -363,11 +368,7 @@ fn checked_name(name: &str) -> Result<&str, KeyError> {
     if !name.is_empty() && name.len() <= KEY_NAME_BYTES_MAX && !name.chars().any(char::is_control) {
         return Ok(name);
     }
-    Err(KeyError::Refused(format!(
-        "{:?} is no name of a key: accepted are 1 to {KEY_NAME_BYTES_MAX} bytes without control \
-         characters, such as \"deploy\"",
-        shown(name)
-    )))
+    Err(KeyError::Name(shown(name)))
 }
 
 /// What somebody sent, cut to what an error shows.

@@ -17,7 +17,7 @@ use super::extract::{Bounded, Condition, Params, PathPart};
 use super::problem::Problem;
 use super::writes::{self, Action, Changed, ChangedDomain, Dry};
 use super::{Shared, heavy, page};
-use crate::control::changes::{self, Author, revision};
+use crate::control::changes::{self, Author, Of, revision};
 use crate::limits::AUDIT_PAGE_MAX;
 
 pub fn routes() -> OpenApiRouter<Shared> {
@@ -46,6 +46,9 @@ pub struct AuditAsked {
     /// Only about this domain.
     #[param(value_type = Option<String>, max_length = 253)]
     domain: Option<Bounded<253>>,
+    /// Only by this author: the id of a key, or the name of a user of this host.
+    #[param(value_type = Option<String>, max_length = 64)]
+    author: Option<Bounded<64>>,
     /// Only entries before this one: `next` of the part before.
     before: Option<i64>,
     /// Entries in one part.
@@ -97,26 +100,28 @@ async fn show_audit(
     State(edge): State<Shared>,
     Params(asked): Params<AuditAsked>,
 ) -> Result<Json<Audit>, Problem> {
-    let AuditAsked { domain, before, limit, texts } = asked;
-    entries(&edge, domain.map(|domain| domain.to_string()), History { before, limit, texts })
-        .await
-        .map(Json)
+    let AuditAsked { domain, author, before, limit, texts } = asked;
+    let domain = domain.map(|domain| domain.to_string());
+    let author = author.map(|author| author.to_string());
+    entries(&edge, domain, author, History { before, limit, texts }).await.map(Json)
 }
 
-/// A part of the log, of one domain or of all.
+/// A part of the log, of one domain or of all, by one author or by all.
 pub async fn entries(
     edge: &Shared,
     domain: Option<String>,
+    author: Option<String>,
     asked: History,
 ) -> Result<Audit, Problem> {
     let limit = page::limit_to(asked.limit, AUDIT_PAGE_MAX / 2, AUDIT_PAGE_MAX)?;
     let reader = Arc::clone(edge);
     let read = move || {
-        let found = reader.changes.entries(domain.as_deref(), asked.before, limit)?;
+        let of = Of { domain: domain.as_deref(), author: author.as_deref() };
+        let found = reader.changes.entries(of, asked.before, limit)?;
         // Less than asked for is not the end: texts bound a part too.
         let next = match found.last().map(|last| last.id) {
             Some(last) => {
-                let more = reader.changes.entries(domain.as_deref(), Some(last), 1)?;
+                let more = reader.changes.entries(of, Some(last), 1)?;
                 (!more.is_empty()).then_some(last)
             }
             None => None,
@@ -169,7 +174,7 @@ async fn roll_back(
     let reader = Arc::clone(&edge);
     let changed = applied.change;
     let read = move |_: &_| {
-        let newest = reader.changes.entries(None, None, AUDIT_PAGE_MAX)?;
+        let newest = reader.changes.entries(Of::default(), None, AUDIT_PAGE_MAX)?;
         let own = newest.into_iter().filter(|entry| Some(entry.change) == changed);
         Ok::<_, Problem>(own.filter_map(changed_domain).collect())
     };

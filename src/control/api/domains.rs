@@ -529,7 +529,7 @@ async fn domain_history(
     Name(name): Name,
     Params(asked): Params<History>,
 ) -> Result<Json<Audit>, Problem> {
-    audit::entries(&edge, Some(name.to_string()), asked).await.map(Json)
+    audit::entries(&edge, Some(name.to_string()), None, asked).await.map(Json)
 }
 
 // === Several at once ===

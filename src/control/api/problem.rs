@@ -13,7 +13,7 @@ use crate::control::changes::certificates::CertificateError;
 use crate::control::config::Problems;
 use crate::control::config::edit::EditError;
 use crate::control::config::store::StoreError;
-use crate::control::keys::KeyError;
+use crate::control::keys::{KeyError, NAMES};
 use crate::control::publish::Rejected;
 use crate::control::statistics::StatisticsError;
 
@@ -369,6 +369,9 @@ impl From<KeyError> for Problem {
         match error {
             KeyError::Unknown(_) => Problem::unknown(error.to_string()),
             KeyError::LastAdmin(_) => Problem::conflict(error.to_string()),
+            KeyError::Name(name) => {
+                Problem::at(Kind::Invalid, "/name", format!("{name:?} is no name of a key"), NAMES)
+            }
             KeyError::Refused(why) => Problem::invalid(why),
             error => Problem::broken(Kind::Unavailable, &error),
         }

@@ -218,18 +218,27 @@ const ENTRY: &str = "SELECT audit.id, change, at, author, via, address, action, 
     LEFT JOIN texts AS before ON before.id = audit.before \
     LEFT JOIN texts AS after ON after.id = audit.after WHERE";
 
+/// Which entries are asked for; `None`: all.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Of<'a> {
+    pub domain: Option<&'a str>,
+    pub author: Option<&'a str>,
+}
+
 /// The newest first. A page ends early when its texts are large; an empty one is the last.
 pub fn entries(
     reader: &Connection,
-    domain: Option<&str>,
+    of: Of<'_>,
     before: Option<i64>,
     limit: usize,
 ) -> rusqlite::Result<Vec<Entry>> {
     let (before, limit) = (before.unwrap_or(i64::MAX), limit.min(AUDIT_PAGE_MAX) as i64);
-    let of = if domain.is_some() { "domain = ?3" } else { "?3 IS NULL" };
-    let sql = format!("{ENTRY} audit.id < ?1 AND {of} ORDER BY audit.id DESC LIMIT ?2");
+    let domain = if of.domain.is_some() { "domain = ?3" } else { "?3 IS NULL" };
+    let author = if of.author.is_some() { "author = ?4" } else { "?4 IS NULL" };
+    let order = "ORDER BY audit.id DESC LIMIT ?2";
+    let sql = format!("{ENTRY} audit.id < ?1 AND {domain} AND {author} {order}");
     let mut statement = reader.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![before, limit, domain])?;
+    let mut rows = statement.query(params![before, limit, of.domain, of.author])?;
     let (mut page, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         let entry = entry(row)?;

@@ -268,3 +268,75 @@ async fn sign_out(State(console): State<Console>, form: Submitted) -> Response {
         format!("{}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax", crate::control::sessions::COOKIE);
     ([(header::SET_COOKIE, gone)], Redirect::to("/console/sign-in")).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_theme_leads_back_to_the_page_it_was_chosen_on() {
+        let to = |referer: Option<&'static str>| {
+            let from = referer.map(|from| (header::REFERER, from.parse().unwrap()));
+            let back = back(&HeaderMap::from_iter(from)).into_response();
+            back.headers()[header::LOCATION].to_str().unwrap().to_owned()
+        };
+        let page = "https://edge.test:9080/console/domains?search=a";
+        assert_eq!(to(Some(page)), "/console/domains?search=a");
+        for other in [None, Some("https://evil.test/"), Some("https://evil.test"), Some("x")] {
+            assert_eq!(to(other), "/console/", "{other:?}");
+        }
+    }
+
+    /// WCAG 2.2: relative luminance of `#rrggbb`.
+    fn luminance(colour: &str) -> f64 {
+        let channel = |at: usize| {
+            let value = u8::from_str_radix(&colour[at..at + 2], 16).unwrap();
+            let value = f64::from(value) / 255.0;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
+    }
+
+    /// A custom property of the styles, light and dark.
+    fn colours(name: &str) -> [&'static str; 2] {
+        let css = include_str!("assets/console.css");
+        let (_, rest) = css.split_once(&format!("--{name}: light-dark(")).expect(name);
+        let (value, _) = rest.split_once(");").expect(name);
+        let (light, dark) = value.split_once(", ").expect(name);
+        [light, dark]
+    }
+
+    // WCAG 2.2, 1.4.3 (texts: 4.5) and 1.4.11 (borders of controls, lines of charts: 3).
+    #[test]
+    fn colours_stand_out_in_both_themes() {
+        let grounds = ["page", "surface", "raised"];
+        let mut pairs: Vec<(&str, &str, f64)> = vec![
+            ("on-accent", "accent", 4.5),
+            ("on-accent", "accent-strong", 4.5),
+            ("on-bad", "bad", 4.5),
+            ("accent", "accent-tint", 4.5),
+            ("ok", "ok-tint", 4.5),
+            ("notice", "notice-tint", 4.5),
+            ("bad", "bad-tint", 4.5),
+            ("ink", "ok-tint", 4.5),
+            ("ink", "notice-tint", 4.5),
+            ("ink", "bad-tint", 4.5),
+        ];
+        for ground in grounds {
+            for text in ["ink", "soft", "accent", "accent-strong", "ok", "notice", "bad"] {
+                pairs.push((text, ground, 4.5));
+            }
+            pairs.push(("edge", ground, 3.0));
+        }
+        let series = ["series-1", "series-2", "series-3", "series-4", "series-5", "series-6"];
+        pairs.extend(series.map(|series| (series, "surface", 3.0)));
+        for (front, ground, least) in pairs {
+            for (front_colour, ground_colour) in colours(front).into_iter().zip(colours(ground)) {
+                let [a, b] = [front_colour, ground_colour].map(|colour| luminance(colour) + 0.05);
+                let contrast = if a > b { a / b } else { b / a };
+                let of = format!("{front} {front_colour} on {ground} {ground_colour}");
+                assert!(contrast >= least, "{of}: {contrast:.2}, needed {least}");
+            }
+        }
+    }
+}

@@ -13,6 +13,7 @@ mod health;
 mod icons;
 mod keys;
 mod layout;
+mod node;
 mod overview;
 mod parts;
 mod rest;

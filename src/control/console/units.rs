@@ -59,5 +59,45 @@ fn scaled(n: f64, units: &[&str]) -> String {
         n if n < 99.95 => 1,
         _ => 0,
     };
-    format!("{n:.digits$} {}", units[unit])
+    // Half of the last digit goes up, as everybody expects; `format!` takes the even one.
+    let step = 10_f64.powi(digits as i32);
+    format!("{:.digits$} {}", (n * step).round() / step, units[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// The table that `assets/units.js` is tested with as well.
+    #[derive(Deserialize)]
+    struct Table {
+        bytes: Vec<(f64, String)>,
+        bits_per_second: Vec<(f64, String)>,
+        count: Vec<(u64, String)>,
+        duration: Vec<(u64, String)>,
+        time: Vec<((i64, i32), String)>,
+    }
+
+    #[test]
+    fn figures_read_as_the_table_has_them() {
+        let table = include_str!("../../../tests/console/units.json");
+        let table: Table = serde_json::from_str(table).unwrap();
+        for (n, text) in table.bytes {
+            assert_eq!(bytes(n), text, "{n}");
+        }
+        for (n, text) in table.bits_per_second {
+            assert_eq!(bits_per_second(n), text, "{n}");
+        }
+        for (n, text) in table.count {
+            assert_eq!(count(n), text);
+        }
+        for (ms, text) in table.duration {
+            assert_eq!(duration(ms), text, "{ms}");
+        }
+        for ((unix, offset), text) in table.time {
+            assert_eq!(time(unix, offset), text);
+        }
+    }
 }

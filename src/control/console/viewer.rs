@@ -172,7 +172,8 @@ pub async fn required(State(console): State<Console>, request: Request, next: Ne
     }
 }
 
-async fn find(console: &Console, parts: &Parts) -> Result<Option<Viewer>, Refusal> {
+/// Whose session a request brings along; `None`: of nobody, or of a key that was revoked.
+pub async fn find(console: &Console, parts: &Parts) -> Result<Option<Viewer>, Refusal> {
     let Some(token) = sessions::cookie(&parts.headers, sessions::COOKIE) else { return Ok(None) };
     let Some(session) = console.sessions.find(&token, Instant::now()) else { return Ok(None) };
     let (keys, id) = (console.edge.keys.clone(), session.key_id.clone());

@@ -23,7 +23,7 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, Response, Uri, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Redirect};
 use axum::routing::any;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -68,6 +68,9 @@ pub fn router(edge: Arc<Edge>) -> Router {
 async fn respond(State(dcdn): State<Arc<Dcdn>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     if is_a_look(&parts.method, &parts.uri, &parts.headers) {
+        if prefers_html(text_of(&parts.headers, header::ACCEPT.as_str())) {
+            return Redirect::to("/console/").into_response();
+        }
         let text = "hawser: /healthz /readyz /metrics /api/v1 /api/openapi.json, and the DCDN API \
                     here (?Action=)\n";
         return text.into_response();
@@ -146,6 +149,19 @@ fn is_a_look(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
         && uri.query().is_none_or(str::is_empty)
         && !headers.contains_key("x-acs-action")
+}
+
+/// RFC 9110 12.5.1: a browser asks for HTML before all else; a command line takes anything.
+fn prefers_html(accept: &str) -> bool {
+    let weight = |kind: &str| {
+        let mut ranges = accept.split(',').map(|range| range.split(';').map(str::trim));
+        let mut parameters = ranges
+            .find_map(|mut parts| parts.next()?.eq_ignore_ascii_case(kind).then_some(parts))?;
+        let weight = parameters.find_map(|parameter| parameter.strip_prefix("q="));
+        Some(weight.map_or(1.0, |weight| weight.parse::<f32>().unwrap_or(0.0)))
+    };
+    let html = weight("text/html").unwrap_or(0.0);
+    html > 0.0 && html >= weight("text/plain").unwrap_or(0.0)
 }
 
 /// What is answered when `Format` is not given: XML in version 1, JSON in version 3 unless only XML

@@ -34,3 +34,20 @@ fn a_look_is_no_call() {
     assert!(!is_a_look(&Method::GET, &uri("/?Action=DescribeDcdnService"), &headers(&[])));
     assert!(!is_a_look(&Method::GET, &uri("/"), &headers(&[("x-acs-action", "x")])));
 }
+
+// RFC 9110 12.5.1.
+#[test]
+fn who_looks_with_a_browser() {
+    for (accept, html) in [
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true),
+        ("TEXT/HTML", true),
+        ("text/plain;q=0.5, text/html;q=0.5", true),
+        ("text/plain, text/html;q=0.5", false),
+        ("text/html;q=0", false),
+        ("*/*", false),
+        ("application/json", false),
+        ("", false),
+    ] {
+        assert_eq!(prefers_html(accept), html, "{accept}");
+    }
+}

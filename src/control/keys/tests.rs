@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::control::changes::Changes;
+use crate::control::changes::{Changes, Of};
 
 fn keys() -> (tempfile::TempDir, Keys) {
     let dir = tempfile::tempdir().unwrap();
@@ -102,7 +102,7 @@ fn the_log_knows_each_key_and_no_secret() {
     let new = create(&keys, "deploy", Role::Read).unwrap();
     revoke(&keys, &new.access_key_id).unwrap();
     let changes = Changes::new(dir.path(), keys.database);
-    let log = changes.entries(None, None, 10).unwrap();
+    let log = changes.entries(Of::default(), None, 10).unwrap();
     let said: Vec<_> = log.iter().map(|e| (e.author.name.as_str(), e.action.as_str())).collect();
     assert_eq!(said, [("ann", "key revoke"), ("ann", "key create"), ("hawser", "key create")]);
     let about = log[1].about.as_deref().unwrap();

@@ -31,7 +31,10 @@ fn change(domain: &str, before: Option<&str>, after: Option<&str>) -> Change {
 
 /// Domain, action, before and after, oldest first.
 fn log(journal: &Journal) -> Vec<(String, String, Option<String>, Option<String>)> {
-    let all = journal.database.read(|reader| audit::entries(reader, None, None, 100)).unwrap();
+    let all = journal
+        .database
+        .read(|reader| audit::entries(reader, audit::Of::default(), None, 100))
+        .unwrap();
     let one = |Entry { domain, action, before, after, .. }| {
         (domain.unwrap_or_default(), action, before, after)
     };
@@ -225,7 +228,10 @@ fn edits_by_hand_are_noticed_once() {
             ("new.test".into(), "remove".into(), Some("new".into()), None),
         ]
     );
-    let all = journal.database.read(|reader| audit::entries(reader, None, None, 10)).unwrap();
+    let all = journal
+        .database
+        .read(|reader| audit::entries(reader, audit::Of::default(), None, 10))
+        .unwrap();
     let owner = crate::control::owner::running_user();
     assert!(all.iter().take(3).all(|entry| entry.author.via == Via::File));
     assert_eq!((all[0].author.name.as_str(), &all[1].author.name), ("unknown", &owner));

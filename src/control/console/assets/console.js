@@ -18,13 +18,16 @@ document.addEventListener("submit", async (event) => {
   if (!(await confirm(question, submitter?.textContent.trim()))) return;
   const said = document.createElement("input");
   Object.assign(said, { type: "hidden", name: "confirmed", value: "yes" });
+  said.dataset.said = "";
   form.append(said);
   form.requestSubmit(submitter);
 });
 
 // A page that the browser kept shows forms as they were left.
 addEventListener("pageshow", () => {
-  for (const said of document.querySelectorAll("form[data-confirm] > [name=confirmed]")) said.remove();
+  for (const said of document.querySelectorAll("form > [name=confirmed][data-said]")) {
+    said.remove();
+  }
 });
 
 if (navigator.clipboard) {
