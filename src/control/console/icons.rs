@@ -29,7 +29,7 @@ impl Icon {
             Icon::Connections => "M3 7h13M13 4l3 3-3 3M17 13H4M7 10l-3 3 3 3",
             Icon::Usage => "M5 2.5h10v15l-2.5-1.7-2.5 1.7-2.5-1.7L5 17.5zM8 7h4M8 10.5h4",
             Icon::Health => "M2.5 10.5H6l2-5 3.5 9 2-4h4",
-            Icon::Keys => "M7 9a4 4 0 1 0 0 .01zM10.5 11l6 6M14 14.5l2-2",
+            Icon::Keys => "M7 16.5a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM9.5 10.5l7-7M13.5 6.5L16 9",
             Icon::Audit => "M4 4h12M4 8h12M4 12h7M4 16h5M13 15l2 2 3-4",
             Icon::Menu => "M3 5h14M3 10h14M3 15h14",
             Icon::Account => "M10 10a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM3.5 17c1-4 12-4 13 0",

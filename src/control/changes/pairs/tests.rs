@@ -56,7 +56,10 @@ impl Site {
     }
 
     fn actions(&self) -> Vec<String> {
-        let all = self.journal.database.read(|reader| audit::entries(reader, None, None, 100));
+        let all = self
+            .journal
+            .database
+            .read(|reader| audit::entries(reader, audit::Of::default(), None, 100));
         let action = |Entry { action, .. }| action;
         all.unwrap().into_iter().rev().map(action).collect()
     }
