@@ -24,6 +24,16 @@ fn keys() {
 }
 
 #[test]
+fn audit() {
+    Stage::new().plays("audit");
+}
+
+#[test]
+fn units() {
+    Stage::new().plays("units");
+}
+
+#[test]
 fn overview() {
     Stage::new().plays("overview");
 }

@@ -1,8 +1,8 @@
 //! The admin listener: both APIs, the console, /healthz, /readyz and /metrics, and what holds for
 //! all of them: who may ask by which name, how much, and for how long.
 //!
-//! Not here: what they answer (`dcdn`, `api`, `console`), connections and TLS (`server`), commands of this
-//! host's own command line (`control_socket`).
+//! Not here: what they answer (`dcdn`, `api`, `console`), connections and TLS (`server`), commands
+//! of this host's own command line (`control_socket`).
 
 use std::net::IpAddr;
 use std::sync::Arc;

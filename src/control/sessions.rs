@@ -1,7 +1,8 @@
 //! Who is signed in to the console: random tokens in cookies, each for one access key, kept in
 //! memory only. A restart signs everybody out.
 //!
-//! Not here: the sign-in itself and its pages (`console`), keys (`keys`), what a key may do (`api`).
+//! Not here: the sign-in itself and its pages (`console`), keys (`keys`), what a key may do
+//! (`api`).
 
 use std::collections::HashMap;
 use std::fmt;

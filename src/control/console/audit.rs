@@ -181,8 +181,10 @@ fn table(log: &Log, node: Node, names: &Names) -> Markup {
     let rows = html! {
         @for entry in &log.items {
             tr {
-                td { a.row href={ (ROOT) (PATH) "/" (entry.id) } { (node.time(&entry.at)) } }
-                td { (entry.action) }
+                td { (node.time(&entry.at)) }
+                th.fixed scope="row" {
+                    a.row href={ (ROOT) (PATH) "/" (entry.id) } { (entry.action) }
+                }
                 td.wide { (entry.subject()) }
                 td { (names.who(&entry.author)) }
                 td { (entry.author.via) }
@@ -210,12 +212,9 @@ async fn show_one(
         (parts::trail(&[("Audit log", PATH)]))
         (parts::heading(&format!("Entry {id}: {}", entry.action), "", back(&viewer, &entry)))
         (parts::card("What happened", entry.facts(node, &names)))
-        (parts::card("Difference", html! {
-            @match &entry.diff {
-                Some(diff) => (parts::difference(diff)),
-                None => { p.soft { "This entry changed no domain file." } }
-            }
-        }))
+        @if let Some(diff) = &entry.diff {
+            (parts::card("Difference", parts::difference(diff)))
+        }
     };
     Ok(framed(&console, &viewer, &format!("Entry {id}"), body))
 }

@@ -23,7 +23,7 @@ impl Icon {
         match self {
             Icon::Overview => "M3 3h6v7H3zM11 3h6v4h-6zM11 9h6v8h-6zM3 12h6v5H3z",
             Icon::Domains => {
-                "M10 3a7 7 0 1 0 0 14 7 7 0 0 0 0-14zM3 10h14M10 3c-4 4-4 10 0 14M10 3c4 4 4 10 0 14"
+                "M10 3a7 7 0 1 0 0 14 7 7 0 0 0 0-14zM3 10h14M10 3c-4 4-4 10 0 14c4-4 4-10 0-14"
             }
             Icon::Statistics => "M3 3v14h14M6 12l3-4 3 3 5-6",
             Icon::Connections => "M3 7h13M13 4l3 3-3 3M17 13H4M7 10l-3 3 3 3",

@@ -206,7 +206,10 @@ fn revoked(node: Node, keys: &[Key]) -> Markup {
 }
 
 fn form(viewer: &Viewer, news: &News<'_>) -> Markup {
-    let wanted = news.typed.text("role");
+    let wanted = match news.typed.text("role") {
+        "" => Role::Read.name(),
+        wanted => wanted,
+    };
     let wrong = news.refusal.and_then(|refusal| refusal.at("/role"));
     let body = html! {
         div.stack {
@@ -220,7 +223,7 @@ fn form(viewer: &Viewer, news: &News<'_>) -> Markup {
                 @for role in Role::ALL {
                     label.choice.rich {
                         input type="radio" name="role" value=(role.name()) required
-                            checked[wanted == role.name() || (wanted.is_empty() && role == Role::Read)];
+                            checked[wanted == role.name()];
                         span { strong { (role.name()) } " " span.soft { (allows(role)) } }
                     }
                 }

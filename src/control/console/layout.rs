@@ -142,7 +142,8 @@ fn bar(console: &Console, viewer: &Viewer) -> Markup {
     };
     html! {
         header.bar {
-            button.quiet.icon-only.menu-button type="button" popovertarget="menu" aria-label="Menu" {
+            button.quiet.icon-only.menu-button type="button" popovertarget="menu"
+                aria-label="Menu" {
                 (icon(Icon::Menu))
             }
             a.brand href={ (ROOT) "/" } {
@@ -174,8 +175,9 @@ fn account(viewer: &Viewer) -> Markup {
                     legend.soft.small { "Colours" }
                     div.segments {
                         @for theme in Theme::ALL {
+                            @let pressed = if theme == viewer.theme { "true" } else { "false" };
                             button name="theme" value=(theme.name())
-                                aria-pressed=(if theme == viewer.theme { "true" } else { "false" }) {
+                                aria-pressed=(pressed) {
                                 (theme.text())
                             }
                         }

@@ -1,5 +1,6 @@
 //! What pages are put together from. Looks are those of `assets/console.css`, behaviour that needs
-//! a script is that of `assets/console.js`; each part works without either. Not here: what is shown.
+//! a script is that of `assets/console.js`; each part works without either. Not here: what is
+//! shown.
 
 use std::fmt::Write as _;
 
