@@ -32,7 +32,7 @@ fn read(
     before: Option<i64>,
     limit: usize,
 ) -> Vec<Entry> {
-    database.read(|reader| entries(reader, domain, before, limit)).unwrap()
+    database.read(|reader| entries(reader, Of { domain, author: None }, before, limit)).unwrap()
 }
 
 fn count(work: &Transaction<'_>, table: &str) -> i64 {
