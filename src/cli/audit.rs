@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::domain::change::difference;
 use super::{Exit, Which, say};
-use crate::control::changes::{Author, Change, Changes, Entry};
+use crate::control::changes::{Author, Change, Changes, Entry, Of};
 use crate::control::database::{Database, FILE};
 use crate::limits::AUDIT_PAGE_MAX;
 
@@ -84,10 +84,11 @@ fn open(which: &Which) -> anyhow::Result<Changes> {
 
 fn list(args: List) -> anyhow::Result<Exit> {
     let changes = open(&args.which)?;
-    let (domain, mut before) = (args.domain.as_deref(), args.before);
+    let of = Of { domain: args.domain.as_deref(), author: None };
+    let mut before = args.before;
     let (mut rows, mut left) = (Vec::new(), args.limit);
     while left > 0 {
-        let page = changes.entries(domain, before, left.min(AUDIT_PAGE_MAX))?;
+        let page = changes.entries(of, before, left.min(AUDIT_PAGE_MAX))?;
         let Some(last) = page.last() else { break };
         before = Some(last.id);
         left -= page.len();
