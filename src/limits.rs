@@ -336,6 +336,12 @@ pub const LOG_RING_EVENTS: usize = 16 * 1024;
 pub const LOG_TEXT_BYTES_MAX: usize = 512;
 /// Rows that one listing returns; a truncated listing says so.
 pub const LISTED_CONNECTIONS_MAX: usize = 100_000;
+/// Connections that ended and are still known, for whoever looks at one: some megabytes. The one
+/// that ended first is forgotten first; the access log has them all.
+pub const ENDS_KEPT_MAX: usize = 10_000;
+/// Closings of many connections that are shown with their progress. Those that are over are
+/// forgotten first; with so many running another one is refused.
+pub const CLOSINGS_KEPT_MAX: usize = 64;
 
 // === Keys, changes, audit ===
 
@@ -487,10 +493,6 @@ pub const API_READS_MAX: usize = 4;
 pub const API_READ_WAIT: Duration = Duration::from_secs(5);
 /// Domains that one call changes together, as many as of the product.
 pub const API_BATCH_MAX: usize = 50;
-/// Connections that one listing looks at when it sorts, or filters by what the cores do not look
-/// at: they give rows in microseconds each, and their tunnels wait for so long. Beyond it: said to
-/// be truncated.
-pub const API_CONNECTIONS_LOOKED_AT_MAX: usize = 10_000;
 /// Bytes of one difference of two texts that are shown. Beyond it: cut.
 pub const API_DIFF_BYTES_MAX: usize = 64 * 1024;
 /// Time to look for the smallest difference. Beyond it: a larger one.

@@ -19,6 +19,7 @@ use serde_json::ser::Formatter;
 use tracing::{error, info};
 
 use super::config::LogDestination;
+use super::ends::Ends;
 use crate::limits::LOG_TEXT_BYTES_MAX;
 use crate::stats::event::{Closed, Event, FailedHandshake, Figures, Opened, Progress, Request};
 
@@ -48,6 +49,7 @@ struct Shared {
     finish: AtomicBool,
     written: AtomicU64,
     lost: AtomicU64,
+    ends: Arc<Ends>,
 }
 
 impl AccessLog {
@@ -75,6 +77,11 @@ impl AccessLog {
             let _ = done.send(());
         })?;
         Ok(AccessLog { shared, thread: thread.thread().clone(), finished: Mutex::new(finished) })
+    }
+
+    /// How the last tunnels ended.
+    pub fn ends(&self) -> Arc<Ends> {
+        Arc::clone(&self.shared.ends)
     }
 
     /// Opens the file anew, as after a rotation.
@@ -144,14 +151,10 @@ impl Writer {
             for _ in 0..TURN {
                 let Ok(event) = self.rings[i].pop() else { break };
                 seen = true;
-                if matches!(self.output, Output::Nowhere) {
-                    continue;
+                self.line(&event);
+                if let Event::Close(closed) = event {
+                    self.shared.ends.add(*closed);
                 }
-                if let Err(error) = write_json(&mut self.batch, &event) {
-                    error!(%error, "access log: an event has no JSON form");
-                    continue;
-                }
-                self.lines += 1;
                 if self.batch.len() >= BATCH_BYTES {
                     self.write();
                 }
@@ -159,6 +162,16 @@ impl Writer {
         }
         self.write();
         seen
+    }
+
+    fn line(&mut self, event: &Event) {
+        if matches!(self.output, Output::Nowhere) {
+            return;
+        }
+        match write_json(&mut self.batch, event) {
+            Ok(()) => self.lines += 1,
+            Err(error) => error!(%error, "access log: an event has no JSON form"),
+        }
     }
 
     fn write(&mut self) {

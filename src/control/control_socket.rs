@@ -21,7 +21,7 @@ use super::cores::Closing;
 use super::edge::{Edge, Order};
 use super::publish::{Rejected, Reloaded};
 use crate::limits::{CONTROL_PAYLOAD_MAX, LISTED_CONNECTIONS_MAX};
-use crate::snapshot::{ConnRow, Filter};
+use crate::snapshot::{Cidr, ConnRow, Filter};
 use crate::stats::{Cause, ConnId};
 
 pub fn router(edge: Arc<Edge>) -> Router {
@@ -149,16 +149,22 @@ pub fn is_sendable(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
+const REASON_MAX: usize = CONTROL_PAYLOAD_MAX - 2;
+
+/// RFC 6455 5.5.1: a Close frame has room for it beside the code.
+pub fn reason_fits(reason: &str) -> bool {
+    reason.len() <= REASON_MAX
+}
+
 /// What is wrong with `code` or `reason`, for people.
 pub fn close_problem(code: u16, reason: &str) -> Option<String> {
-    const REASON_MAX: usize = CONTROL_PAYLOAD_MAX - 2;
     if !is_sendable(code) {
         return Some(format!(
             "close code {code} must not be sent (RFC 6455 7.4); use 1000 to 1003, 1007 to 1014 \
              or, for applications, 3000 to 4999"
         ));
     }
-    (reason.len() > REASON_MAX).then(|| {
+    (!reason_fits(reason)).then(|| {
         format!("the reason has {} bytes; a Close frame has room for {REASON_MAX}", reason.len())
     })
 }
@@ -188,12 +194,12 @@ async fn conns(
 ) -> Result<Json<Connections>, Refused> {
     let Query(asked) = asked.map_err(|error| refuse(StatusCode::BAD_REQUEST, error.body_text()))?;
     let limit = asked.limit.unwrap_or(LISTED_CONNECTIONS_MAX).min(LISTED_CONNECTIONS_MAX);
-    let filter =
-        Filter { id: None, domain: asked.domain, client_ip: asked.ip, origin: asked.origin };
-    let listing = edge.cores.list(&filter, limit).await;
+    let client = asked.ip.map(Cidr::host);
+    let filter = Filter { domain: asked.domain, client, origin: asked.origin, ..Filter::default() };
+    let listing = edge.cores.list(&filter, None, limit).await;
     Ok(Json(Connections {
+        truncated: listing.is_truncated(),
         connections: listing.rows.into_iter().map(Connection::from).collect(),
-        truncated: listing.truncated,
         silent_cores: listing.silent,
     }))
 }
@@ -218,8 +224,13 @@ async fn kill(
     let ids = if ids.is_empty() { vec![None] } else { ids.into_iter().map(Some).collect() };
     let mut closing = 0;
     for id in ids {
-        let filter =
-            Filter { id, domain: kill.domain.clone(), client_ip: kill.ip, origin: kill.origin };
+        let filter = Filter {
+            id,
+            domain: kill.domain.clone(),
+            client: kill.ip.map(Cidr::host),
+            origin: kill.origin,
+            ..Filter::default()
+        };
         let order = Closing {
             filter,
             cause: Cause::Killed,
@@ -227,7 +238,7 @@ async fn kill(
             reason: kill.reason.clone(),
             per_second: kill.rate.map(NonZeroU32::get),
         };
-        closing += edge.cores.close(&order).await;
+        closing += edge.cores.close(&order).await.matched;
     }
     info!(
         closing,

@@ -3,15 +3,17 @@
 //! Not here: the mailboxes themselves (`worker`), and what people see of the answers
 //! (`control_socket`).
 
+use std::cmp::Reverse;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{interval, timeout};
+use tokio::time::timeout;
 
-use crate::limits::LISTED_CONNECTIONS_MAX;
-use crate::snapshot::{Command, ConnRow, CoreHandle, Filter};
-use crate::stats::{Cause, ConnId};
+use crate::snapshot::command::Progress;
+use crate::snapshot::{Command, ConnRow, CoreHandle, Filter, Listed, Order, Pace};
+use crate::stats::Cause;
 
 /// A core that has not answered a question for this long is left out of the answer. Answers take
 /// microseconds; a core that needs longer is stuck, and whoever asks should learn the rest.
@@ -19,14 +21,21 @@ const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// Handles to all cores. Clones are handles to the same set, empty until [`Cores::started`].
 #[derive(Debug, Clone, Default)]
-pub struct Cores(Arc<OnceLock<Box<[CoreHandle]>>>);
+pub struct Cores(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    handles: OnceLock<Box<[CoreHandle]>>,
+    /// The next number of a closing.
+    numbers: AtomicU64,
+}
 
 /// Rows of all cores.
 #[derive(Debug, Default)]
 pub struct Listing {
     pub rows: Vec<ConnRow>,
-    /// There were more than the limit.
-    pub truncated: bool,
+    /// How many match, listed or not.
+    pub matched: usize,
     /// Cores that did not answer; their tunnels are missing.
     pub silent: usize,
 }
@@ -42,10 +51,26 @@ pub struct Closing {
     pub per_second: Option<u32>,
 }
 
+/// What [`Cores::close`] began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// What [`Cores::closing`] calls it.
+    pub number: u64,
+    /// How many tunnels are being closed.
+    pub matched: usize,
+}
+
+impl Listing {
+    /// Whether there are more than the limit.
+    pub fn is_truncated(&self) -> bool {
+        self.matched > self.rows.len()
+    }
+}
+
 impl Cores {
     /// To be called once, when the workers run.
     pub fn started(&self, handles: Vec<CoreHandle>) {
-        let fresh = self.0.set(handles.into());
+        let fresh = self.0.handles.set(handles.into());
         debug_assert!(fresh.is_ok(), "workers are started once");
     }
 
@@ -57,68 +82,85 @@ impl Cores {
         self.handles().is_empty()
     }
 
-    pub async fn list(&self, filter: &Filter, limit: usize) -> Listing {
+    /// At most `limit` rows: the first by `order`, or any.
+    pub async fn list(&self, filter: &Filter, order: Option<Order>, limit: usize) -> Listing {
         let answers = self
             .ask(filter, ANSWER_WAIT, |_, reply| Command::List {
                 filter: filter.clone(),
+                order,
                 limit,
-                reply: Box::new(move |answer| answered(reply, answer)),
+                reply: Box::new(move |listed| answered(reply, listed)),
             })
             .await;
         let mut all = Listing::default();
         for answer in answers {
-            let Some((rows, more)) = answer else {
+            let Some(Listed { rows, matched }) = answer else {
                 all.silent += 1;
                 continue;
             };
-            all.truncated |= more;
+            all.matched += matched;
             all.rows.extend(rows);
         }
-        all.truncated |= all.rows.len() > limit;
+        if let Some(order) = order {
+            let rank = |row: &ConnRow| order.of(row.age_ms, row.idle_ms, &row.figures);
+            all.rows.sort_by_key(|row| (Reverse(rank(row)), row.id));
+        }
         all.rows.truncate(limit);
         all
     }
 
-    /// How many tunnels are being closed.
-    pub async fn close(&self, closing: &Closing) -> usize {
-        match closing.per_second {
-            // Each core closes at least one per second, which would be too many.
-            Some(rate) if (rate as usize) < self.asked(&closing.filter).len() => {
-                self.close_one_by_one(closing, rate).await
+    /// Begins to close. What matches is found out now; a connection that opens later is left alone.
+    pub async fn close(&self, closing: &Closing) -> Begun {
+        let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
+        let paces = match closing.per_second {
+            None => vec![None; self.asked(&closing.filter).len()],
+            Some(rate) => {
+                let counted = self.count(&closing.filter).await;
+                paces(rate, &counted).into_iter().map(Some).collect()
             }
-            _ => self.close_on_all(closing).await,
-        }
-    }
-
-    async fn close_one_by_one(&self, closing: &Closing, rate: u32) -> usize {
-        let listing = self.list(&closing.filter, LISTED_CONNECTIONS_MAX).await;
-        let (cores, closing) = (self.clone(), closing.clone());
-        let ids: Vec<ConnId> = listing.rows.iter().map(|row| row.id).collect();
-        let n = ids.len();
-        tokio::spawn(async move {
-            let mut pace = interval(Duration::from_secs(1) / rate.max(1));
-            for id in ids {
-                pace.tick().await;
-                let filter = Filter { id: Some(id), ..closing.filter.clone() };
-                cores.close_on_all(&Closing { filter, per_second: None, ..closing.clone() }).await;
-            }
-        });
-        n
-    }
-
-    async fn close_on_all(&self, closing: &Closing) -> usize {
-        let asked = self.asked(&closing.filter).len();
+        };
         let answers = self
             .ask(&closing.filter, ANSWER_WAIT, |i, reply| Command::Close {
                 filter: closing.filter.clone(),
                 cause: closing.cause,
                 code: closing.code,
                 reason: closing.reason.clone(),
-                per_second: closing.per_second.map(|rate| share(rate, asked, i)),
+                pace: paces[i],
+                number,
                 reply: Box::new(move |n| answered(reply, n)),
             })
             .await;
-        answers.into_iter().flatten().sum()
+        Begun { number, matched: answers.into_iter().flatten().sum() }
+    }
+
+    /// How many tunnels of each core match.
+    async fn count(&self, filter: &Filter) -> Vec<usize> {
+        let answers = self
+            .ask(filter, ANSWER_WAIT, |_, reply| Command::List {
+                filter: filter.clone(),
+                order: None,
+                limit: 0,
+                reply: Box::new(move |listed| answered(reply, listed)),
+            })
+            .await;
+        answers
+            .into_iter()
+            .map(|listed| listed.map_or(0, |listed: Listed| listed.matched))
+            .collect()
+    }
+
+    /// How many tunnels [`Cores::close`] has not come to yet; [`Progress::Stop`] leaves them open.
+    pub async fn closing(&self, number: u64, ask: Progress) -> usize {
+        self.progress(number, ask).await.into_iter().flatten().sum()
+    }
+
+    async fn progress(&self, number: u64, ask: Progress) -> Vec<Option<usize>> {
+        self.ask(&Filter::default(), ANSWER_WAIT, |_, reply| Command::Closing {
+            number,
+            ask,
+            reply: Box::new(move |n| answered(reply, n)),
+        })
+        .await
     }
 
     pub fn snapshot_changed(&self) {
@@ -142,7 +184,8 @@ impl Cores {
 
     /// Whether every core takes and answers a message.
     pub async fn alive(&self) -> bool {
-        self.list(&Filter::default(), 0).await.silent == 0
+        // The cheapest question: nothing has this number.
+        self.progress(u64::MAX, Progress::Look).await.iter().all(Option::is_some)
     }
 
     pub fn stop(&self) {
@@ -152,7 +195,7 @@ impl Cores {
     }
 
     fn handles(&self) -> &[CoreHandle] {
-        self.0.get().map_or(&[], |handles| handles)
+        self.0.handles.get().map_or(&[], |handles| handles)
     }
 
     /// The cores that can have what matches: one for an id, else all.
@@ -195,10 +238,19 @@ fn answered<T>(reply: oneshot::Sender<T>, answer: T) {
     let _ = reply.send(answer);
 }
 
-/// Part of `rate` for the `i`-th of `n` cores.
-fn share(rate: u32, n: usize, i: usize) -> u32 {
-    let n = n.max(1) as u32;
-    (rate / n + u32::from((i as u32) < rate % n)).max(1)
+/// Shares of `rate` closes per second, by how many tunnels each core has to close; their first
+/// closes are spread over the time that one close of all cores together takes.
+fn paces(rate: u32, counted: &[usize]) -> Vec<Pace> {
+    let all = counted.iter().sum::<usize>().max(1) as u64;
+    let mut before = 0;
+    let share = |&n: &usize| {
+        let n = n as u64;
+        let per_second_e6 = u64::from(rate.max(1)) * Pace::ONE * n / all;
+        let pace = Pace { per_second_e6, saved_e6: Pace::ONE - Pace::ONE * before / all };
+        before += n;
+        pace
+    };
+    counted.iter().map(share).collect()
 }
 
 #[cfg(test)]
@@ -208,6 +260,8 @@ pub mod fake {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::snapshot::command::{CloseState, LegRow, StreamState};
+    use crate::stats::ConnId;
 
     pub type Asked = Arc<Mutex<Vec<String>>>;
 
@@ -235,22 +289,33 @@ pub mod fake {
             idle_ms: 0,
             figures: Default::default(),
             state: "open",
+            legs: [LEG; 2],
         }
     }
+
+    const LEG: LegRow =
+        LegRow { idle_ms: 0, last_frame: None, close: CloseState::None, stream: StreamState::Open };
 
     fn handle(core: usize, asked: Asked) -> CoreHandle {
         CoreHandle::new(move |command| {
             let text = match command {
                 Command::List { reply, .. } => {
-                    reply((vec![row(core)], false));
+                    reply(Listed { rows: vec![row(core)], matched: 1 });
                     "list".to_owned()
                 }
-                Command::Close { filter, cause, code, per_second, reply, .. } => {
+                Command::Closing { number, ask, reply } => {
+                    reply(1);
+                    format!("closing {number} {ask:?}")
+                }
+                Command::Close { filter, cause, code, pace, reply, .. } => {
                     reply(1);
                     let domain = filter.domain.as_deref().unwrap_or("-");
                     let origin = filter.origin.map_or("-".to_owned(), |o| o.to_string());
-                    let rate = per_second.map_or("-".to_owned(), |r| r.to_string());
-                    format!("close {domain} {origin} {} {code} {rate}/s", cause.name())
+                    let pace = pace.map_or("-".to_owned(), |pace| {
+                        let saved = pace.saved_e6 as f64 / 1e6;
+                        format!("{}/s from {saved}", pace.per_second_e6 as f64 / 1e6)
+                    });
+                    format!("close {domain} {origin} {} {code} {pace}", cause.name())
                 }
                 Command::SnapshotChanged => "snapshot".to_owned(),
                 Command::Drain { reply, code, .. } => {
@@ -268,47 +333,54 @@ pub mod fake {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::ConnId;
 
     #[test]
-    fn a_rate_is_shared_out_whole() {
-        for (rate, n, shares) in [(10, 4, vec![3, 3, 2, 2]), (4, 4, vec![1; 4])] {
-            assert_eq!((0..n).map(|i| share(rate, n, i)).collect::<Vec<_>>(), shares, "{rate}/{n}");
+    fn a_rate_is_shared_out_by_what_there_is_to_close() {
+        let e6 = |x: f64| (x * 1e6) as u64;
+        for (rate, counted, shares) in [
+            (10, &[30, 0, 10][..], &[(7.5, 1.0), (0.0, 0.25), (2.5, 0.25)][..]),
+            // Less than one per second and core: the cores take turns.
+            (1, &[5, 5, 5, 5], &[(0.25, 1.0), (0.25, 0.75), (0.25, 0.5), (0.25, 0.25)]),
+            (7, &[0, 0], &[(0.0, 1.0), (0.0, 1.0)]),
+        ] {
+            let shares: Vec<Pace> = shares
+                .iter()
+                .map(|&(rate, saved)| Pace { per_second_e6: e6(rate), saved_e6: e6(saved) })
+                .collect();
+            assert_eq!(paces(rate, counted), shares, "{rate} {counted:?}");
         }
+    }
+
+    fn closing(filter: Filter, per_second: u32) -> Closing {
+        let reason = "".into();
+        Closing { filter, cause: Cause::Killed, code: 1012, reason, per_second: Some(per_second) }
     }
 
     #[tokio::test]
     async fn an_id_is_asked_of_its_own_core_only() {
         let (cores, asked) = fake::cores(3);
-        let filter = Filter { id: Some(ConnId::new(1, 0, 0)), ..Filter::default() };
-        let closing = Closing {
-            filter,
-            cause: Cause::Killed,
-            code: 1012,
-            reason: "".into(),
-            per_second: Some(5),
-        };
-        assert_eq!(cores.close(&closing).await, 1);
-        assert_eq!(*asked.lock().unwrap(), ["1: close - - killed 1012 5/s"]);
-        let filter = Filter { id: Some(ConnId::new(9, 0, 0)), ..Filter::default() };
-        assert_eq!(cores.close(&Closing { filter, ..closing }).await, 0);
+        let of = |core| Filter { id: Some(ConnId::new(core, 0, 0)), ..Filter::default() };
+        assert_eq!(cores.close(&closing(of(1), 5)).await.matched, 1);
+        assert_eq!(*asked.lock().unwrap(), ["1: list", "1: close - - killed 1012 5/s from 1"]);
+        assert_eq!(cores.close(&closing(of(9), 5)).await.matched, 0);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_rate_below_the_number_of_cores_is_kept() {
         let (cores, asked) = fake::cores(4);
-        let closing = Closing {
-            filter: Filter::default(),
-            cause: Cause::Killed,
-            code: 1012,
-            reason: "".into(),
-            per_second: Some(2),
-        };
-        assert_eq!(cores.close(&closing).await, 4);
-        asked.lock().unwrap().clear();
-        tokio::time::sleep(Duration::from_millis(1_100)).await;
-        let closes = asked.lock().unwrap().clone();
-        assert_eq!(closes.len(), 3, "at once, after 0.5 s and after 1 s: {closes:?}");
-        assert!(closes[2].starts_with("2: close"), "{closes:?}");
+        let begun = cores.close(&closing(Filter::default(), 2)).await;
+        assert_eq!(begun.matched, 4);
+        let closes = asked.lock().unwrap().split_off(4);
+        let starts = [1.0, 0.75, 0.5, 0.25];
+        let expected = starts.iter().enumerate();
+        let expected: Vec<_> = expected
+            .map(|(core, saved)| format!("{core}: close - - killed 1012 0.5/s from {saved}"))
+            .collect();
+        assert_eq!(closes, expected);
+        assert_eq!(cores.closing(begun.number, Progress::Stop).await, 4);
+        let said = asked.lock().unwrap().last().cloned();
+        assert_eq!(said.unwrap(), format!("3: closing {} Stop", begun.number));
     }
 
     #[tokio::test(start_paused = true)]
@@ -322,7 +394,7 @@ mod tests {
             }),
             CoreHandle::new(|_| false),
         ]);
-        assert_eq!(cores.list(&Filter::default(), 10).await.silent, 2);
+        assert_eq!(cores.list(&Filter::default(), None, 10).await.silent, 2);
         assert!(!cores.alive().await);
     }
 }

@@ -10,9 +10,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::billing::Billing;
 use super::changes::Changes;
+use super::closings::Closings;
 use super::cores::Cores;
 use super::database::Database;
 use super::dns::SystemResolver;
+use super::ends::Ends;
 use super::keys::Keys;
 use super::live::sampler::Sampler;
 use super::live::{self, ByDomain};
@@ -81,6 +83,9 @@ pub struct Edge {
     pub fold: Arc<Fold>,
     pub sampler: Sampler,
     pub phase: watch::Sender<Phase>,
+    pub closings: Closings,
+    /// How the last tunnels ended.
+    pub ends: Arc<Ends>,
     pub orders: mpsc::Sender<Order>,
     pub started: Instant,
 }

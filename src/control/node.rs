@@ -20,6 +20,7 @@ use super::billing::gate::Gate;
 use super::billing::{self, Billing};
 use super::certs::expiry;
 use super::changes::Changes;
+use super::closings::Closings;
 use super::config::Loaded;
 use super::control_socket;
 use super::cores::Cores;
@@ -144,6 +145,8 @@ impl NodeConfig {
             fold: Arc::new(fold),
             sampler: Sampler::default(),
             database,
+            closings: Closings::default(),
+            ends: log.ends(),
             phase: watch::Sender::new(Phase::Starting),
             orders: order,
             started: Instant::now(),

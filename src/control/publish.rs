@@ -658,7 +658,7 @@ async fn close_lost(cores: &Cores, lost: Vec<Lost>, reason: &str) {
             reason: reason.into(),
             per_second: Some(rate),
         };
-        let tunnels = cores.close(&closing).await;
+        let tunnels = cores.close(&closing).await.matched;
         if tunnels > 0 {
             info!(%domain, endpoint = %addr, tunnels, rate, reason, "closing tunnels");
         }

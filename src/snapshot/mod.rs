@@ -20,7 +20,7 @@ use std::time::Duration;
 
 pub use cell::{Reader, SnapshotCell};
 pub use certs::{Certificates, ClientAuth, OriginTls, ServerTls, Tls, Transport};
-pub use command::{Command, ConnRow, CoreHandle, Filter};
+pub use command::{Command, ConnRow, CoreHandle, Filter, Listed, Order, Pace};
 pub use domain::{Domain, HeartbeatMode, OriginRule, OriginScheme, WebSocket};
 pub use geo::{Geo, Locate, Place};
 pub use hosts::Hosts;
@@ -95,6 +95,12 @@ impl Cidr {
         let width = if address.is_ipv4() { 32 } else { 128 };
         let cidr = Cidr { address, prefix };
         (prefix <= width && masked(address, prefix) == bits(address)).then_some(cidr)
+    }
+
+    /// The range of one address.
+    pub fn host(address: IpAddr) -> Cidr {
+        let address = address.to_canonical();
+        Cidr { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
     }
 
     /// The first address of the range.

@@ -60,7 +60,7 @@ pub struct Progress {
     pub figures: Figures,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Closed {
     pub at_us: u64,
     pub id: ConnId,

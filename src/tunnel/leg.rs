@@ -3,6 +3,7 @@
 use super::Now;
 use crate::limits::HELD_BYTES_MAX;
 use crate::proto::ws::Scanner;
+use crate::snapshot::command::{CloseState, StreamState};
 use crate::stats::Side;
 
 /// One of the two peers.
@@ -118,6 +119,25 @@ impl LegState {
     /// Whether anything may still come from it.
     pub(super) fn is_over(&self) -> bool {
         self.has(Mark::Eof) || self.has(Mark::Dead)
+    }
+
+    pub(super) fn close_state(&self) -> CloseState {
+        match (self.has(Mark::CloseReceived), self.has(Mark::CloseWritten)) {
+            (false, false) => CloseState::None,
+            (false, true) => CloseState::Sent,
+            (true, false) => CloseState::Received(self.close_code),
+            (true, true) => CloseState::Both(self.close_code),
+        }
+    }
+
+    pub(super) fn stream_state(&self) -> StreamState {
+        match (self.has(Mark::Eof), self.has(Mark::FinSent)) {
+            _ if self.has(Mark::Dead) => StreamState::Failed,
+            (false, false) => StreamState::Open,
+            (false, true) => StreamState::FinSent,
+            (true, false) => StreamState::FinReceived,
+            (true, true) => StreamState::FinBoth,
+        }
     }
 
     /// Books a piece of `len` bytes that starts with the held ones.

@@ -25,6 +25,7 @@ use leg::{LegState, Mark};
 use crate::proto::ws::scan::PING_PAYLOAD_BYTES;
 use crate::proto::ws::{Rules, Stop};
 use crate::snapshot::WebSocket;
+use crate::snapshot::command::{LastFrame, LegRow};
 use crate::stats::event::Figures;
 use crate::stats::{Cause, Outcome, Side};
 
@@ -204,6 +205,21 @@ impl Tunnel {
             messages_in: client.messages,
             client_rtt_us: client.rtt_us,
             origin_rtt_us: origin.rtt_us,
+        }
+    }
+
+    /// One leg, for people.
+    pub fn leg_row(&self, leg: Leg, now: u32) -> LegRow {
+        let state = &self.legs[leg as usize];
+        LegRow {
+            idle_ms: u64::from(now.wrapping_sub(state.last_rx)) * TICK_MS,
+            last_frame: state.scanner.last_frame().map(|(opcode, payload)| LastFrame {
+                opcode: opcode.name(),
+                payload,
+                missing: state.scanner.bytes_to_boundary(),
+            }),
+            close: state.close_state(),
+            stream: state.stream_state(),
         }
     }
 

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::proto::ws::frame::{self, CONTROL_BYTES_MAX};
 use crate::proto::ws::{Header, Opcode};
+use crate::snapshot::command::{CloseState, StreamState};
 use crate::snapshot::{HeartbeatMode, OriginRule, OriginScheme};
 use crate::stats::admission::Allowance;
 
@@ -158,6 +159,35 @@ fn pong_to(leg: Leg, ping: &[u8]) -> Vec<u8> {
 
 fn close_frame(leg: Leg, code: u16) -> Vec<u8> {
     message(leg, 0x88, &code.to_be_bytes())
+}
+
+#[test]
+fn a_leg_shows_its_last_frame_and_how_far_its_end_is() {
+    let mut sim = Sim::new(websocket());
+    let row = |sim: &Sim, leg| sim.tunnel.leg_row(leg, sim.now.tick);
+    let fresh = row(&sim, Leg::Client);
+    assert_eq!((fresh.last_frame, fresh.close), (None, CloseState::None));
+    sim.receive(Leg::Origin, &[0x82, 100, 1, 2, 3]);
+    sim.wait(Duration::from_millis(700));
+    let seen = row(&sim, Leg::Origin);
+    let frame = LastFrame { opcode: "binary", payload: 100, missing: 97 };
+    assert_eq!((seen.idle_ms, seen.last_frame), (700, Some(frame)));
+    sim.receive(Leg::Origin, &[0; 97]);
+    // RFC 6455 5.5.1: the client's Close passes, and the origin's answer.
+    sim.receive(Leg::Client, &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]);
+    assert_eq!(row(&sim, Leg::Client).close, CloseState::Received(1000));
+    assert_eq!(row(&sim, Leg::Origin).close, CloseState::Sent);
+    sim.receive(Leg::Origin, &[0x88, 2, 0x03, 0xe8]);
+    for leg in Leg::BOTH {
+        assert_eq!(row(&sim, leg).close, CloseState::Both(1000), "{leg:?}");
+        assert_eq!(row(&sim, leg).last_frame.map(|frame| frame.opcode), Some("close"));
+    }
+    let mut out = vec![];
+    sim.tunnel.eof(Leg::Client, sim.now, &mut out);
+    assert_eq!(row(&sim, Leg::Client).stream, StreamState::FinReceived);
+    assert_eq!(row(&sim, Leg::Origin).stream, StreamState::FinSent);
+    sim.tunnel.failed(Leg::Client, Cause::PeerReset, sim.now, &mut out);
+    assert_eq!(row(&sim, Leg::Client).stream, StreamState::Failed);
 }
 
 // RFC 6455 5.5.2: a silent side is pinged, its Pong is ours and gives the round trip.

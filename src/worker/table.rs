@@ -207,6 +207,10 @@ impl Table {
         self.entries.get_mut(key as usize)
     }
 
+    pub fn look(&self, key: u32) -> Option<&Entry> {
+        self.entries.get(key as usize)
+    }
+
     pub fn remove(&mut self, key: u32) {
         self.entries.remove(key as usize);
     }

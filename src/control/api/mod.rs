@@ -7,6 +7,7 @@ mod access_keys;
 mod audit;
 mod auth;
 mod certificates;
+mod closings;
 mod connections;
 mod domains;
 mod events;
@@ -78,6 +79,7 @@ fn all() -> OpenApiRouter<Shared> {
         .merge(domains::routes())
         .merge(certificates::routes())
         .merge(connections::routes())
+        .merge(closings::routes())
         .merge(statistics::routes())
         .merge(top::routes())
         .merge(events::routes())

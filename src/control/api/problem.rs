@@ -57,6 +57,9 @@ pub struct Wrong {
     /// RFC 6901: the place in the JSON body, or in the document of the domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
+    /// The parameter of the query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
     /// The file, when it is not about the request; with its line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
@@ -208,7 +211,14 @@ impl Problem {
 
     /// A query parameter is wrong.
     pub fn parameter(name: &str, detail: &str, accepted: &str) -> Problem {
-        Problem::malformed(format!("parameter {name}: {detail}; accepted is {accepted}"))
+        let wrong = Wrong {
+            parameter: Some(name.to_owned()),
+            detail: detail.to_owned(),
+            accepted: Some(accepted.to_owned()),
+            ..Wrong::default()
+        };
+        let whole = format!("parameter {name}: {detail}; accepted is {accepted}");
+        Problem { errors: vec![wrong], ..Problem::malformed(whole) }
     }
 
     /// What broke is told to the operator's log in full, and to the caller.
@@ -264,10 +274,10 @@ impl From<Problems> for Problem {
     fn from(problems: Problems) -> Problem {
         let wrong = |problem: &crate::control::config::Problem| Wrong {
             pointer: Some(pointer(&problem.path)),
-            file: None,
             line: problem.at.as_ref().map(|at| at.line as u64),
             detail: problem.what.clone(),
             accepted: problem.accepted.clone(),
+            ..Wrong::default()
         };
         let errors: Vec<Wrong> = problems.0.iter().map(wrong).collect();
         let first = errors.first().map_or(String::new(), |first| match &first.pointer {
@@ -300,6 +310,7 @@ impl From<Rejected> for Problem {
                     .or_else(|| text(problem, "message"))
                     .unwrap_or_default(),
                 accepted: text(problem, "accepted"),
+                ..Wrong::default()
             }
         };
         let errors = rejected.problems.iter().map(wrong).collect();

@@ -40,8 +40,9 @@ pub struct Refusal {
 /// One part that is wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Wrong {
-    /// RFC 6901: the place in the JSON that was sent.
+    /// RFC 6901: the place in the JSON that was sent; of a parameter of a query, `?` and its name.
     pub pointer: Option<String>,
+    pub parameter: Option<String>,
     pub file: Option<String>,
     pub line: Option<u64>,
     pub detail: String,
@@ -147,7 +148,13 @@ impl Rest {
         if status.is_success() {
             return Ok(bytes.into());
         }
-        Err(serde_json::from_slice(&bytes).unwrap_or_else(|_| broken("the API refused")))
+        let mut refusal: Refusal =
+            serde_json::from_slice(&bytes).unwrap_or_else(|_| broken("the API refused"));
+        for wrong in &mut refusal.errors {
+            let parameter = wrong.parameter.take().map(|name| format!("?{name}"));
+            wrong.pointer = wrong.pointer.take().or(parameter);
+        }
+        Err(refusal)
     }
 }
 

@@ -46,6 +46,19 @@ impl Opcode {
         }
     }
 
+    /// As RFC 6455 5.2 calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Opcode::Continuation => "continuation",
+            Opcode::Text => "text",
+            Opcode::Binary => "binary",
+            Opcode::Close => "close",
+            Opcode::Ping => "ping",
+            Opcode::Pong => "pong",
+            Opcode::Reserved(_) => "reserved",
+        }
+    }
+
     /// Control frames have the high bit of the opcode set (RFC 6455 5.5), reserved ones included.
     pub fn is_control(self) -> bool {
         self.bits() & 0x8 != 0

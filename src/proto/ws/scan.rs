@@ -42,7 +42,14 @@ pub struct Scanner {
     fragmented: bool,
     /// The frame in `remaining` ends a data message.
     ends_message: bool,
+    /// Of the last header: its opcode and, capped, its payload's length. For whoever looks at a
+    /// connection; they fill what alignment leaves empty, and are written beside `remaining`.
+    last: Option<Opcode>,
+    last_payload: u32,
 }
+
+/// What an idle connection pays for each of its directions.
+const _: () = assert!(std::mem::size_of::<Scanner>() == 24);
 
 /// How far [`Scanner::advance`] came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +139,11 @@ impl Scanner {
         self.remaining
     }
 
+    /// Opcode and payload bytes (`u32::MAX`: so many or more) of the last frame that began.
+    pub fn last_frame(&self) -> Option<(Opcode, u32)> {
+        self.last.map(|opcode| (opcode, self.last_payload))
+    }
+
     /// Judges `bytes`, which begin where the last call's `pass` ended, held bytes again included.
     ///
     /// `own_pong`: stop at a Pong that has the size of the edge's own Ping. After any [`Stop`] but
@@ -179,7 +191,12 @@ impl Scanner {
                     self.remaining += header.size as u64;
                     break stop;
                 }
-                Some(stop) => break stop,
+                Some(stop) => {
+                    if matches!(stop, Stop::Pong { .. }) {
+                        self.note(&header);
+                    }
+                    break stop;
+                }
                 None => {}
             }
             self.enter(&header);
@@ -285,7 +302,13 @@ impl Scanner {
         }
     }
 
+    fn note(&mut self, header: &Header) {
+        self.last = Some(header.opcode);
+        self.last_payload = u32::try_from(header.payload).unwrap_or(u32::MAX);
+    }
+
     fn enter(&mut self, header: &Header) {
+        self.note(header);
         self.remaining = header.payload;
         if header.opcode.is_control() {
             return;

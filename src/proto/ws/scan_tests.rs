@@ -45,6 +45,7 @@ struct Verdict {
     pongs: u32,
     end: Option<Violation>,
     boundary: bool,
+    last: Option<(Opcode, u32)>,
 }
 
 fn run(stream: &[u8], cuts: &[usize], rules: &Rules) -> Verdict {
@@ -57,6 +58,7 @@ fn run(stream: &[u8], cuts: &[usize], rules: &Rules) -> Verdict {
         pongs: 0,
         end: None,
         boundary: true,
+        last: None,
     };
     let mut from = 0;
     for &cut in cuts.iter().chain([&stream.len()]) {
@@ -90,7 +92,29 @@ fn run(stream: &[u8], cuts: &[usize], rules: &Rules) -> Verdict {
         }
     }
     verdict.boundary = scanner.at_boundary();
+    verdict.last = scanner.last_frame();
     verdict
+}
+
+#[test]
+fn the_last_frame_is_the_last_that_began() {
+    let begun = |parts: &[Vec<u8>]| run(&parts.concat(), &[], &CLIENT).last;
+    let long = frame(0x82, &[0; 70_000], true);
+    for (parts, last) in [
+        (vec![], None),
+        (vec![frame(0x81, b"hello", true)], Some((Opcode::Text, 5))),
+        (vec![frame(0x81, b"hello", true), vec![0x8a]], Some((Opcode::Text, 5))),
+        (vec![long[..20].to_vec()], Some((Opcode::Binary, 70_000))),
+        (vec![frame(0x01, b"a", true), frame(0x00, b"bc", true)], Some((Opcode::Continuation, 2))),
+        (vec![frame(0x81, b"a", true), frame(0x8a, &[5; 8], true)], Some((Opcode::Pong, 8))),
+        (vec![frame(0x88, &[0x03, 0xe8], true)], Some((Opcode::Close, 2))),
+        (
+            vec![vec![0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4]],
+            Some((Opcode::Binary, u32::MAX)),
+        ),
+    ] {
+        assert_eq!(begun(&parts), last, "{parts:?}");
+    }
 }
 
 fn violation(stream: &[u8], rules: &Rules) -> Option<Violation> {

@@ -1,17 +1,18 @@
 //! Orders of the control plane: list, close at a pace, drain. Not here: how they reach the core
 //! (`worker::mailbox`).
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{State, interval_ticks};
 use crate::limits::{CLOSE_BOUNDARY_WAIT, CLOSE_WAIT, CLOSES_PER_TICK_MAX};
-use crate::snapshot::command::Reply;
+use crate::snapshot::command::{Progress, Reply};
 use crate::snapshot::geo::UNKNOWN;
-use crate::snapshot::{Command, ConnRow, Filter, Snapshot};
-use crate::stats::{Cause, ConnId, Side};
-use crate::tunnel::{CloseOrder, Phase, TICK_MS};
+use crate::snapshot::{Command, ConnRow, Filter, Listed, Order, Pace, Snapshot};
+use crate::stats::{Cause, ConnId, SeriesName, Side};
+use crate::tunnel::{CloseOrder, Leg, Phase, TICK_MS};
 use crate::worker::table::{Entry, Life};
 
 /// What is being carried out over several ticks.
@@ -21,11 +22,15 @@ pub(super) struct Orders {
     drain: Option<Drain>,
 }
 
+/// Number of what nobody asks about.
+const NOBODYS: u64 = u64::MAX;
+
 /// Tunnels to close, a few per tick.
 struct Paced {
+    number: u64,
     ids: VecDeque<ConnId>,
     order: CloseOrder,
-    /// Thousandths of a close that one tick allows, and those saved up.
+    /// Millionths of a close that one tick allows, and those saved up.
     per_tick: u64,
     saved: u64,
 }
@@ -41,17 +46,20 @@ struct Drain {
 impl State {
     pub(super) fn command(&mut self, command: Command, snapshot: &Snapshot) {
         match command {
-            Command::List { filter, limit, reply } => reply(self.list(&filter, limit)),
-            Command::Close { filter, cause, code, reason, per_second, reply } => {
-                let order = CloseOrder::both(Side::Edge, cause, code, &reason);
-                let ids = self.matching(|entry, id| matches(&filter, entry, id));
-                reply(ids.len());
-                self.close_paced(ids, order, per_second);
+            Command::List { filter, order, limit, reply } => {
+                reply(self.list(&filter, order, limit));
             }
+            Command::Close { filter, cause, code, reason, pace, number, reply } => {
+                let order = CloseOrder::both(Side::Edge, cause, code, &reason);
+                let ids = self.matching(|entry, id| self.matches(&filter, entry, id));
+                reply(ids.len());
+                self.close_paced(number, ids, order, pace);
+            }
+            Command::Closing { number, ask, reply } => reply(self.closing(number, ask)),
             Command::SnapshotChanged => {
                 let order = CloseOrder::going_away(Cause::DomainRemoved, "domain was removed");
                 let ids = self.matching(|entry, _| !snapshot.hosts.contains(&entry.domain.name));
-                self.close_paced(ids, order, None);
+                self.close_paced(NOBODYS, ids, order, None);
             }
             Command::Drain { window, code, reason, reply } => {
                 let order = CloseOrder::both(Side::Edge, Cause::Drain, code, &reason);
@@ -67,27 +75,47 @@ impl State {
         let mut paced = std::mem::take(&mut self.orders.paced);
         for order in &mut paced {
             order.saved += order.per_tick;
-            while order.saved >= 1000 {
-                let Some(id) = order.ids.pop_front() else { break };
-                order.saved -= 1000;
-                self.close_one(id.key(), Some(id), &order.order);
-            }
+            self.close_allowed(order);
         }
         paced.retain(|order| !order.ids.is_empty());
         self.orders.paced = paced;
         self.carry_out_drain();
     }
 
-    fn close_paced(&mut self, ids: Vec<ConnId>, order: CloseOrder, per_second: Option<u32>) {
-        if ids.is_empty() {
-            return;
-        }
-        let per_tick = match per_second {
-            Some(rate) => u64::from(rate.max(1)) * TICK_MS,
-            None => CLOSES_PER_TICK_MAX as u64 * 1000,
+    fn close_paced(
+        &mut self,
+        number: u64,
+        ids: Vec<ConnId>,
+        order: CloseOrder,
+        pace: Option<Pace>,
+    ) {
+        let most = CLOSES_PER_TICK_MAX as u64 * Pace::ONE;
+        let (per_tick, saved) = match pace {
+            Some(pace) => ((pace.per_second_e6 * TICK_MS / 1000).clamp(1, most), pace.saved_e6),
+            None => (most, most),
         };
-        self.orders.paced.push_back(Paced { ids: ids.into(), order, per_tick, saved: 1000 });
-        self.carry_out_orders();
+        let mut paced = Paced { number, ids: ids.into(), order, per_tick, saved };
+        self.close_allowed(&mut paced);
+        if !paced.ids.is_empty() {
+            self.orders.paced.push_back(paced);
+        }
+    }
+
+    fn close_allowed(&mut self, paced: &mut Paced) {
+        while paced.saved >= Pace::ONE {
+            let Some(id) = paced.ids.pop_front() else { break };
+            paced.saved -= Pace::ONE;
+            self.close_one(id.key(), Some(id), &paced.order);
+        }
+    }
+
+    fn closing(&mut self, number: u64, ask: Progress) -> usize {
+        let of = self.orders.paced.iter().filter(|paced| paced.number == number);
+        let left = of.map(|paced| paced.ids.len()).sum();
+        if ask == Progress::Stop {
+            self.orders.paced.retain(|paced| paced.number != number);
+        }
+        left
     }
 
     fn close_one(&mut self, key: u32, id: Option<ConnId>, order: &CloseOrder) {
@@ -145,25 +173,47 @@ impl State {
             .collect()
     }
 
-    fn list(&self, filter: &Filter, limit: usize) -> (Vec<ConnRow>, bool) {
-        let ids = self.matching(|entry, id| matches(filter, entry, id));
-        let more = ids.len() > limit;
-        let shown = self.table.iter().filter_map(|(key, entry)| {
+    fn list(&self, filter: &Filter, order: Option<Order>, limit: usize) -> Listed {
+        let mut found = Vec::new();
+        let mut matched = 0;
+        for (key, entry) in self.table.iter() {
             let id = ConnId::new(self.core as u32, entry.generation, key);
-            (entry.life == Life::Open && matches(filter, entry, id)).then(|| self.row(entry, id))
-        });
-        (shown.take(limit).collect(), more)
+            if entry.life != Life::Open || !self.matches(filter, entry, id) {
+                continue;
+            }
+            matched += 1;
+            let rank = order.map_or(0, |order| {
+                let figures = entry.tunnel.figures();
+                order.of(self.age_ms(entry), self.idle_ms(entry), &figures)
+            });
+            if order.is_some() || found.len() < limit {
+                found.push((rank, id));
+            }
+        }
+        if found.len() > limit {
+            found.select_nth_unstable_by_key(limit, |(rank, _)| Reverse(*rank));
+            found.truncate(limit);
+        }
+        let row = |(_, id): (u64, ConnId)| Some(self.row(self.table.look(id.key())?, id));
+        Listed { rows: found.into_iter().filter_map(row).collect(), matched }
+    }
+
+    fn age_ms(&self, entry: &Entry) -> u64 {
+        u64::from(self.now.tick.wrapping_sub(entry.tunnel.opened())) * TICK_MS
+    }
+
+    fn idle_ms(&self, entry: &Entry) -> u64 {
+        u64::from(self.now.tick.wrapping_sub(entry.tunnel.last_received())) * TICK_MS
     }
 
     fn row(&self, entry: &Entry, id: ConnId) -> ConnRow {
-        let age = |since: u32| u64::from(self.now.tick.wrapping_sub(since)) * TICK_MS;
         let state = match entry.tunnel.phase() {
             Phase::Open if entry.is_paused() => "paused",
             Phase::Open if entry.tunnel.is_half_closed() => "half_closed",
             Phase::Open => "open",
             Phase::Closing | Phase::Done => "closing",
         };
-        let (region, isp) = match self.stats.cores()[self.core].series(entry.series).name() {
+        let (region, isp) = match self.place(entry) {
             Some(name) => (Arc::clone(&name.region), Arc::clone(&name.isp)),
             None => (UNKNOWN.into(), UNKNOWN.into()),
         };
@@ -175,18 +225,34 @@ impl State {
             isp,
             origin: entry.endpoint.addr,
             tls: entry.secured.each_ref().map(|leg| leg.as_ref().map(|s| s.session.describe())),
-            age_ms: age(entry.tunnel.opened()),
-            idle_ms: age(entry.tunnel.last_received()),
+            age_ms: self.age_ms(entry),
+            idle_ms: self.idle_ms(entry),
             figures: entry.tunnel.figures(),
             state,
+            legs: Leg::BOTH.map(|leg| entry.tunnel.leg_row(leg, self.now.tick)),
         }
     }
-}
 
-fn matches(filter: &Filter, entry: &Entry, id: ConnId) -> bool {
-    let Filter { id: wanted, domain, client_ip, origin } = filter;
-    wanted.is_none_or(|wanted| wanted == id)
-        && domain.as_deref().is_none_or(|name| name == &*entry.domain.name)
-        && client_ip.is_none_or(|ip| ip.to_canonical() == entry.client.ip().to_canonical())
-        && origin.is_none_or(|origin| origin == entry.endpoint.addr)
+    fn place(&self, entry: &Entry) -> Option<&SeriesName> {
+        self.stats.cores()[self.core].series(entry.series).name()
+    }
+
+    fn matches(&self, filter: &Filter, entry: &Entry, id: ConnId) -> bool {
+        let Filter { id: wanted, domain, client, origin, region, isp, min_age_ms, min_idle_ms } =
+            filter;
+        let is_at = |region: Option<&str>, isp: Option<&str>| {
+            let place = self.place(entry);
+            let of = |wanted: Option<&str>, seen: Option<&Arc<str>>| {
+                wanted.is_none_or(|wanted| wanted == seen.map_or(UNKNOWN, |seen| seen))
+            };
+            of(region, place.map(|place| &place.region)) && of(isp, place.map(|place| &place.isp))
+        };
+        wanted.is_none_or(|wanted| wanted == id)
+            && domain.as_deref().is_none_or(|name| name == &*entry.domain.name)
+            && client.is_none_or(|range| range.contains(entry.client.ip()))
+            && origin.is_none_or(|origin| origin == entry.endpoint.addr)
+            && min_age_ms.is_none_or(|ms| self.age_ms(entry) >= ms)
+            && min_idle_ms.is_none_or(|ms| self.idle_ms(entry) >= ms)
+            && is_at(region.as_deref(), isp.as_deref())
+    }
 }

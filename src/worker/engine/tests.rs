@@ -12,9 +12,11 @@ use super::*;
 use crate::limits::LOG_RING_EVENTS;
 use crate::net::runtime::Runtime;
 use crate::proto::ws::Header;
+use crate::snapshot::command::Progress;
 use crate::snapshot::domain::{Access, AccessLog, DomainHttp, SendProxy};
 use crate::snapshot::{
-    Balance, CoreHandle, Filter, HeartbeatMode, Origin, OriginRule, OriginScheme, WebSocket,
+    Balance, CoreHandle, Filter, HeartbeatMode, Listed, Order, Origin, OriginRule, OriginScheme,
+    Pace, WebSocket,
 };
 use crate::stats::admission::Allowance;
 use crate::stats::{Cause, Event as LogEvent};
@@ -92,8 +94,9 @@ impl Core {
     /// Any command makes the thread look for tunnels to adopt.
     fn wake(&self) -> Vec<crate::snapshot::ConnRow> {
         let (reply, rows) = sync_channel(64);
-        let reply = Box::new(move |(list, _)| reply.send(list).unwrap());
-        assert!(self.handle.send(Command::List { filter: Filter::default(), limit: 100, reply }));
+        let reply = Box::new(move |listed: Listed| reply.send(listed.rows).unwrap());
+        let filter = Filter::default();
+        assert!(self.handle.send(Command::List { filter, order: None, limit: 100, reply }));
         rows.recv().unwrap()
     }
 
@@ -342,7 +345,8 @@ fn a_kill_reaches_both_sides_with_its_code() {
         cause: Cause::Killed,
         code: 4000,
         reason: "moved".into(),
-        per_second: None,
+        pace: None,
+        number: 0,
         reply: Box::new(move |n| reply.send(n).unwrap()),
     });
     assert_eq!(count.recv().unwrap(), 1);
@@ -353,6 +357,85 @@ fn a_kill_reaches_both_sides_with_its_code() {
     drop((client, origin));
     let closed = core.closed();
     assert_eq!((closed.outcome.cause, closed.outcome.close_code), (Cause::Killed, 4000));
+}
+
+#[test]
+fn the_first_by_an_order_are_listed_and_all_that_match_are_counted() {
+    let core = Core::start();
+    let domain = domain(websocket());
+    let mut tunnels: Vec<_> = (0..5).map(|_| core.tunnel(&domain)).collect();
+    for (i, (client, origin)) in tunnels.iter_mut().enumerate() {
+        let bytes = [&header(i + 1, true)[..], &vec![7; i + 1]].concat();
+        client.write_all(&bytes).unwrap();
+        expect(origin, &bytes);
+    }
+    let list = |filter: Filter, order, limit| {
+        let (reply, listed) = sync_channel(1);
+        let reply = Box::new(move |answer: Listed| reply.send(answer).unwrap());
+        assert!(core.handle.send(Command::List { filter, order, limit, reply }));
+        listed.recv().unwrap()
+    };
+    let all = Filter::default();
+    let listed = list(all.clone(), Some(Order::BytesIn), 2);
+    let mut bytes: Vec<u64> = listed.rows.iter().map(|row| row.figures.bytes_in).collect();
+    bytes.sort_unstable();
+    assert_eq!((listed.matched, bytes), (5, vec![10, 11]));
+    assert_eq!((list(all.clone(), None, 0).matched, list(all, None, 3).rows.len()), (5, 3));
+    let count = |filter| list(filter, None, 9).matched;
+    let origin = Some(listed.rows[0].origin);
+    for (filter, matched) in [
+        (Filter { client: Some("127.0.0.0/8".parse().unwrap()), ..Filter::default() }, 5),
+        (Filter { client: Some("10.0.0.0/8".parse().unwrap()), ..Filter::default() }, 0),
+        (
+            Filter {
+                region: Some("unknown".into()),
+                isp: Some("unknown".into()),
+                ..Filter::default()
+            },
+            5,
+        ),
+        (Filter { region: Some("x".into()), ..Filter::default() }, 0),
+        (Filter { min_age_ms: Some(0), min_idle_ms: Some(0), ..Filter::default() }, 5),
+        (Filter { min_age_ms: Some(3_600_000), ..Filter::default() }, 0),
+        (Filter { min_idle_ms: Some(3_600_000), ..Filter::default() }, 0),
+        (Filter { origin, ..Filter::default() }, 1),
+    ] {
+        assert_eq!(count(filter.clone()), matched, "{filter:?}");
+    }
+}
+
+#[test]
+fn a_closing_at_a_pace_says_how_many_are_left_and_can_be_stopped() {
+    let core = Core::start();
+    let domain = domain(websocket());
+    let mut tunnels: Vec<_> = (0..3).map(|_| core.tunnel(&domain)).collect();
+    let (reply, count) = sync_channel(1);
+    core.handle.send(Command::Close {
+        filter: Filter::default(),
+        cause: Cause::Killed,
+        code: 1012,
+        reason: "slowly".into(),
+        // One at once, the next in a quarter of an hour.
+        pace: Some(Pace { per_second_e6: Pace::ONE / 900, saved_e6: Pace::ONE }),
+        number: 7,
+        reply: Box::new(move |n| reply.send(n).unwrap()),
+    });
+    assert_eq!(count.recv().unwrap(), 3);
+    let closing = |number, ask| {
+        let (reply, left) = sync_channel(1);
+        let reply = Box::new(move |n| reply.send(n).unwrap());
+        assert!(core.handle.send(Command::Closing { number, ask, reply }));
+        left.recv().unwrap()
+    };
+    assert_eq!(frame(&mut tunnels[0].0), (0x88, b"\x03\xf4slowly".to_vec()));
+    assert_eq!(closing(7, Progress::Look), 2);
+    assert_eq!(closing(8, Progress::Stop), 0);
+    assert_eq!(closing(7, Progress::Stop), 2);
+    assert_eq!(closing(7, Progress::Look), 0);
+    for (client, origin) in &mut tunnels[1..] {
+        client.write_all(&[0x81, 0x80, 0, 0, 0, 0]).unwrap();
+        expect(origin, &[0x81, 0x80, 0, 0, 0, 0]);
+    }
 }
 
 #[test]

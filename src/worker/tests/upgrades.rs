@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::snapshot::{Geo, Locate, Place};
+use crate::snapshot::{Geo, Listed, Locate, Place};
 
 pub(super) const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: live.example.com\r\n\
     Upgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -286,8 +286,9 @@ fn the_place_is_that_of_the_client_in_the_proxy_header() {
     let (listed, rows) = channel();
     edge.worker.handle.send(Command::List {
         filter: Default::default(),
+        order: None,
         limit: 10,
-        reply: Box::new(move |(rows, _)| listed.send(rows).unwrap()),
+        reply: Box::new(move |answer: Listed| listed.send(answer.rows).unwrap()),
     });
     let rows = rows.recv_timeout(WAIT).unwrap();
     let shown: Vec<_> = rows.iter().map(|row| (row.client.to_string(), &*row.region)).collect();

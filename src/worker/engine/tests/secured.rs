@@ -311,7 +311,8 @@ fn a_close_of_ours_comes_between_frames_and_before_the_end() {
         cause: Cause::Killed,
         code: 1012,
         reason: "again".into(),
-        per_second: None,
+        pace: None,
+        number: 0,
         reply: Box::new(move |n| reply.send(n).unwrap()),
     });
     assert_eq!(count.recv().unwrap(), 1);

@@ -1,0 +1,184 @@
+//! Closings of many tunnels at a pace: what was ordered, by whom, and how far it is. Not here:
+//! closing (`cores`).
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+use super::cores::{Begun, Closing, Cores};
+use crate::limits::CLOSINGS_KEPT_MAX;
+use crate::snapshot::command::Progress;
+
+/// The last closings, the newest last.
+#[derive(Debug, Default)]
+pub struct Closings(Mutex<VecDeque<Kept>>);
+
+/// One of them.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    pub number: u64,
+    /// Which ones, for people.
+    pub about: String,
+    pub code: u16,
+    pub reason: Box<str>,
+    pub per_second: Option<u32>,
+    /// Tunnels that matched when it began.
+    pub matched: usize,
+    pub begun: Timestamp,
+    /// Id of the access key.
+    pub by: String,
+    pub state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// So many are still to be told.
+    Running(usize),
+    Done,
+    /// So many were left open.
+    Stopped(usize),
+}
+
+impl Kept {
+    /// Tunnels that were told to close.
+    pub fn told(&self) -> usize {
+        match self.state {
+            State::Running(left) | State::Stopped(left) => self.matched.saturating_sub(left),
+            State::Done => self.matched,
+        }
+    }
+}
+
+impl Closings {
+    /// Begins one; `None` when as many as may be are running.
+    pub async fn begin(
+        &self,
+        cores: &Cores,
+        closing: &Closing,
+        about: String,
+        by: &str,
+    ) -> Option<Begun> {
+        let running = |kept: &&Kept| matches!(kept.state, State::Running(_));
+        if self.all(cores).await.iter().filter(running).count() >= CLOSINGS_KEPT_MAX {
+            return None;
+        }
+        let begun = cores.close(closing).await;
+        let kept = Kept {
+            number: begun.number,
+            about,
+            code: closing.code,
+            reason: closing.reason.clone(),
+            per_second: closing.per_second,
+            matched: begun.matched,
+            begun: Timestamp::now(),
+            by: by.to_owned(),
+            state: State::Running(begun.matched),
+        };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= CLOSINGS_KEPT_MAX {
+            let over = all.iter().position(|kept| !matches!(kept.state, State::Running(_)));
+            all.remove(over.unwrap_or(0));
+        }
+        all.push_back(kept);
+        Some(begun)
+    }
+
+    /// All that are remembered, as far as they are now, the newest first.
+    pub async fn all(&self, cores: &Cores) -> Vec<Kept> {
+        let mut all: Vec<Kept> = {
+            let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.iter().rev().cloned().collect()
+        };
+        for kept in &mut all {
+            self.look(cores, kept, Progress::Look).await;
+        }
+        all
+    }
+
+    pub async fn find(&self, cores: &Cores, number: u64) -> Option<Kept> {
+        let mut kept = self.remembered(number)?;
+        self.look(cores, &mut kept, Progress::Look).await;
+        Some(kept)
+    }
+
+    /// Leaves open what it has not come to.
+    pub async fn stop(&self, cores: &Cores, number: u64) -> Option<Kept> {
+        let mut kept = self.remembered(number)?;
+        self.look(cores, &mut kept, Progress::Stop).await;
+        Some(kept)
+    }
+
+    fn remembered(&self, number: u64) -> Option<Kept> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().find(|kept| kept.number == number).cloned()
+    }
+
+    /// Brings one that was running up to date.
+    async fn look(&self, cores: &Cores, kept: &mut Kept, ask: Progress) {
+        if !matches!(kept.state, State::Running(_)) {
+            return;
+        }
+        kept.state = match (cores.closing(kept.number, ask).await, ask) {
+            (0, _) => State::Done,
+            (left, Progress::Look) => State::Running(left),
+            (left, Progress::Stop) => State::Stopped(left),
+        };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.iter_mut().find(|known| known.number == kept.number) {
+            // Somebody may have stopped it in between.
+            match known.state {
+                State::Running(_) => known.state = kept.state,
+                State::Done | State::Stopped(_) => kept.state = known.state,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::cores::fake;
+    use crate::snapshot::Filter;
+    use crate::stats::Cause;
+
+    fn closing() -> Closing {
+        Closing {
+            filter: Filter::default(),
+            cause: Cause::Killed,
+            code: 1012,
+            reason: "moving".into(),
+            per_second: Some(1),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_was_stopped_stays_so() {
+        let (cores, _) = fake::cores(2);
+        let closings = Closings::default();
+        let begun = closings.begin(&cores, &closing(), "domain a.test".into(), "K").await.unwrap();
+        let state = |kept: Option<Kept>| kept.map(|kept| (kept.state, kept.told()));
+        let found = closings.find(&cores, begun.number).await;
+        assert_eq!(state(found), Some((State::Running(2), 0)));
+        let stopped = closings.stop(&cores, begun.number).await;
+        assert_eq!(state(stopped), Some((State::Stopped(2), 0)));
+        let found = closings.find(&cores, begun.number).await;
+        assert_eq!(state(found), Some((State::Stopped(2), 0)));
+        assert!(closings.find(&cores, 99).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn the_number_of_running_ones_is_bounded() {
+        let (cores, _) = fake::cores(1);
+        let closings = Closings::default();
+        for _ in 0..CLOSINGS_KEPT_MAX {
+            assert!(closings.begin(&cores, &closing(), String::new(), "K").await.is_some());
+        }
+        assert!(closings.begin(&cores, &closing(), String::new(), "K").await.is_none());
+        let newest = closings.all(&cores).await[0].number;
+        closings.stop(&cores, newest).await;
+        assert!(closings.begin(&cores, &closing(), String::new(), "K").await.is_some());
+        assert_eq!(closings.all(&cores).await.len(), CLOSINGS_KEPT_MAX);
+        assert!(closings.find(&cores, newest).await.is_none(), "the one that was over");
+    }
+}
