@@ -46,6 +46,14 @@ pub fn time(unix: i64, offset_s: i32) -> String {
     at.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
 }
 
+/// The same of a time as the API writes it (RFC 3339).
+pub fn moment(text: &str, offset_s: i32) -> String {
+    match text.parse::<Timestamp>() {
+        Ok(at) => time(at.as_second(), offset_s),
+        Err(_) => text.to_owned(),
+    }
+}
+
 /// Three digits, in the largest unit that leaves something before the point.
 fn scaled(n: f64, units: &[&str]) -> String {
     let (mut n, mut unit) = (n, 0);
