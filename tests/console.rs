@@ -55,7 +55,11 @@ fn connections() {
 
 #[test]
 fn usage() {
-    Stage::new().plays("usage");
+    let now = jiff::Timestamp::now().to_string();
+    let Some(clock) = harness::Clock::at(&now) else { return };
+    let prices = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/prices.toml");
+    let billing = ["enabled = true", &format!("prices = \"{prices}\"")];
+    Stage::new().without_plan().clock(clock).edge(|edge| edge.billing(&billing)).plays("usage");
 }
 
 #[test]

@@ -12,7 +12,8 @@ use serde_json::json;
 
 use super::harness::edge::HAWSER;
 use super::harness::{
-    Api, Authority, DomainFile, Edge, EdgeBuilder, Frame, Op, Origin, Pair, Wire, Wish, switching,
+    Api, Authority, Clock, DomainFile, Edge, EdgeBuilder, Frame, Op, Origin, Pair, Wire, Wish,
+    switching,
 };
 
 /// Longer than any script takes on a machine with much else to do.
@@ -28,6 +29,7 @@ pub struct Stage {
     pair: Pair,
     origin: Origin,
     has_plan: bool,
+    clock: Option<Clock>,
 }
 
 impl Stage {
@@ -47,12 +49,19 @@ impl Stage {
             .domain(DomainFile::to("chat.example.com", &origin))
             .domain(DomainFile::to("secure.example.com", &origin).tls(&pair))
             .domain(DomainFile::new("down.example.com").origin(nobody(), ""));
-        Stage { builder, pair, origin, has_plan: true }
+        Stage { builder, pair, origin, has_plan: true, clock: None }
     }
 
     /// The edge another way: a clock, limits, further domains.
     pub fn edge(mut self, change: impl FnOnce(EdgeBuilder) -> EdgeBuilder) -> Stage {
         self.builder = change(self.builder);
+        self
+    }
+
+    /// The edge sees this clock, and the script may move it.
+    pub fn clock(mut self, clock: Clock) -> Stage {
+        self.builder = self.builder.clock(&clock);
+        self.clock = Some(clock);
         self
     }
 
@@ -89,6 +98,7 @@ impl Stage {
                       "admin": edge.admin_key() },
             "hawser": HAWSER,
             "config": edge.dir().join("hawser.toml"),
+            "clock": self.clock.as_ref().map(Clock::file),
             "pid": edge.pid,
             "certificate": self.pair.certificate(),
             "private_key": self.pair.key(),

@@ -3,19 +3,24 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
 use super::auth::Caller;
 use super::extract::Body;
 use super::problem::Problem;
-use crate::control::billing::{ChargeType, Plan, Plans, WebsocketBillType};
+use super::{Shared, time};
+use crate::control::billing::prices::{Money, Tier};
+use crate::control::billing::{ChargeType, Pending, Plan, Plans, WebsocketBillType};
 
 pub fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(show_plan, open_plan)).routes(routes!(change_plan))
+    OpenApiRouter::new()
+        .routes(routes!(show_plan, open_plan))
+        .routes(routes!(change_plan))
+        .routes(routes!(show_prices))
 }
 
 /// Plans as they stand now.
@@ -28,6 +33,51 @@ pub struct PlansShown {
     pub current: Option<PlanShown>,
     /// Null when no change is pending.
     pub next: Option<PlanShown>,
+    /// When a change that is made now takes effect (RFC 3339, UTC); null without a plan: the first
+    /// one is in effect at once.
+    #[schema(example = "2026-11-30T16:00:00Z")]
+    pub change_effective_from: Option<String>,
+    /// Of the days and months of bills.
+    #[schema(example = "+08:00")]
+    pub utc_offset: String,
+    /// Whether another change may take the place of one that is pending: `refuse` or `replace`.
+    #[schema(example = "refuse")]
+    pub pending: &'static str,
+}
+
+/// What the price file says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PricesShown {
+    /// Null without a price file: statements have quantities and no amounts.
+    #[schema(example = "CNY")]
+    pub currency: Option<String>,
+    /// Of the methods that it prices.
+    pub items: Vec<PriceShown>,
+}
+
+/// The tiers of one method.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PriceShown {
+    /// As in what-ifs.
+    #[schema(example = "websockettraffic")]
+    pub method: &'static str,
+    /// `GB` (2^30 bytes), or `Mbps` (10^6 bit/s).
+    #[schema(example = "GB")]
+    pub unit: &'static str,
+    /// `progressive`: each part at the price of its own tier; `reach`: all at that of the tier that
+    /// is reached.
+    #[schema(example = "progressive")]
+    pub rule: &'static str,
+    pub tiers: Vec<TierShown>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TierShown {
+    /// In units.
+    #[schema(example = 10_240)]
+    pub from: u64,
+    /// Of one unit.
+    pub price: Money,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -103,7 +153,40 @@ async fn change_plan(
     Ok(Json(shown(&edge, plans)))
 }
 
+/// Show the prices
+#[utoipa::path(get, path = "/plan/prices", tag = "plans",
+    responses((status = 200, description = "What the price file says", body = PricesShown)))]
+async fn show_prices(State(edge): State<Shared>) -> Json<PricesShown> {
+    let settings = edge.billing.settings();
+    let Some(prices) = settings.prices.as_deref() else {
+        return Json(PricesShown { currency: None, items: Vec::new() });
+    };
+    let by_month = |charge: ChargeType, tiers| (charge.name(), tiers);
+    let all = [
+        (WebsocketBillType::WebsocketTraffic.name(), &prices.traffic),
+        (WebsocketBillType::WebsocketBps.name(), &prices.daily_peak),
+        by_month(ChargeType::PayByBandwidth95, &prices.month_95),
+        by_month(ChargeType::MonthAverage, &prices.month_average),
+        by_month(ChargeType::MonthFourth, &prices.month_fourth),
+        by_month(ChargeType::MonthDay95Average, &prices.month_day_95),
+        by_month(ChargeType::NightHalf95, &prices.month_night_half_95),
+    ];
+    let priced = all.into_iter().filter_map(|(method, tiers)| {
+        let (unit, rule) = match method {
+            "websockettraffic" => ("GB", "progressive"),
+            _ => ("Mbps", "reach"),
+        };
+        let tier = |tier: &Tier| TierShown { from: tier.from, price: tier.price };
+        let tiers = tiers.as_ref()?.all().iter().map(tier).collect();
+        Some(PriceShown { method, unit, rule, tiers })
+    });
+    Json(PricesShown { currency: Some(prices.currency.clone()), items: priced.collect() })
+}
+
 fn shown(edge: &Shared, plans: Plans) -> PlansShown {
+    let settings = edge.billing.settings();
+    let now = Timestamp::now().as_second();
+    let change = plans.current.map(|plan| plan.charge.next_change(now, settings.utc_offset));
     let plan = |plan: Plan| PlanShown {
         charge_type: plan.charge,
         websocket_bill_type: plan.websocket,
@@ -111,7 +194,13 @@ fn shown(edge: &Shared, plans: Plans) -> PlansShown {
         submitted: plan.submitted.to_string(),
     };
     PlansShown {
-        billing: edge.billing.settings().enabled,
+        billing: settings.enabled,
+        change_effective_from: change.map(time),
+        utc_offset: settings.utc_offset.to_string(),
+        pending: match settings.pending {
+            Pending::Refuse => "refuse",
+            Pending::Replace => "replace",
+        },
         opened: plans.opened.map(|opened| opened.to_string()),
         current: plans.current.map(plan),
         next: plans.next.map(plan),

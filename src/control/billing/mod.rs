@@ -109,7 +109,7 @@ impl ChargeType {
 
     /// When a change that is made at `now` takes effect: 00:00 of the next day, or of the 1st of
     /// the next month (product page, "Activate Websocket").
-    fn next_change(self, now: i64, offset: Offset) -> i64 {
+    pub fn next_change(self, now: i64, offset: Offset) -> i64 {
         match self {
             ChargeType::PayByTraffic | ChargeType::PayByBandwidth => offset.next_day(now),
             _ => offset.month(now).end(offset),

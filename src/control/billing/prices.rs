@@ -111,6 +111,10 @@ impl From<(Tier, u64)> for Slice {
 }
 
 impl Tiers {
+    pub fn all(&self) -> &[Tier] {
+        &self.0
+    }
+
     /// Progressive: what stands between two bounds of tiers costs the price of its own tier. The
     /// price of the first `bytes` of a month.
     pub fn progressive(&self, bytes: u64) -> Money {

@@ -30,6 +30,8 @@ macro_rules! files {
 
 const FILES: &[File] = files![
     "console.css",
+    "connections.css",
+    "connections.js",
     "console.js",
     "dialog.js",
     "domains.css",
@@ -40,6 +42,8 @@ const FILES: &[File] = files![
     "overview.js",
     "rest.js",
     "units.js",
+    "usage.css",
+    "usage.js",
     "vendor/uPlot.iife.min.js",
     "vendor/uPlot.min.css",
     "vendor/LICENSE.uPlot",

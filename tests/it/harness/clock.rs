@@ -48,7 +48,8 @@ impl Clock {
         self.ahead.store(ahead, Ordering::SeqCst);
     }
 
-    fn file(&self) -> PathBuf {
+    /// Seconds ahead of the real clock, with their sign.
+    pub fn file(&self) -> PathBuf {
         self.dir.path().join("clock")
     }
 
