@@ -501,6 +501,11 @@ pub const API_DIFF_TIME_MAX: Duration = Duration::from_millis(100);
 pub const API_DIFFERENCES_MAX: usize = 100;
 /// Domains, regions or providers that one call about statistics may name.
 pub const API_SELECTED_MAX: usize = 500;
+/// Sums of a domain, region and provider that one list of the largest may be made of when it is
+/// filtered: seconds of work for three months. Beyond it: refused.
+pub const API_TOTALS_CELLS_MAX: usize = 16_384;
+/// Providers beside each region in one answer: as many as a table has room for.
+pub const API_PROVIDERS_MAX: usize = 20;
 /// Names of each kind that one answer lists. Beyond it: said to be truncated.
 pub const API_NAMES_MAX: usize = 10_000;
 
@@ -535,6 +540,16 @@ pub const CONSOLE_SESSION_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 pub const CONSOLE_FORM_BYTES_MAX: usize = 512 * 1024;
 /// Bytes of an answer of the REST API that a page is made from. Beyond it: 503.
 pub const CONSOLE_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Domains that one question about statistics names in the console: its URL stays below 16 KB.
+/// Beyond it: refused; none named means all.
+pub const CONSOLE_STATISTICS_DOMAINS_MAX: usize = 50;
+/// Domains that can be ticked there. Beyond it others are typed.
+pub const CONSOLE_STATISTICS_LISTED_MAX: usize = 200;
+/// Rows of one part of the table of values, so that the page stays small. Beyond it: the next part,
+/// or CSV.
+pub const CONSOLE_STATISTICS_ROWS_MAX: usize = 50;
+/// Domains in the list of the largest.
+pub const CONSOLE_STATISTICS_TOP: usize = 10;
 
 // === Control socket ===
 

@@ -8,6 +8,8 @@
 #[allow(dead_code, unused_imports, reason = "the harness of tests/it; this uses a part of it")]
 #[path = "it/harness/mod.rs"]
 mod harness;
+#[path = "console/history.rs"]
+mod history;
 #[path = "console/stage.rs"]
 mod stage;
 
@@ -45,7 +47,7 @@ fn domains() {
 
 #[test]
 fn statistics() {
-    Stage::new().plays("statistics");
+    Stage::new().first(|edge| history::fill(edge.dir())).plays("statistics");
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub struct Stage {
     origin: Origin,
     has_plan: bool,
     clock: Option<Clock>,
+    first: fn(&Edge),
 }
 
 impl Stage {
@@ -49,7 +50,7 @@ impl Stage {
             .domain(DomainFile::to("chat.example.com", &origin))
             .domain(DomainFile::to("secure.example.com", &origin).tls(&pair))
             .domain(DomainFile::new("down.example.com").origin(nobody(), ""));
-        Stage { builder, pair, origin, has_plan: true, clock: None }
+        Stage { builder, pair, origin, has_plan: true, clock: None, first: |_| () }
     }
 
     /// The edge another way: a clock, limits, further domains.
@@ -71,6 +72,12 @@ impl Stage {
         self
     }
 
+    /// Something that is done to the running edge before the script begins.
+    pub fn first(mut self, act: fn(&Edge)) -> Stage {
+        self.first = act;
+        self
+    }
+
     /// Runs `console/SCRIPT.mjs` to its end, which must be a success.
     pub fn plays(self, script: &str) {
         let Some(deps) = std::env::var_os("HAWSER_TEST_DEPS") else {
@@ -84,6 +91,7 @@ impl Stage {
             let answer = Api::of(&edge).post("/api/v1/plan", plan);
             assert!(answer.status < 300, "{}", answer.text());
         }
+        (self.first)(&edge);
         let scratch =
             tempfile::Builder::new().prefix("console-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
         let scratch = scratch.expect("a directory under target/tmp");

@@ -351,8 +351,44 @@ fn the_same_bytes_and_codes_everywhere() {
             assert_eq!(by_rest(&api, &query), wanted, "{what}");
         }
     }
+    by_place(&town, &api);
     in_the_metrics(&town);
     bills::in_the_ledger(&town, &dcdn, &api);
+}
+
+/// Where it went, and which domains did it: the same bytes, and no more of them.
+fn by_place(town: &Town, api: &Api) {
+    let (start, end) = around_now();
+    let read = |path: &str| api.read(&format!("/api/v1/statistics/{path}&start={start}&end={end}"));
+    let list = |value: &Value| value.as_array().expect("a list").clone();
+    for (filter, domain) in [("", ""), ("&domain=a.test", "a.test"), ("&domain=b.test", "b.test")] {
+        let fits = |name: &str| domain.is_empty() || name == domain;
+        let places = read(&format!("places?limit=10{filter}"));
+        let items = list(&places["items"]);
+        assert_eq!(items.len(), PLACES.len(), "{places}");
+        for Place { region, isp, .. } in PLACES {
+            let wanted = town.total(|name, at| fits(name) && (at.region, at.isp) == (region, isp));
+            let item = items.iter().find(|item| item["region"] == region && item["isp"] == isp);
+            let item = item.unwrap_or_else(|| panic!("{region} {isp}: {places}"));
+            assert_eq!(item["bytes_out"], wanted.bytes_out, "{places}");
+            assert_eq!(item["bytes_in"], wanted.bytes_in, "{places}");
+        }
+        assert_eq!(places["bytes_out"], town.total(|name, _| fits(name)).bytes_out, "{places}");
+        let regions: Vec<u64> =
+            list(&places["regions"]).iter().filter_map(|r| r["bytes_out"].as_u64()).collect();
+        assert!(regions.len() == 2 && regions[0] >= regions[1], "{places}");
+        assert_eq!(places["truncated"], false);
+    }
+    assert_eq!(read("places?limit=1")["truncated"], true);
+    let csv = api.get(&format!("/api/v1/statistics/places?format=csv&start={start}&end={end}"));
+    assert_eq!(csv.text().lines().count(), 1 + PLACES.len(), "{}", csv.text());
+    let top = read("top?by=domain&region=beijing&isp=mobile");
+    for item in list(&top["items"]) {
+        let wanted = town.total(|name, at| item["name"] == name && at.isp == "mobile");
+        assert_eq!(item["bytes_out"], wanted.bytes_out, "{top}");
+    }
+    let chinese = &api.read("/api/v1/statistics/names")["chinese"];
+    assert_eq!((&chinese["beijing"], &chinese["telecom"]), (&"北京市".into(), &"电信".into()));
 }
 
 fn in_the_metrics(town: &Town) {

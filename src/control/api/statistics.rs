@@ -21,7 +21,7 @@ use super::problem::{Kind, Problem};
 use super::table::{Format, Table};
 use super::{Shared, heavy, page, time};
 use crate::control::live::{Figures, Times};
-use crate::control::statistics::window::{self, TimeError, Window};
+use crate::control::statistics::window::{self, Edges, TimeError, Window};
 use crate::control::statistics::{Query, SLOT, Selection, Slot, Wanted, cause_name};
 use crate::limits::API_SELECTED_MAX;
 use crate::stats::{Cause, Layer};
@@ -64,7 +64,7 @@ pub struct Asked {
     #[param(example = "2026-11-02T00:00:00Z")]
     end: Option<String>,
     /// Seconds of a slot: 300, 3600 or 86400. What is absent, or too short for the range, becomes
-    /// the shortest that is allowed: 300 below 3 days, 3600 below 31 days.
+    /// the shortest that is allowed: 300 up to 3 days, 3600 up to 31 days.
     #[param(example = "300")]
     interval: Option<String>,
     /// Instead of the Accept header.
@@ -98,13 +98,19 @@ impl Asked {
     }
 
     fn selection(&self) -> Result<Selection, Problem> {
-        Ok(Selection {
-            domains: listed("domain", self.domain.as_deref())?,
-            regions: listed("region", self.region.as_deref())?,
-            isps: listed("isp", self.isp.as_deref())?,
-            layers: self.layer.map(|layer| layer.layers().to_vec()).unwrap_or_default(),
-        })
+        let layers = self.layer.map(|layer| layer.layers().to_vec()).unwrap_or_default();
+        Ok(Selection { layers, ..selection([&self.domain, &self.region, &self.isp])? })
     }
+}
+
+/// Which series these lists of domains, regions and providers mean.
+pub fn selection([domains, regions, isps]: [&Option<String>; 3]) -> Result<Selection, Problem> {
+    Ok(Selection {
+        domains: listed("domain", domains.as_deref())?,
+        regions: listed("region", regions.as_deref())?,
+        isps: listed("isp", isps.as_deref())?,
+        layers: Vec::new(),
+    })
 }
 
 /// Which slots these texts mean now.
@@ -116,7 +122,7 @@ pub fn window(
 ) -> Result<Window, Problem> {
     let offset = edge.billing.settings().utc_offset.seconds();
     let now = Timestamp::now().as_second();
-    Ok(Window::of(window::Asked { start, end, interval }, now, offset)?)
+    Ok(Window::of(window::Asked { start, end, interval }, now, offset, Edges::Page)?)
 }
 
 fn listed(name: &str, text: Option<&str>) -> Result<Vec<Arc<str>>, Problem> {

@@ -12,6 +12,8 @@ const DAYS_KEPT: i64 = 366 * DAY;
 /// Ranges from these lengths on have no five-minute slots, and no hours.
 const FIVE_MINUTES_BELOW: i64 = 3 * DAY;
 const HOURS_BELOW: i64 = 31 * DAY;
+/// The longest range that the product's page on WebSocket lets one ask for: three months.
+pub const THREE_MONTHS: i64 = 93 * DAY;
 /// The longest range; the shorter ones follow from the two bounds above.
 const RANGE_MAX: i64 = 366 * DAY;
 
@@ -31,6 +33,15 @@ pub struct Asked<'a> {
     pub start: Option<&'a str>,
     pub end: Option<&'a str>,
     pub interval: Option<&'a str>,
+}
+
+/// To whom a range of exactly 3 or 31 days belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edges {
+    /// DCDN OpenAPI 2018-01-15: to the longer ranges.
+    Wire,
+    /// The product's page on WebSocket ("within 3 days", "4 - 31 days"): to the shorter ones.
+    Page,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +64,12 @@ impl Window {
     ///
     /// # Errors
     /// In the order of [`TimeError`].
-    pub fn of(asked: Asked<'_>, now: i64, day_offset: i64) -> Result<Window, TimeError> {
+    pub fn of(
+        asked: Asked<'_>,
+        now: i64,
+        day_offset: i64,
+        edges: Edges,
+    ) -> Result<Window, TimeError> {
         let (start, end) = match (present(asked.start), present(asked.end)) {
             (None, None) => (now - DAY, now),
             (Some(start), Some(end)) => {
@@ -65,15 +81,33 @@ impl Window {
         if end <= start {
             return Err(TimeError::EndNotAfterStart);
         }
-        let step = step(end - start, present(asked.interval), day_offset);
-        // By whole slots, so that a caller who asks for all that is kept is not too late by the
-        // seconds that the call took.
-        let earliest = step.floor(now - kept(step)).max(end - RANGE_MAX);
+        let range = match edges {
+            Edges::Wire => end - start,
+            Edges::Page => end - start - 1,
+        };
+        let step = step(range, present(asked.interval), day_offset);
+        let earliest = earliest(step, now).max(end - RANGE_MAX);
         if start < earliest {
             return Err(TimeError::StartUnsupported { earliest });
         }
         Ok(Window { start: step.floor(start), end, step })
     }
+}
+
+/// Seconds of the slots that the product's page on WebSocket offers for a range of so many seconds:
+/// within 3 days, 4 to 31 days, 32 days and more.
+pub fn offered(range: i64) -> &'static [i64] {
+    match (range - 1).div_euclid(DAY) + 1 {
+        ..=3 => &[SLOT, HOUR],
+        4..=31 => &[HOUR, DAY],
+        _ => &[DAY],
+    }
+}
+
+/// The first slot of this length that can be asked for. By whole slots, so that a caller who asks
+/// for all that is kept is not too late by the seconds that the call took.
+pub fn earliest(step: Step, now: i64) -> i64 {
+    step.floor(now - kept(step))
 }
 
 /// As the wire format writes times: `2026-11-01T00:00:00Z`.
@@ -143,7 +177,7 @@ mod tests {
 
     fn window(start: &str, end: &str, interval: &str, now: &str) -> Result<Window, TimeError> {
         let asked = Asked { start: Some(start), end: Some(end), interval: Some(interval) };
-        Window::of(asked, at(now), BEIJING)
+        Window::of(asked, at(now), BEIJING, Edges::Wire)
     }
 
     // DCDN OpenAPI 2018-01-15, table of spans and intervals.
@@ -165,6 +199,35 @@ mod tests {
             for (interval, step) in intervals.into_iter().zip(steps) {
                 let found = window(&start, &end, interval, "2026-11-23T00:00:00Z").unwrap();
                 assert_eq!(found.step.seconds(), step, "{range} {interval:?}");
+            }
+        }
+    }
+
+    // The product's page on WebSocket: granularity by time dimension.
+    #[test]
+    fn what_the_page_offers() {
+        let table: [(i64, &[i64]); 11] = [
+            (1, &[300, 3600]),
+            (DAY, &[300, 3600]),
+            (3 * DAY, &[300, 3600]),
+            (3 * DAY + 1, &[3600, 86_400]),
+            (4 * DAY, &[3600, 86_400]),
+            (31 * DAY - 1, &[3600, 86_400]),
+            (31 * DAY, &[3600, 86_400]),
+            (31 * DAY + 1, &[86_400]),
+            (32 * DAY, &[86_400]),
+            (93 * DAY, &[86_400]),
+            (366 * DAY, &[86_400]),
+        ];
+        let now = at("2026-11-23T00:00:00Z");
+        for (range, intervals) in table {
+            assert_eq!(offered(range), intervals, "{range}");
+            let (start, end) = (format(now - range), format(now));
+            for interval in intervals {
+                let text = interval.to_string();
+                let asked = Asked { start: Some(&start), end: Some(&end), interval: Some(&text) };
+                let found = Window::of(asked, now, BEIJING, Edges::Page).unwrap();
+                assert_eq!(found.step.seconds(), *interval, "{range}");
             }
         }
     }
@@ -203,7 +266,11 @@ mod tests {
             (14 * HOUR, "2026-11-20T10:00:00Z"),
         ];
         for (offset, start) in table {
-            assert_eq!(format(Window::of(asked, now, offset).unwrap().start), start, "{offset}");
+            assert_eq!(
+                format(Window::of(asked, now, offset, Edges::Wire).unwrap().start),
+                start,
+                "{offset}"
+            );
         }
     }
 
@@ -213,13 +280,13 @@ mod tests {
         let now = at("2026-11-23T10:07:09Z");
         for given in [None, Some("")] {
             let asked = Asked { start: given, end: given, interval: None };
-            let found = Window::of(asked, now, BEIJING).unwrap();
+            let found = Window::of(asked, now, BEIJING, Edges::Wire).unwrap();
             let expected =
                 Window { start: at("2026-11-22T10:05:00Z"), end: now, step: Step::FiveMinutes };
             assert_eq!(found, expected);
         }
         let asked = Asked { interval: Some("86400"), ..Asked::default() };
-        let found = Window::of(asked, now, BEIJING).unwrap();
+        let found = Window::of(asked, now, BEIJING, Edges::Wire).unwrap();
         assert_eq!(format(found.start), "2026-11-21T16:00:00Z");
     }
 

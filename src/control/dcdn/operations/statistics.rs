@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::error::{self, Failure};
 use super::{Answer, Call, names};
-use crate::control::statistics::window::{self, Asked, TimeError, Window};
+use crate::control::statistics::window::{self, Asked, Edges, TimeError, Window};
 use crate::control::statistics::{Query, SLOT, Selection, Slot, Wanted};
 use crate::stats::Layer;
 
@@ -184,7 +184,7 @@ pub fn window_of(call: &Call<'_>) -> Result<Window, Failure> {
 
 pub fn read_window(call: &Call<'_>, asked: Asked<'_>) -> Result<Window, Failure> {
     let offset = call.dcdn.edge.billing.settings().utc_offset.seconds();
-    Window::of(asked, call.now.as_second(), offset).map_err(|error| {
+    Window::of(asked, call.now.as_second(), offset, Edges::Wire).map_err(|error| {
         let known = match error {
             TimeError::OnlyOne => error::MISSING_TIME,
             TimeError::StartMalformed => error::START_MALFORMED,

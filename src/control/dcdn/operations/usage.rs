@@ -13,7 +13,7 @@ use super::{Answer, Call, names};
 use crate::control::billing::BillingError;
 use crate::control::billing::ledger::Ledger;
 use crate::control::billing::statement::PlanSpan;
-use crate::control::statistics::window::{self, Asked, Window};
+use crate::control::statistics::window::{self, Asked, Edges, Window};
 use crate::control::statistics::{
     Dimension, Query, Selection, Slot, StatisticsError, Step, Wanted,
 };
@@ -154,7 +154,7 @@ fn has_five_minutes(start: i64, now: i64) -> bool {
         end: Some(&window::format(start + 1)),
         interval: Some("300"),
     };
-    Window::of(asked, now, 0).is_ok()
+    Window::of(asked, now, 0, Edges::Wire).is_ok()
 }
 
 fn amount(slot: &Slot, field: &str) -> String {
