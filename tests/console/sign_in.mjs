@@ -116,7 +116,7 @@ check("signing out ends the session on the spot", async () => {
   const page = await someone.page("/");
   await page.getByRole("button", { name: /, account$/ }).click();
   const sheet = page.getByRole("dialog", { name: "Account" });
-  await sheet.getByText("operate", { exact: true }).waitFor();
+  await sheet.locator(".badge").getByText("operate").waitFor();
   await sheet.getByRole("button", { name: "Sign out" }).click();
   await page.waitForURL("**/console/sign-in");
   assert.ok(!(await someone.context.cookies()).some(({ name }) => name === "hawser_session"));
@@ -132,7 +132,8 @@ check("the session of a revoked key is over at once, and signing in anew leads b
   await fillIn(page, "", bearer);
   await page.waitForURL(`${stage.url}/console/`);
   assert.equal((await rest().send("DELETE", `/keys/${id}`)).status, 200);
-  await page.getByRole("link", { name: "Health" }).click();
+  const menu = page.getByRole("navigation", { name: "Main" });
+  await menu.getByRole("link", { name: "Health" }).click();
   await page.waitForURL("**/console/sign-in?next=*");
   await page.getByText("Your session is over.").waitFor();
   await fillIn(page, "", stage.keys.read);
