@@ -10,7 +10,7 @@ use serde_json::json;
 use x509_parser::prelude::{FromDer as _, X509CertificationRequest};
 
 use super::{Site, function};
-use crate::harness::{Authority, Dcdn, TlsClient};
+use crate::harness::{Api, Authority, Dcdn, TlsClient};
 
 const CREATE: &str = "CreateDcdnCertificateSigningRequest";
 const SET: &str = "SetDcdnDomainCSRCertificate";
@@ -74,6 +74,10 @@ fn a_certificate_comes_by_request_and_its_key_never_leaves() {
         let secret = text.lines().nth(1).expect("base64");
         assert!(!made.to_string().contains(secret) && !site.edge.stderr().contains(secret));
     }
+
+    let audit = Api::of(&site.edge).read("/api/v1/audit");
+    let said = audit.to_string();
+    assert!(said.contains("certificate request for a.test"), "{said}");
 
     let signed = authority.sign(request);
     let packed = base64::engine::general_purpose::STANDARD.encode(&signed);
