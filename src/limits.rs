@@ -117,6 +117,9 @@ pub const SETUPS_PER_CORE_MIN: usize = 8;
 pub const SETUPS_FREED: usize = 16;
 /// Descriptors kept back from connections: listeners, rings, logs, database, control sockets.
 pub const DESCRIPTORS_RESERVED: u64 = 64;
+/// Slots of one worker's table of registered files, two for each tunnel: the kernel has no larger
+/// ones (IORING_MAX_FIXED_FILES).
+pub const REGISTERED_FILES_MAX: u64 = 1 << 20;
 /// Idle origin connections kept per core and endpoint.
 pub const POOL_IDLE_PER_ENDPOINT: usize = 64;
 /// How long an idle origin connection is kept; below the 60 s after which most servers close

@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod conns;
 mod demo;
+mod doctor;
 mod domain;
 mod drain;
 mod key;
@@ -72,6 +73,7 @@ enum Verb {
     Run(run::Args),
     Demo(demo::Args),
     Check(check::Args),
+    Doctor(doctor::Args),
     Reload(reload::Args),
     Drain(drain::Args),
     Stop(stop::Args),
@@ -136,6 +138,7 @@ fn run_verb(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Run(args) => run::run(args),
         Verb::Demo(args) => demo::run(args),
         Verb::Check(args) => check::run(args),
+        Verb::Doctor(args) => doctor::run(args),
         Verb::Reload(args) => reload::run(args),
         Verb::Drain(args) => drain::run(args),
         Verb::Stop(args) => stop::run(args),

@@ -23,7 +23,9 @@ use crate::control::lifecycle::Ended;
 use crate::control::node::{DataPlane, Node, NodeConfig};
 use crate::control::publish::{First, Load};
 use crate::control::state_dir::StateDir;
-use crate::limits::{DESCRIPTORS_RESERVED, LOG_RING_EVENTS, SETUPS_PER_CORE_MAX};
+use crate::limits::{
+    DESCRIPTORS_RESERVED, LOG_RING_EVENTS, REGISTERED_FILES_MAX, SETUPS_PER_CORE_MAX,
+};
 use crate::net::listener::{self, ListenError};
 use crate::net::{probe, process, runtime};
 use crate::snapshot::{CoreHandle, SnapshotCell, Transport};
@@ -35,8 +37,6 @@ const CONTROL_THREADS: usize = 2;
 /// Those that wait for disks and the database; more work waits its turn. Each API bounds what it
 /// has there at once, so that a reload or a flush always finds one.
 const CONTROL_BLOCKING_THREADS: usize = 64;
-/// Sockets that one table of registered files may hold: the kernel's own bound.
-const REGISTERED_FILES_MAX: u64 = 1 << 20;
 
 /// What to serve.
 pub struct Serving {

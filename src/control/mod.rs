@@ -18,6 +18,7 @@ pub mod database;
 pub mod dcdn;
 pub mod demo;
 pub mod dns;
+pub mod doctor;
 pub mod edge;
 pub mod ends;
 pub mod geo;

@@ -1,9 +1,13 @@
-//! What this kernel offers, asked before anything else starts; an error names what is missing and
+//! What this kernel and this host offer, asked before anything else starts; an error names what is missing and
 //! how to allow it. Not here: what the program does about it (exit code 77 is `cli`'s).
 
+use std::ffi::CString;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::mem;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use io_uring::{IoUring, Probe, opcode};
 
@@ -159,6 +163,19 @@ pub fn probe() -> Result<ProbeReport, ProbeError> {
         return Err(ProbeError::MissingOperations { kernel, names });
     }
     Ok(ProbeReport { kernel, flags })
+}
+
+/// Bytes that whoever is not root may still write on the file system of a folder.
+pub fn free_space(folder: &Path) -> io::Result<u64> {
+    let path = CString::new(folder.as_os_str().as_bytes())?;
+    // SAFETY: statvfs is plain data; zeroes are a value of it.
+    let mut found: libc::statvfs = unsafe { mem::zeroed() };
+    // SAFETY: the kernel reads a path that ends with its zero and writes one statvfs into `found`;
+    // both outlive the call.
+    if unsafe { libc::statvfs(path.as_ptr(), &raw mut found) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 fn best_ring() -> io::Result<(IoUring, Flags)> {

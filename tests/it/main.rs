@@ -6,6 +6,7 @@ mod api;
 mod billing;
 mod changes;
 mod dcdn;
+mod doctor;
 mod drain;
 mod durability;
 mod flood;

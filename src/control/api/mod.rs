@@ -9,6 +9,7 @@ mod auth;
 mod certificates;
 mod closings;
 mod connections;
+mod doctor;
 mod domains;
 mod events;
 mod extract;
@@ -88,6 +89,7 @@ fn all() -> OpenApiRouter<Shared> {
         .merge(audit::routes())
         .merge(access_keys::routes())
         .merge(node::routes())
+        .merge(doctor::routes())
 }
 
 async fn unknown() -> Problem {

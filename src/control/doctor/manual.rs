@@ -1,0 +1,37 @@
+//! The table as `tuning/README.md` has it, topic by topic.
+
+use std::fmt::Write;
+
+use super::table::{TABLE, Wanted};
+use super::{Scale, Topic, grouped};
+
+/// Sizes that the document has a column for, each with the workers that it takes.
+const SCALES: [(&str, Scale); 3] = [
+    ("100 k", Scale { connections: 100_000, workers: 4 }),
+    ("1 M", Scale { connections: 1_000_000, workers: 8 }),
+    ("10 M", Scale { connections: 10_000_000, workers: 32 }),
+];
+
+/// The text between the marks of a topic.
+pub fn markdown(topic: Topic) -> String {
+    let columns = SCALES.map(|(name, _)| name).join(" | ");
+    let mut text = format!("| setting | does | {columns} | verify | care |\n");
+    text += "|---|---|---|---|---|---|---|\n";
+    for check in TABLE.iter().filter(|check| check.topic == topic) {
+        let values = SCALES.map(|(_, scale)| value(&(check.wanted)(scale)));
+        let values = values.join(" | ");
+        let (name, does, verify, care) = (check.name, check.does, check.verify, check.care);
+        let name = if name.contains(['.', '=']) { format!("`{name}`") } else { name.to_owned() };
+        let line = format!("| {name} | {does} | {values} | {verify} | {care} |");
+        let _ = writeln!(text, "{}", line.replace("|  |", "| |"));
+    }
+    text
+}
+
+fn value(wanted: &Wanted) -> String {
+    match wanted {
+        Wanted::AtLeast(least) => format!("≥ {}", grouped(*least)),
+        Wanted::AtMost(most) => format!("≤ {}", grouped(*most)),
+        Wanted::OneOf(_) | Wanted::Said(_) => wanted.to_string(),
+    }
+}
