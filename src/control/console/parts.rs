@@ -84,8 +84,10 @@ pub fn figure_with(label: &str, value: &str, unit: &str, live: &str, under: Mark
         div.figure {
             dt { (label) }
             dd {
-                span.value data-live=[(!live.is_empty()).then_some(live)] { (value) }
-                @if !unit.is_empty() { " " span.unit { (unit) } }
+                span.reading {
+                    span.value data-live=[(!live.is_empty()).then_some(live)] { (value) }
+                    @if !unit.is_empty() { " " span.unit { (unit) } }
+                }
                 (under)
             }
         }

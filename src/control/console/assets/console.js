@@ -8,6 +8,12 @@ for (const control of document.querySelectorAll("[data-send-on-change]")) {
   control.addEventListener("change", () => control.form.requestSubmit());
 }
 
+// Where tabs do not fit, the one of this page is in sight.
+for (const here of document.querySelectorAll("main nav [aria-current]")) {
+  const tabs = here.parentElement;
+  tabs.scrollLeft = here.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - here.clientWidth) / 2;
+}
+
 // A form, or the button that sends it, with data-confirm="Question?" asks first. The form then says
 // so, and the page does not ask once more.
 document.addEventListener("submit", async (event) => {
