@@ -46,6 +46,11 @@ fn domains() {
 }
 
 #[test]
+fn domains_without_plan() {
+    Stage::new().without_plan().plays("domains_without_plan");
+}
+
+#[test]
 fn statistics() {
     Stage::new().first(|edge| history::fill(edge.dir())).plays("statistics");
 }

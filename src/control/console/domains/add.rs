@@ -1,8 +1,8 @@
 //! The form that sets up a domain. Not here: what can be changed later (the pages of a domain).
 
 use axum::extract::State;
-use axum::http::Method;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
@@ -23,6 +23,10 @@ use crate::control::keys::Role;
 const INPUTS: &[Input] = WEBSOCKET.split_at(2).0;
 
 pub async fn show(State(console): State<Console>, viewer: Viewer) -> Result<Response, Refusal> {
+    if !viewer.may(Role::Operate) {
+        let detail = "To add a domain needs a key with the role operate.";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "This key may not do that", detail));
+    }
     let node = Node::read(&viewer).await?;
     let new = json!({ "websocket": { "heartbeat": 60, "origin_scheme": "follow" } });
     let source = Source::Document(&new);
@@ -38,6 +42,7 @@ pub async fn submit(State(console): State<Console>, form: Submitted) -> Result<R
         Step::Preview | Step::Apply => {
             match preview::walk(&console, &form, &proposal(name, &form.fields, &rows)).await {
                 Ok(response) => return Ok(response),
+                Err(refusal) if refusal.status == StatusCode::FORBIDDEN => return Err(refusal),
                 Err(refusal) => {
                     let told = rows.told(fields::told(refusal, INPUTS));
                     (rows, Some(told))
@@ -92,9 +97,6 @@ impl Form<'_> {
         node: Node,
         refusal: Option<&Refusal>,
     ) -> Response {
-        if !viewer.may(Role::Operate) {
-            return Redirect::to(&format!("{ROOT}/domains")).into_response();
-        }
         let shown: Vec<String> = fields::pointers(INPUTS)
             .into_iter()
             .chain(self.rows.pointers())

@@ -57,7 +57,7 @@ impl Done {
 pub async fn submit(State(console): State<Console>, form: Submitted) -> Response {
     let step = Step::of(&form.fields);
     if step == Step::Back {
-        return Redirect::to(&format!("{ROOT}/domains")).into_response();
+        return to_list(form.fields.text("list"));
     }
     match change(&console, &form, step).await {
         Ok(response) => response,
@@ -97,7 +97,7 @@ async fn change(console: &Console, form: &Submitted, step: Step) -> Result<Respo
             Ok(_) => {
                 let notice = format!("{text}: {} changed.", plural(names.len()));
                 console.sessions.leave_notice(&form.viewer.token, notice);
-                return Ok(Redirect::to(&format!("{ROOT}/domains")).into_response());
+                return Ok(to_list(form.fields.text("list")));
             }
             Err(refusal) if refusal.status == StatusCode::PRECONDITION_FAILED => moved = true,
             Err(refusal) => return Err(refusal),
@@ -127,6 +127,13 @@ async fn change(console: &Console, form: &Submitted, step: Step) -> Result<Respo
     let sheet = Sheet { changed: &changed, proposal: &proposal, form, fields: &fields, moved };
     let status = if moved { StatusCode::PRECONDITION_FAILED } else { StatusCode::OK };
     Ok((status, sheet.page(console)).into_response())
+}
+
+/// The list as it was asked for.
+fn to_list(query: &str) -> Response {
+    let mut written = form_urlencoded::Serializer::new(String::new());
+    let query = written.extend_pairs(form_urlencoded::parse(query.as_bytes())).finish();
+    Redirect::to(&format!("{ROOT}/domains?{query}")).into_response()
 }
 
 fn plural(n: usize) -> String {

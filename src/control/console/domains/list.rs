@@ -171,7 +171,7 @@ fn results(viewer: &Viewer, asked: &Asked, found: &Domains) -> Markup {
         false => format!("{} of {}", found.items.len(), plural(found.total)),
     };
     html! {
-        @if may { (actions(viewer)) }
+        @if may { (actions(viewer, &asked.query(None))) }
         (parts::table_of("Domains", columns(may), rows(&found.items, may)))
         nav.pager aria-label="Pages" {
             span role="status" { (shown) }
@@ -207,10 +207,11 @@ fn empty(viewer: &Viewer, asked: &Asked) -> Markup {
 }
 
 /// What can be done to those that are ticked.
-fn actions(viewer: &Viewer) -> Markup {
+fn actions(viewer: &Viewer, query: &str) -> Markup {
     html! {
         form #batch .line.batch method="post" action={ (ROOT) (BATCH) } data-preview {
             input type="hidden" name="csrf" value=(*viewer.session.csrf);
+            input type="hidden" name="list" value=(query);
             span.soft data-selected { "With those ticked:" }
             div.actions {
                 @for (action, _, text) in super::batch::ACTIONS {
@@ -226,15 +227,14 @@ fn actions(viewer: &Viewer) -> Markup {
 }
 
 fn columns(may: bool) -> &'static [Column<'static>] {
-    const ALL: [Column<'_>; 9] = [
+    const ALL: [Column<'_>; 8] = [
         Column::Unseen("Ticked"),
         Column::Text("Domain"),
         Column::Text("State"),
         Column::Text("WebSocket"),
-        Column::Text("Heartbeat, protocol"),
         Column::Number("Connections"),
         Column::Number("Sent today"),
-        Column::Text("Origins up"),
+        Column::Text("Origins"),
         Column::Unseen("Actions"),
     ];
     if may { &ALL } else { &ALL[1..] }
@@ -256,8 +256,10 @@ fn rows(items: &[Listed], may: bool) -> Markup {
                 }
                 th scope="row" { a.row href=(path(Tab::Basics)) { (name) } }
                 td { (state_badge(domain.enabled)) }
-                td { (toggle(domain.websocket)) }
-                td { (domain.heartbeat) " s, " (protocol(&domain.origin_scheme)) }
+                td {
+                    (toggle(domain.websocket)) " "
+                    span.soft { (domain.heartbeat) " s, " (protocol(&domain.origin_scheme)) }
+                }
                 td.num { (units::count(domain.connections)) }
                 td.num { (sent(domain.today)) }
                 td { (health(&domain.origins)) }
@@ -296,7 +298,7 @@ pub fn health(origins: &Origins) -> Markup {
                 up if up < configured => Tone::Notice,
                 _ => Tone::Good,
             };
-            parts::badge(tone, &format!("{up} of {configured}"))
+            parts::badge(tone, &format!("{up} of {configured} up"))
         }
     }
 }

@@ -125,9 +125,9 @@ impl Rows {
                 @for (at, row) in self.0.iter().enumerate() { (row_of_inputs(at, row, refusal)) }
             }
             @if let Some(wrong) = refusal.and_then(|refusal| refusal.at("/origin")) {
-                p.error role="alert" {
-                    (wrong.detail)
-                    @if let Some(accepted) = &wrong.accepted { "; accepted: " (accepted) }
+                p.error {
+                    "A domain needs at least one origin and may have " (ORIGINS_PER_DOMAIN_MAX)
+                    ": " (wrong.detail) "."
                 }
             }
             div.actions {
