@@ -20,7 +20,8 @@ const ORIGINS: Group = Group {
             ("same-host", "Only of the same host and port"),
         ]),
         hint: "Which pages may open a WebSocket; others get 403, and so do requests without an \
-               Origin, unless any may. It keeps other sites' pages out, not programs.",
+               Origin, unless any may. It keeps other sites' pages out, not programs. The list \
+               has one on each line, such as https://app.example.com.",
     }],
 };
 

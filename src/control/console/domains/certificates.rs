@@ -33,21 +33,22 @@ const SOURCE: Group = Group {
                 ("uploaded", "Upload, on this page"),
                 ("acme", "ACME: issued and renewed by the server in hawser.toml"),
             ]),
-            hint: "Or PEM files on the node with chains, leaf first, read again at every reload.",
+            hint: "Or PEM files on the node with chains, leaf first, read again at every reload: \
+                   one to four absolute paths, one on each line.",
         },
         Input {
             key: "tls.key",
             label: "Files with the private keys",
             unit: "",
             kind: Kind::Lines,
-            hint: "In the order of the certificates. Empty: they stand in the same files.",
+            hint: "In the order of the files above; empty: they stand in the same files.",
         },
         Input {
             key: "tls.ocsp",
             label: "Files with OCSP responses",
             unit: "",
             kind: Kind::Lines,
-            hint: "",
+            hint: "DER, in the same order; stapled as they are, read again at every reload.",
         },
     ],
 };

@@ -238,8 +238,7 @@ impl Input {
             hint => hint.to_owned(),
         };
         let what = what.replace('`', "");
-        let takes =
-            matches!(self.kind, Kind::Text | Kind::Number | Kind::Lines | Kind::WordOrLines(_));
+        let takes = matches!(self.kind, Kind::Text | Kind::Number | Kind::Lines);
         if takes { format!("{what} Accepted: {}.", in_a_form(&key.accepts())) } else { what }
     }
 
