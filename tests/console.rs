@@ -46,6 +46,11 @@ fn domains() {
 }
 
 #[test]
+fn domain() {
+    Stage::new().plays("domain");
+}
+
+#[test]
 fn domains_without_plan() {
     Stage::new().without_plan().plays("domains_without_plan");
 }

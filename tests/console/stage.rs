@@ -128,7 +128,7 @@ pub fn scripts() -> Vec<String> {
     let names = names.map(|name| name.into_string().expect("UTF-8"));
     let names: Vec<_> = names.filter_map(|n| Some(n.strip_suffix(".mjs")?.to_owned())).collect();
     assert!(names.len() > 5, "the scripts were not found");
-    names.into_iter().filter(|name| !matches!(&**name, "browser" | "traffic")).collect()
+    names.into_iter().filter(|name| !matches!(&**name, "browser" | "forms" | "traffic")).collect()
 }
 
 fn folder(name: &str) -> PathBuf {

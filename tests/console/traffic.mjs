@@ -34,6 +34,13 @@ export function connect(domain, { path = "/", from = "127.0.0.1", headers, proto
   });
 }
 
+// What a handshake comes to; the tunnel is closed at once.
+export async function handshake(domain, options) {
+  const client = await connect(domain, options);
+  if (client.isOpen) await client.close();
+  return client.status;
+}
+
 class Client {
   constructor(socket) {
     this.socket = socket;
