@@ -2,7 +2,7 @@
 //! Not here: the page (`origins`, `add`), other keys of a domain (`fields`).
 
 use maud::{Markup, html};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::super::parts::Field;
 use super::super::rest::{Refusal, Wrong};
@@ -182,11 +182,14 @@ pub fn kind(address: &str) -> &'static str {
 /// Whether the list of origins was touched, and what it is to be.
 pub fn patch(fields: &Fields) -> Option<Value> {
     let rows = Rows::typed(fields).json();
-    (rows.to_string() != fields.text("was.origin")).then(|| json!(rows))
+    let was: Value = serde_json::from_str(fields.text("was.origin")).unwrap_or_default();
+    (rows != was).then_some(rows)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn typed(rows: &[[&str; 5]]) -> Rows {
