@@ -232,8 +232,10 @@ async fn tunnels_of_a_lost_endpoint_are_closed_at_the_domains_pace() {
     publisher.endpoint_down("192.0.2.2:80".parse().unwrap()).await;
     publisher.endpoint_down("192.0.2.77:80".parse().unwrap()).await;
     let closes = [
-        "0: close a.test 192.0.2.2:80 origin_down 1012 5/s",
-        "1: close a.test 192.0.2.2:80 origin_down 1012 5/s",
+        "0: list",
+        "1: list",
+        "0: close a.test 192.0.2.2:80 origin_down 1012 5/s from 1",
+        "1: close a.test 192.0.2.2:80 origin_down 1012 5/s from 0.5",
     ];
     assert_eq!(*asked.lock().unwrap(), closes);
 

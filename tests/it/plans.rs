@@ -70,6 +70,41 @@ fn without_a_plan_nothing_upgrades_and_every_way_says_why() {
     assert_eq!(edge.admin_get("/readyz").0, 200);
 }
 
+/// Before anybody chooses.
+#[test]
+fn the_api_says_when_a_change_would_take_effect_and_what_the_prices_are() {
+    let origin = Origin::echoing();
+    let prices = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/prices.toml");
+    let prices = format!("prices = \"{prices}\"");
+    let edge = edge_with(&origin, |edge| edge.billing(&["enabled = true", &prices]));
+    let api = Api::of(&edge);
+    let none = api.read("/api/v1/plan");
+    assert_eq!((&none["current"], &none["change_effective_from"]), (&Value::Null, &Value::Null));
+    assert_eq!((&none["utc_offset"], &none["pending"]), (&json!("+08:00"), &json!("refuse")));
+    let wanted = json!({ "charge_type": "PayByTraffic", "websocket_bill_type": "websocketbps" });
+    let by_day = api.post("/api/v1/plan", wanted).json();
+    let moment = by_day["change_effective_from"].as_str().expect("a time").to_owned();
+    assert!(moment.ends_with("T16:00:00Z"), "00:00 at +08:00: {moment}");
+    let wanted = json!({ "charge_type": "PayByBandwidth95" });
+    let changed = api.post("/api/v1/plan/change", wanted).json();
+    assert_eq!(changed["next"]["effective_from"], moment);
+
+    let prices = api.read("/api/v1/plan/prices");
+    assert_eq!(
+        (&prices["currency"], prices["items"].as_array().map(Vec::len)),
+        (&json!("CNY"), Some(7))
+    );
+    assert_eq!(
+        prices["items"][0],
+        json!({ "method": "websockettraffic", "unit": "GB", "rule": "progressive", "tiers": [
+            { "from": 0, "price": "0.250000" },
+            { "from": 10240, "price": "0.200000" },
+            { "from": 51200, "price": "0.150000" },
+        ] })
+    );
+    assert_eq!(prices["items"][1]["unit"], "Mbps");
+}
+
 /// Item 34: in effect at once, for what is there and for what is set; and only once.
 #[test]
 fn the_first_plan_is_in_effect_at_once() {
