@@ -32,15 +32,21 @@ async function columns(page, row) {
   return (await row.getByRole("cell").or(row.getByRole("rowheader")).allTextContents()).map((text) => text.trim());
 }
 
+// The WebSocket toggle of a domain.
+async function toggle(enabled, expected) {
+  const wanted = { enabled, origin_scheme: "http" };
+  const { status, body } = await rest().send("PUT", "/domains/live.example.com/websocket", wanted, { "If-Match": "*" });
+  assert.equal(status, expected, JSON.stringify(body));
+}
+
 check("without a plan the page says so, and the toggle stays off", async () => {
   const admin = await signIn("admin");
   await everyWidthAndTheme(admin, PATH, async (page, { theme, width }) => {
     await page.getByText("No plan is in effect.").waitFor();
     await screenshot(page, `usage-none-${theme}-${width}`);
   });
-  const wanted = { enabled: true };
-  const { status, body } = await rest().send("PUT", "/domains/live.example.com/websocket", wanted, { "If-Match": "*" });
-  assert.equal(status, 409, JSON.stringify(body));
+  await toggle(false, 200);
+  await toggle(true, 409);
   assert.notEqual((await connect("live.example.com")).status, 101);
 });
 
@@ -68,7 +74,7 @@ check("a method that is none is refused beside its field", async () => {
     assert.equal(answer.status, 422);
     const text = await answer.text();
     const error = text.match(new RegExp(`id="${field}">([^<]*)<`))[1];
-    assert.ok(error.includes("expected one of"), error);
+    assert.ok(error.includes("expected") && error.includes("PayBy") === charge.includes("Goodwill"), error);
   }
   assert.equal((await rest().read("/plan")).current, null);
 });
@@ -87,7 +93,7 @@ check("activation is in effect at once, says so before, and lets handshakes thro
 
   await page.getByLabel(WEBSOCKET).selectOption("websocketbps");
   await activate.click();
-  assert.ok((await dialog.textContent()).includes("By bandwidth"));
+  assert.ok((await dialog.textContent()).includes("By daily peak bandwidth"));
   await dialog.getByRole("button", { name: "Cancel" }).click();
   await page.getByLabel(WEBSOCKET).selectOption("websockettraffic");
   await activate.click();
@@ -96,8 +102,11 @@ check("activation is in effect at once, says so before, and lets handshakes thro
   const { current } = await rest().read("/plan");
   assert.deepEqual([current.charge_type, current.websocket_bill_type], ["PayByTraffic", "websockettraffic"]);
   await page.getByText(moment(current.effective_from)).first().waitFor();
-  const client = await connect("live.example.com");
-  assert.equal(client.status, 101);
+  await toggle(true, 200);
+  const client = await eventually("handshakes succeed", async () => {
+    const client = await connect("live.example.com");
+    return client.status === 101 && client;
+  });
   await client.close();
 });
 
@@ -147,7 +156,9 @@ check("the statement is what was sent, and the export is the statement", async (
   const traffic = page.locator('tr[data-method="websockettraffic"]');
   assert.ok((await traffic.textContent()).includes("in effect"));
   assert.ok((await traffic.textContent()).includes("0.25 CNY per GB"));
-  await page.getByText("Prices of Traffic").waitFor({ state: "attached" });
+  await page.getByRole("region", { name: "Prices of Traffic" }).getByText("0.15").waitFor();
+  await page.getByText("Prices of the methods that are only compared").click();
+  await page.getByRole("region", { name: "Prices of Monthly 95th percentile" }).getByText("20.00").first().waitFor();
   await everyWidthAndTheme(admin, PATH, async (page, { theme, width }) => {
     await screenshot(page, `usage-${theme}-${width}`);
   });

@@ -35,13 +35,6 @@ struct Listing {
     silent_cores: usize,
 }
 
-/// As `GET /status` has it.
-#[derive(Deserialize)]
-struct Status {
-    #[serde(default)]
-    utc_offset_s: i32,
-}
-
 #[derive(Deserialize)]
 struct Row {
     id: String,
@@ -88,11 +81,6 @@ async fn show(
     Ok((status, page.show(&console, &viewer)).into_response())
 }
 
-/// Of the times that the node shows, in seconds.
-async fn offset(viewer: &Viewer) -> Result<i32, Refusal> {
-    Ok(viewer.rest.read::<Status>("/status").await?.utc_offset_s)
-}
-
 fn page(
     viewer: &Viewer,
     wanted: &Wanted,
@@ -103,8 +91,9 @@ fn page(
     let may_close = viewer.may(Role::Operate);
     html! {
         (parts::heading("Live connections", "WebSocket connections that are open now.", html! {
+            a.button.quiet href={ (ROOT) "/connections/closings" } { "Closings" }
             @if listing.is_some() {
-                button type="button" data-pause aria-pressed="false" hidden { "Pause" }
+                button type="button" data-pause hidden { "Pause" }
             }
             @if let (true, Some(listing)) = (may_close, listing) {
                 @if !wanted.is_everything() && listing.matched > 0 {

@@ -1,6 +1,7 @@
 // Live connections: keeps the list, the details of one and the progress of a closing up to date,
 // without taking focus, selection or scroll away. Not here: forms, which the server answers.
 
+import { toast } from "./dialog.js";
 import { api, Refused } from "./rest.js";
 import { bytes, count, duration } from "./units.js";
 
@@ -18,7 +19,6 @@ if (pause) {
   pause.hidden = false;
   pause.addEventListener("click", () => {
     paused = !paused;
-    pause.setAttribute("aria-pressed", paused);
     pause.textContent = paused ? "Resume" : "Pause";
     say(paused ? "Paused: figures stand still." : "Figures move again.");
   });
@@ -56,7 +56,8 @@ let lost = false;
 function unreachable(now) {
   if (now === lost) return;
   lost = now;
-  say(now ? "The edge does not answer; figures stand still." : "The edge answers again.");
+  if (now) toast("The edge does not answer; figures stand still.", "bad");
+  else toast("The edge answers again.");
 }
 
 function say(text) {

@@ -4,7 +4,7 @@
 const button = document.querySelector("[data-question]");
 if (button) {
   const { charge, websocket } = button.form.elements;
-  const chosen = (select) => select.selectedOptions[0].textContent.split(":")[0];
+  const chosen = (select) => select.selectedOptions[0].textContent;
   const ask = () => {
     button.dataset.confirm = button.dataset.question
       .replace("{charge}", chosen(charge))

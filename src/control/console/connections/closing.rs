@@ -12,8 +12,9 @@ use serde_json::Value;
 
 use super::details::{self, Closing, no_code};
 use super::wanted::Wanted;
-use super::{FILES, Listing, offset};
+use super::{FILES, Listing};
 use crate::control::console::layout::{Page, Section};
+use crate::control::console::node::Node;
 use crate::control::console::parts::{self, Column, Field, Tone};
 use crate::control::console::rest::{Refusal, Wrong};
 use crate::control::console::viewer::{Fields, Submitted, Viewer};
@@ -284,7 +285,7 @@ async fn show(
     Path(id): Path<String>,
 ) -> Result<Markup, Refusal> {
     let progress: Progress = viewer.rest.read(&format!("/connections/closings/{id}")).await?;
-    let offset_s = offset(&viewer).await?;
+    let node = Node::read(&viewer).await?;
     let runs = progress.state == "running";
     let pace = match progress.rate_per_second {
         Some(rate) => format!("{} per second", units::count(rate)),
@@ -325,9 +326,7 @@ async fn show(
                 ("Close frame", html! { (progress.code) " \"" (progress.reason) "\"" }),
                 ("Pace", html! { (pace) }),
                 ("By", html! { "key " code { (progress.by) } }),
-                ("Begun", html! {
-                    time datetime=(progress.begun) { (units::moment(&progress.begun, offset_s)) }
-                }),
+                ("Begun", node.time(&progress.begun)),
             ])))
         }
     };

@@ -12,8 +12,9 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{FILES, Row, offset, state};
+use super::{FILES, Row, state};
 use crate::control::console::layout::{Page, Section};
+use crate::control::console::node::Node;
 use crate::control::console::parts::{self, Field, Tone};
 use crate::control::console::rest::{Refusal, part};
 use crate::control::console::viewer::{Submitted, Viewer};
@@ -108,9 +109,9 @@ async fn page(
         }
         Err(gone) if gone.status == 404 => {
             let end = end(viewer, &path).await?;
-            let offset_s = offset(viewer).await?;
+            let node = Node::read(viewer).await?;
             let found = if end.is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND };
-            (found, over(id, end.as_ref(), offset_s))
+            (found, over(id, end.as_ref(), node))
         }
         Err(other) => return Err(other),
     };
@@ -152,7 +153,7 @@ fn open(
     let way = |label, way: &str, bytes: u64, messages: u64| {
         let note = html! {
             p.note {
-                span data-live={ "messages_" (way) } { (units::count(messages)) } " messages"
+                "messages: " span data-live={ "messages_" (way) } { (units::count(messages)) }
             }
         };
         let bytes = units::bytes(bytes as f64);
@@ -163,7 +164,7 @@ fn open(
         (parts::trail(&[("Live connections", "/connections")]))
         (parts::heading(&format!("Connection {}", row.id), "", html! {
             (state(&row.state))
-            button type="button" data-pause aria-pressed="false" hidden { "Pause" }
+            button type="button" data-pause hidden { "Pause" }
         }))
         @if let Some(refusal) = refusal { (parts::refusal(refusal, &["?code", "?reason"])) }
         div.stack data-connection=(row.id) {
@@ -304,7 +305,7 @@ fn tls(tls: Option<&str>) -> Markup {
     html! { @match tls { Some(tls) => { (tls) } None => { "none: in the clear" } } }
 }
 
-fn over(id: &str, end: Option<&End>, offset_s: i32) -> Markup {
+fn over(id: &str, end: Option<&End>, node: Node) -> Markup {
     html! {
         (parts::trail(&[("Live connections", "/connections")]))
         (parts::heading(&format!("Connection {id}"), "", parts::badge(Tone::Plain, "ended")))
@@ -312,7 +313,7 @@ fn over(id: &str, end: Option<&End>, offset_s: i32) -> Markup {
             (parts::banner(Tone::Notice, html! { p { (end.detail) } }))
             (parts::card("How it ended", parts::facts(&[
                 ("When", html! {
-                    time datetime=(end.ended) { (units::moment(&end.ended, offset_s)) }
+                    (node.time(&end.ended))
                 }),
                 ("Cause", html! { code { (end.cause) } }),
                 ("Close code", html! {

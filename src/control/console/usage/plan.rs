@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::statement::Asked;
 use crate::control::console::layout::{Page, Section};
-use crate::control::console::parts::{self, Field, Tone};
+use crate::control::console::parts::{self, Field};
 use crate::control::console::rest::Refusal;
 use crate::control::console::viewer::{Fields, Submitted, Viewer};
 use crate::control::console::{Console, ROOT, units};
@@ -54,10 +54,8 @@ const BY_MONTH: &[(&str, &str)] = &[
     ("PayByBandwidth_monthday95avg", "Monthly average of daily 95th percentiles"),
     ("PayByBandwidth_nighthalf95", "Monthly 95th percentile, nights at half"),
 ];
-const WEBSOCKET: &[(&str, &str)] = &[
-    ("websockettraffic", "By traffic: bytes sent to clients, stated each hour"),
-    ("websocketbps", "By bandwidth: the peak of each day, stated each day"),
-];
+const WEBSOCKET: &[(&str, &str)] =
+    &[("websockettraffic", "By traffic"), ("websocketbps", "By daily peak bandwidth")];
 
 /// What people call a method, of either kind.
 pub fn name(method: &str) -> &str {
@@ -109,12 +107,10 @@ pub fn card(
     let body = html! {
         @match &plans.current {
             Some(current) => (in_effect(plans, current)),
-            None if plans.billing => (parts::banner(Tone::Notice, html! {
-                p {
-                    strong { "No plan is in effect." } " Until one is, no domain has WebSocket: \
-                    its toggle cannot be switched on. Activation is in effect at once."
-                }
-            })),
+            None if plans.billing => p {
+                strong { "No plan is in effect." } " Until one is, no domain has WebSocket: its \
+                toggle cannot be switched on. Activation is in effect at once."
+            },
             None => p.soft { "No plan was chosen." },
         }
         @if plans.billing {
@@ -253,8 +249,8 @@ fn websocket(value: &str, refusal: Option<&Refusal>) -> Markup {
     let field = Field {
         name: "websocket",
         label: "WebSocket is charged",
-        hint: "Traffic has progressive tiers over the month; a peak costs the price of the tier \
-               that it reaches.",
+        hint: "By the bytes sent to clients, stated each hour, in progressive tiers over the \
+               month; or by the peak of each day, at the price of the tier that it reaches.",
         unit: "",
         pointer: POINTERS[1],
     };

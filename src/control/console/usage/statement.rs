@@ -210,7 +210,7 @@ fn totals(statement: &Statement) -> Markup {
         None => ("–".to_owned(), ""),
     };
     parts::figures(html! {
-        (parts::figure("Amount of closed statements", &amount, unit, ""))
+        (parts::figure("Amount stated", &amount, unit, ""))
         (bytes("Sent to clients", totals.bytes))
         (bytes("Billed", totals.billed_bytes))
         (bytes("Not in a statement yet", totals.open_bytes))
@@ -271,7 +271,7 @@ fn by_day(plans: &Plans, statement: &Statement) -> Markup {
                             (units::moment(&peak.peak_at, plans.offset_s()))
                         } }
                         td { (tier(peak, currency)) }
-                    } @else { td.num {} td {} td {} }
+                    } @else { td.num { "–" } td { "–" } td { "–" } }
                     @let of_peak = peak.and_then(|peak| peak.amount.as_ref());
                     @let all = amounts.into_iter().chain(of_peak);
                     td.num { (money(sum(all).as_deref(), currency)) }
@@ -440,32 +440,40 @@ pub fn prices(prices: &Prices) -> Markup {
             ),
         );
     };
+    let is_own = |price: &&Price| price.method.starts_with("websocket");
+    let (own, others): (Vec<&Price>, Vec<&Price>) = prices.items.iter().partition(is_own);
     let body = html! {
         @if prices.items.is_empty() { p.soft { "The price file prices nothing." } }
-        div.columns {
-            @for price in &prices.items {
-                div.stack {
-                    h3 { (name(&price.method)) }
-                    p.soft.small { (rule(&price.rule)) }
-                    @let from = format!("From {}", price.unit);
-                    @let each = format!("{currency} per {}", price.unit);
-                    (parts::table_of(
-                        &format!("Prices of {}", name(&price.method)),
-                        &[Column::Number(&from), Column::Number(&each)],
-                        html! {
-                            @for tier in &price.tiers {
-                                tr {
-                                    td.num { (units::count(tier.from)) }
-                                    td.num { (short(&tier.price)) }
-                                }
-                            }
-                        },
-                    ))
-                }
+        div.columns { @for price in own { (tiers(price, currency)) } }
+        @if !others.is_empty() {
+            details.more {
+                summary { "Prices of the methods that are only compared" }
+                div.columns { @for price in others { (tiers(price, currency)) } }
             }
         }
     };
     parts::card("Prices", body)
+}
+
+fn tiers(price: &Price, currency: &str) -> Markup {
+    let from = format!("From {}", price.unit);
+    let each = format!("{currency} per {}", price.unit);
+    let columns = [Column::Number(&from), Column::Number(&each)];
+    let rows = html! {
+        @for tier in &price.tiers {
+            tr {
+                td.num { (units::count(tier.from)) }
+                td.num { (short(&tier.price)) }
+            }
+        }
+    };
+    html! {
+        div.stack {
+            h3 { (name(&price.method)) }
+            p.soft.small { (rule(&price.rule)) }
+            (parts::table_of(&format!("Prices of {}", name(&price.method)), &columns, rows))
+        }
+    }
 }
 
 fn rule(rule: &str) -> &'static str {
