@@ -1,5 +1,5 @@
-//! The page "Overview": the node at a glance. It is complete as it comes; `assets/overview.js` keeps
-//! the figures up to date. The hour and the state of the node are those of its making.
+//! The page "Overview": the node at a glance. It is complete as it comes; `assets/overview.js`
+//! keeps the figures up to date. The hour and the state of the node are those of its making.
 //!
 //! Not here: figures by time and place (`statistics`), single connections (`connections`), findings
 //! with their fixes (`health`).
@@ -37,7 +37,6 @@ struct Now {
     messages_in_per_s: f64,
     handshakes_per_s: f64,
     handshakes: Vec<CodeRate>,
-    closes_per_s: f64,
     closes: Vec<CauseRate>,
     domains: Vec<DomainRate>,
     cores: Vec<CoreLoad>,
@@ -71,7 +70,7 @@ struct CoreLoad {
     connections: u64,
 }
 
-/// How many domains there are, and how many of them may have tunnels.
+/// How many domains there are, as far as it matters, and how many of them have WebSocket on.
 #[derive(Debug, Clone, Copy)]
 struct Domains {
     all: usize,
@@ -93,7 +92,7 @@ async fn show(State(console): State<Console>, viewer: Viewer) -> Result<Markup, 
         (introduction(&viewer, domains))
         (tiles(&now, hour.as_ref(), offset_s))
         (minutes())
-        div.columns.even {
+        div.halves {
             (busiest(&now.domains))
             (cores(&now.cores))
             (handshakes(&now))
@@ -112,11 +111,12 @@ async fn domains(viewer: &Viewer) -> Result<Domains, Refusal> {
     struct Listed {
         total: usize,
     }
-    let (all, websocket) = tokio::join!(
-        viewer.rest.read::<Listed>("/domains?limit=1"),
-        viewer.rest.read::<Listed>("/domains?limit=1&websocket=true"),
-    );
-    Ok(Domains { all: all?.total, websocket: websocket?.total })
+    let websocket = viewer.rest.read::<Listed>("/domains?limit=1&websocket=true").await?.total;
+    let all = match websocket {
+        0 => viewer.rest.read::<Listed>("/domains?limit=1").await?.total,
+        some => some,
+    };
+    Ok(Domains { all, websocket })
 }
 
 /// Whether figures are moving, and the button that stops them; a script shows both.
@@ -159,10 +159,8 @@ fn introduction(viewer: &Viewer, domains: Domains) -> Markup {
 struct Tile<'a> {
     label: &'a str,
     live: &'a str,
-    /// With its unit behind the last space, where it has one.
+    /// With its unit behind a space, where it has one.
     text: String,
-    /// Both ways, where the figure is their sum.
-    ways: Option<(&'a str, String)>,
     hour: Option<&'a Track>,
     format: fn(f64) -> String,
     /// All of the hour, where a sum of it means something.
@@ -171,13 +169,11 @@ struct Tile<'a> {
 
 fn tiles(now: &Now, hour: Option<&Hour>, offset_s: i32) -> Markup {
     let bits = |bytes: f64| units::bits_per_second(bytes * 8.0);
-    let both = format!("{} out, {} in", rate(now.messages_out_per_s), rate(now.messages_in_per_s));
     let all = [
         Tile {
             label: "Live connections",
             live: "connections",
             text: units::count(now.connections),
-            ways: None,
             hour: hour.map(|hour| &hour.connections),
             format: |n| units::count(n as u64),
             total: hour.map(|hour| format!("{} opened", units::count(hour.opened))),
@@ -186,7 +182,6 @@ fn tiles(now: &Now, hour: Option<&Hour>, offset_s: i32) -> Markup {
             label: "Messages",
             live: "messages",
             text: rate(now.messages_out_per_s + now.messages_in_per_s),
-            ways: Some(("messages-ways", both)),
             hour: hour.map(|hour| &hour.messages),
             format: rate,
             total: hour.map(|hour| format!("{} in all", units::count(hour.messages_sum))),
@@ -195,7 +190,6 @@ fn tiles(now: &Now, hour: Option<&Hour>, offset_s: i32) -> Markup {
             label: "Bandwidth to clients",
             live: "out",
             text: bits(now.bytes_out_per_s),
-            ways: None,
             hour: hour.map(|hour| &hour.bits_out),
             format: units::bits_per_second,
             total: hour.map(|hour| format!("{} in all", units::bytes(hour.bytes_out as f64))),
@@ -204,7 +198,6 @@ fn tiles(now: &Now, hour: Option<&Hour>, offset_s: i32) -> Markup {
             label: "Bandwidth from clients",
             live: "in",
             text: bits(now.bytes_in_per_s),
-            ways: None,
             hour: hour.map(|hour| &hour.bits_in),
             format: units::bits_per_second,
             total: hour.map(|hour| format!("{} in all", units::bytes(hour.bytes_in as f64))),
@@ -213,7 +206,6 @@ fn tiles(now: &Now, hour: Option<&Hour>, offset_s: i32) -> Markup {
             label: "Handshakes",
             live: "handshakes",
             text: rate(now.handshakes_per_s),
-            ways: None,
             hour: hour.map(|hour| &hour.handshakes),
             format: rate,
             total: hour.map(|hour| format!("{} in all", units::count(hour.handshakes_sum))),
@@ -224,7 +216,7 @@ fn tiles(now: &Now, hour: Option<&Hour>, offset_s: i32) -> Markup {
             (parts::figures(html! { @for tile in &all { (tile.show()) } }))
             p.soft.small {
                 @match hour {
-                    Some(hour) => { "Lines, peaks and sums: " (hour.words(offset_s)) }
+                    Some(hour) => { "Lines, peaks and sums: " (hour.words(offset_s)) "." }
                     None => "The last hour is not shown: statistics cannot be read now."
                 }
             }
@@ -234,23 +226,28 @@ fn tiles(now: &Now, hour: Option<&Hour>, offset_s: i32) -> Markup {
 
 impl Tile<'_> {
     fn show(&self) -> Markup {
-        let (value, unit) = self.text.split_once(' ').unwrap_or((&self.text, ""));
+        let (value, unit) = self.text.rsplit_once(' ').unwrap_or((&self.text, ""));
         let under = html! {
-            @if let Some((live, text)) = &self.ways { p.note data-live=(live) { (text) } }
             @if let (Some(track), Some(total)) = (self.hour, &self.total) {
                 @let peak = (self.format)(track.peak());
                 @let label = format!("{}, last hour: peak {peak}, {total}", self.label);
                 (parts::sparkline(&label, &track.0))
-                p.note { "Peak " (peak) " · " (total) }
+                p.note { (together(&format!("Peak {peak}"))) " · " (together(total)) }
             }
         };
         parts::figure_with(self.label, value, unit, self.live, under)
     }
 }
 
+/// A number is not parted from its unit at the end of a line.
+fn together(text: &str) -> String {
+    text.replace(' ', "\u{a0}")
+}
+
 /// `0.4 /s`, `12 /s`, `1,234 /s`.
 fn rate(n: f64) -> String {
     match n {
+        n if n > 0.0 && n < 0.05 => "< 0.1 /s".to_owned(),
         n if n > 0.0 && n < 9.95 => format!("{n:.1} /s"),
         n => format!("{} /s", units::count(n.round() as u64)),
     }
@@ -317,8 +314,8 @@ fn busiest(domains: &[DomainRate]) -> Markup {
         rows,
         &row(&DomainRate::default()),
         html! {
-            (parts::empty("No WebSocket traffic yet", html! {
-                p { "Domains stand here as soon as a client asked one of them for an upgrade." }
+            (parts::empty("No WebSocket traffic now", html! {
+                p { "Domains stand here while they have connections or traffic." }
             }))
         },
     )
@@ -387,15 +384,22 @@ fn closes(now: &Now) -> Markup {
         &row(&CauseRate::default()),
         html! {
             (parts::empty("No connection has ended yet", html! {
-                p { "Why connections end is counted here: by a peer, a heartbeat, a limit, an operator." }
+                p {
+                    "Why connections end is counted here: by a peer, a heartbeat, a limit, an "
+                    "operator."
+                }
             }))
         },
     )
 }
 
-/// `heartbeat_timeout` as `Heartbeat timeout`.
+/// `heartbeat_timeout` as `Heartbeat timeout`, `tls_error` as `TLS error`.
 fn words(cause: &str) -> String {
-    let mut text = cause.replace('_', " ");
+    let word = |word: &str| match word {
+        "eof" | "tls" => word.to_ascii_uppercase(),
+        word => word.to_owned(),
+    };
+    let mut text = cause.split('_').map(word).collect::<Vec<_>>().join(" ");
     if let Some(first) = text.get_mut(..1) {
         first.make_ascii_uppercase();
     }
@@ -415,7 +419,7 @@ fn list(
     html! {
         section.card data-list=(live) {
             h2 { (title) }
-            div.fill data-empty hidden[!is_empty] { (empty) }
+            div.middle data-empty hidden[!is_empty] { (empty) }
             div data-rows hidden[is_empty] { (parts::table_of(title, columns, rows)) }
             template { (template) }
         }
@@ -476,6 +480,7 @@ mod tests {
     fn rates_have_a_digit_behind_the_point_while_they_are_small() {
         for (n, text) in [
             (0.0, "0 /s"),
+            (0.01, "< 0.1 /s"),
             (0.4, "0.4 /s"),
             (9.94, "9.9 /s"),
             (9.96, "10 /s"),
@@ -488,6 +493,8 @@ mod tests {
     #[test]
     fn causes_and_codes_are_said_in_words() {
         assert_eq!(words("heartbeat_timeout"), "Heartbeat timeout");
+        assert_eq!(words("peer_eof"), "Peer EOF");
+        assert_eq!(words("tls_keys_worn"), "TLS keys worn");
         assert_eq!(words(""), "");
         for (code, text) in
             [("101", "opened"), ("200", "not upgraded"), ("4xx", "refused"), ("502", "failed")]
@@ -499,11 +506,11 @@ mod tests {
     #[test]
     fn a_list_without_rows_says_why() {
         let shown = busiest(&[]).into_string();
-        assert!(shown.contains("<div class=\"fill\" data-empty>"), "{shown}");
+        assert!(shown.contains("<div class=\"middle\" data-empty>"), "{shown}");
         assert!(shown.contains("<div data-rows hidden>"), "{shown}");
         let domain = DomainRate { domain: "*.a.test".into(), ..DomainRate::default() };
         let shown = busiest(&[domain]).into_string();
         assert!(shown.contains("href=\"/console/domains/%2A.a.test\""), "{shown}");
-        assert!(shown.contains("<div class=\"fill\" data-empty hidden>"), "{shown}");
+        assert!(shown.contains("<div class=\"middle\" data-empty hidden>"), "{shown}");
     }
 }

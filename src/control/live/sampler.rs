@@ -1,8 +1,8 @@
 //! The node as a whole, with rates: one look at the counters serves everybody who wants to know.
 //!
-//! It looks once a second while somebody follows, and else now and then, so that whoever comes finds
-//! rates of the last seconds. The cores do nothing for it. Not here: slots of time (`statistics`),
-//! how samples reach those who follow (`api::events`).
+//! It looks once a second while somebody follows, and else now and then, so that whoever comes
+//! finds rates of the last seconds. The cores do nothing for it. Not here: slots of time
+//! (`statistics`), how samples reach those who follow (`api::events`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,7 +52,8 @@ pub struct Sample {
     pub closes_per_s: f64,
     /// By cause, only those that occurred.
     pub closes: Vec<CauseRate>,
-    /// The ten with the most traffic now, the largest first.
+    /// The ten with the most traffic now, the largest first; only those that have connections or
+    /// traffic.
     pub domains: Vec<DomainRate>,
     pub cores: Vec<CoreLoad>,
 }
@@ -162,13 +163,12 @@ impl Sampler {
             let begun = Instant::now();
             let (stats, snapshot) = (Arc::clone(&edge.stats), edge.publisher.cell().current());
             let looking = tokio::task::spawn_blocking(move || {
-                let sample = looks.next(&stats, &snapshot, begun);
+                let sample = looks.next(&stats, &snapshot, Instant::now());
                 (looks, sample)
             });
             looks = match looking.await {
                 Ok((looks, sample)) => {
-                    let (phase, uptime_s) = (edge.phase().name(), edge.started.elapsed().as_secs());
-                    self.samples.send_replace(Arc::new(Sample { phase, uptime_s, ..sample }));
+                    self.publish(&edge, sample);
                     looks
                 }
                 Err(panic) => {
@@ -176,27 +176,37 @@ impl Sampler {
                     Looks::default()
                 }
             };
-            self.pause(begun, &mut phase).await;
+            self.pause(&edge, begun, &mut phase).await;
         }
     }
 
-    async fn pause(&self, begun: Instant, phase: &mut watch::Receiver<Phase>) {
+    async fn pause(&self, edge: &Edge, begun: Instant, phase: &mut watch::Receiver<Phase>) {
         loop {
             let followed = self.samples.receiver_count() > 0;
             let pause = if followed { LIVE_PERIOD } else { LIVE_PERIOD_ALONE };
             tokio::select! {
                 () = sleep_until(begun + pause) => return,
                 () = self.wanted.notified() => {}
-                Ok(()) = phase.changed() => return,
+                // Said at once, with the figures of the last look: a look too soon after another
+                // one would give rates of next to no time.
+                Ok(()) = phase.changed() => {
+                    let last = Sample::clone(&self.samples.borrow());
+                    self.publish(edge, last);
+                }
             }
         }
+    }
+
+    fn publish(&self, edge: &Edge, sample: Sample) {
+        let number = self.samples.borrow().number + 1;
+        let (phase, uptime_s) = (edge.phase().name(), edge.started.elapsed().as_secs());
+        self.samples.send_replace(Arc::new(Sample { number, phase, uptime_s, ..sample }));
     }
 }
 
 /// What the last look saw.
 #[derive(Debug, Default)]
 struct Looks {
-    number: u64,
     before: Option<Reading>,
     clocks: Vec<Clock>,
 }
@@ -280,8 +290,9 @@ impl Rates<'_> {
                 bytes_in_per_s: self.per_s(now.bytes_in, before.bytes_in),
             }
         };
-        let mut all: Vec<DomainRate> = known.map(rate).collect();
         let volume = |rate: &DomainRate| rate.bytes_out_per_s + rate.bytes_in_per_s;
+        let is_used = |rate: &DomainRate| rate.connections > 0 || volume(rate) > 0.0;
+        let mut all: Vec<DomainRate> = known.map(rate).filter(is_used).collect();
         all.sort_by(|a, b| {
             let busier = volume(b).total_cmp(&volume(a));
             busier.then(b.connections.cmp(&a.connections)).then_with(|| a.domain.cmp(&b.domain))
@@ -305,9 +316,7 @@ impl Looks {
         self.clocks.resize_with(stats.cores().len(), Clock::default);
         let cores = self.clocks.iter_mut().zip(stats.cores());
         let cores: Vec<_> = cores.map(|(clock, core)| clock.load(&core.core, taken)).collect();
-        self.number += 1;
         let sample = Sample {
-            number: self.number,
             at: Timestamp::now().round(jiff::Unit::Millisecond).unwrap_or_default().to_string(),
             period_ms: period.as_millis() as u64,
             generation: snapshot.generation,
@@ -386,7 +395,7 @@ mod tests {
         let mut looks = Looks::default();
         a.bytes_out.add(1_000);
         let first = looked(&mut looks, &stats, &snapshot, start);
-        assert_eq!((first.period_ms, first.bytes_out_per_s, first.number), (0, 0.0, 1));
+        assert_eq!((first.period_ms, first.bytes_out_per_s), (0, 0.0));
         a.bytes_out.add(500);
         b.bytes_in.add(5_000);
         gone.bytes_out.add(100);
@@ -400,7 +409,6 @@ mod tests {
         core.core.tunnels.set(3);
         let second = looked(&mut looks, &stats, &snapshot, start + Duration::from_secs(2));
         let expected = Sample {
-            number: 2,
             period_ms: 2_000,
             generation: 1,
             connections: 3,

@@ -13,7 +13,11 @@ const LOAD_NOTICE = 70;
 const LOAD_BAD = 90;
 
 const bits = (bytes) => bitsPerSecond(bytes * 8);
-const rate = (n) => (n > 0 && n < 9.95 ? `${n.toFixed(1)} /s` : `${count(Math.round(n))} /s`);
+
+function rate(n) {
+  if (n > 0 && n < 0.05) return "< 0.1 /s";
+  return `${n > 0 && n < 9.95 ? n.toFixed(1) : count(Math.round(n))} /s`;
+}
 
 // Writes only what differs, so that nothing flickers and no selection is lost.
 function write(element, text) {
@@ -24,7 +28,7 @@ function write(element, text) {
 
 function figure(name, text) {
   const value = document.querySelector(`[data-live="${name}"]`);
-  const at = text.indexOf(" ");
+  const at = text.lastIndexOf(" ");
   if (value?.nextElementSibling?.className !== "unit" || at < 0) return write(value, text);
   write(value, text.slice(0, at));
   write(value.nextElementSibling, text.slice(at + 1));
@@ -33,7 +37,6 @@ function figure(name, text) {
 function figures(now) {
   figure("connections", count(now.connections));
   figure("messages", rate(now.messages_out_per_s + now.messages_in_per_s));
-  figure("messages-ways", `${rate(now.messages_out_per_s)} out, ${rate(now.messages_in_per_s)} in`);
   figure("out", bits(now.bytes_out_per_s));
   figure("in", bits(now.bytes_in_per_s));
   figure("handshakes", rate(now.handshakes_per_s));
@@ -74,7 +77,7 @@ const LISTS = {
   causes: {
     key: (item) => item.cause,
     fill(cell, item) {
-      const words = item.cause.replaceAll("_", " ");
+      const words = item.cause.replaceAll("_", " ").replace(/\b(eof|tls)\b/, (word) => word.toUpperCase());
       write(cell("name"), words.charAt(0).toUpperCase() + words.slice(1));
       counted(cell, item);
     },
@@ -131,10 +134,32 @@ function cores(all) {
 
 // === Second by second ===
 
+// What can be drawn: texts of values, the least that a scale reaches to, and lines with a label, a
+// colour and their value.
+const TO = "To clients";
+const FROM = "From clients";
 const DRAWN = {
-  bandwidth: { text: bits, lines: [["To clients", "series-1", "bytes_out_per_s"], ["From clients", "series-2", "bytes_in_per_s"]] },
-  messages: { text: rate, lines: [["To clients", "series-1", "messages_out_per_s"], ["From clients", "series-2", "messages_in_per_s"]] },
-  connections: { text: (n) => count(Math.round(n)), lines: [["Open", "series-3", "connections"]] },
+  bandwidth: {
+    text: bitsPerSecond,
+    least: 1000,
+    lines: [
+      [TO, "series-1", (now) => now.bytes_out_per_s * 8],
+      [FROM, "series-2", (now) => now.bytes_in_per_s * 8],
+    ],
+  },
+  messages: {
+    text: rate,
+    least: 10,
+    lines: [
+      [TO, "series-1", (now) => now.messages_out_per_s],
+      [FROM, "series-2", (now) => now.messages_in_per_s],
+    ],
+  },
+  connections: {
+    text: (n) => count(Math.round(n)),
+    least: 10,
+    lines: [["Open", "series-3", (now) => now.connections]],
+  },
 };
 
 const card = document.getElementById("minutes");
@@ -144,6 +169,7 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 const kept = [];
 let drawn = "bandwidth";
 let chart = null;
+card.hidden = typeof uPlot === "undefined";
 
 // As the theme has it now.
 function colour(name) {
@@ -166,12 +192,13 @@ function times() {
 
 function columns() {
   const { last } = times();
-  return [kept.map(({ time }) => time - last), ...DRAWN[drawn].lines.map(([, , field]) => kept.map((now) => now[field]))];
+  const lines = DRAWN[drawn].lines.map(([, , value]) => kept.map(value));
+  return [kept.map(({ time }) => time - last), ...lines];
 }
 
 function build() {
   chart?.destroy();
-  const { text, lines } = DRAWN[drawn];
+  const { text, least, lines } = DRAWN[drawn];
   const font = `12px ${getComputedStyle(document.body).fontFamily}`;
   const axis = { stroke: colour("soft"), font, ticks: { show: false }, grid: { stroke: colour("grid"), width: 1 } };
   // Few marks, each on a round number of seconds.
@@ -187,10 +214,10 @@ function build() {
       padding: [12, 24, 0, 0],
       scales: {
         x: { time: false, range: () => [-times().span, 0] },
-        y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] },
+        y: { range: (_, __, most) => [0, Math.max(most * 1.1, least)] },
       },
       axes: [
-        { ...axis, size: 32, splits, values: (_, at) => at.map((s) => ago(-s)) },
+        { ...axis, size: 36, gap: 10, splits, values: (_, at) => at.map((s) => ago(-s)) },
         { ...axis, size: 84, values: (_, at) => at.map(text) },
       ],
       series: [
@@ -219,24 +246,24 @@ function read(u) {
   if (!now) return;
   const { last } = times();
   const when = at === kept.length - 1 ? "" : `, ${ago(Math.round(last - now.time))}`;
-  lines.forEach(([, , field], i) => {
-    write(legend.children[i]?.querySelector("strong"), text(now[field]) + when);
+  lines.forEach(([, , value], i) => {
+    write(legend.children[i]?.querySelector("strong"), text(value(now)) + when);
   });
 }
 
 function draw(now) {
-  if (typeof uPlot === "undefined") return;
-  kept.push({ ...now, time: Math.round(Date.parse(now.at) / 1000) });
+  if (card.hidden) return;
+  const time = Math.round(Date.parse(now.at) / 1000);
+  // The same look again, of a node in another phase.
+  if (kept.at(-1)?.time === time) kept.pop();
+  kept.push({ ...now, time });
   while (kept.at(-1).time - kept[0].time > KEPT_S) kept.shift();
-  // One point is no line yet.
-  if (kept.length < 2) return;
-  card.hidden = false;
   if (!chart) build();
   else if (!still.matches || now.number % 5 === 0) chart.setData(columns());
   read(chart);
   const { text, lines } = DRAWN[drawn];
-  const newest = lines.map(([label, , field]) => `${label.toLowerCase()} ${text(now[field])}`).join(", ");
-  const peak = text(Math.max(...kept.flatMap((one) => lines.map(([, , field]) => one[field]))));
+  const newest = lines.map(([label, , value]) => `${label.toLowerCase()} ${text(value(now))}`).join(", ");
+  const peak = text(Math.max(...lines.flatMap(([, , value]) => kept.map(value))));
   host.setAttribute("aria-label", `Since this page was opened, ${drawn}: now ${newest}; peak ${peak}`);
 }
 

@@ -1,5 +1,7 @@
 //! The state of the node on the page "Overview": how it runs, and what needs somebody soon.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -13,8 +15,6 @@ use crate::control::keys::Role;
 const DAYS: u32 = 30;
 /// Names of a list that are shown; the page that is linked has all.
 const NAMED: usize = 3;
-/// DCDN's days begin at midnight there.
-const OFFSET_S: i32 = 8 * 3_600;
 
 pub struct State {
     status: Status,
@@ -33,7 +33,7 @@ struct Status {
     generation: u64,
     hash: String,
     domains: usize,
-    utc_offset_s: Option<i32>,
+    utc_offset_s: i32,
 }
 
 #[derive(Deserialize)]
@@ -82,7 +82,7 @@ impl State {
 
     /// Seconds east of UTC of the node's days.
     pub fn offset_s(&self) -> i32 {
-        self.status.utc_offset_s.unwrap_or(OFFSET_S)
+        self.status.utc_offset_s
     }
 }
 
@@ -111,13 +111,28 @@ pub fn card(viewer: &Viewer, state: &State) -> Markup {
     )
 }
 
+/// By address: several domains may have the same.
 fn origins(down: &Part<Origin>) -> Markup {
-    let link = |origin: &Origin| html! { (origin.address) " of " (origin.domain) };
-    match down.items.len() {
+    let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for Origin { domain, address } in &down.items {
+        all.entry(address).or_default().push(domain);
+    }
+    let link = |(address, domains): &(&str, Vec<&str>)| {
+        html! {
+            (address) " of " (domains.first().unwrap_or(&""))
+            @match domains.len() {
+                ..2 => {}
+                2 => " and another domain",
+                n => { " and " (n - 1) " other domains" }
+            }
+        }
+    };
+    let all: Vec<_> = all.into_iter().collect();
+    match all.len() {
         0 => html! { (parts::badge(Tone::Good, "all up")) },
         n => html! {
             (parts::badge(Tone::Bad, &format!("{} down", number(n, down))))
-            " " (named(down, link))
+            " " (named(&all, link))
         },
     }
 }
@@ -140,7 +155,7 @@ fn certificates(ending: &Part<Certificate>) -> Markup {
         0 => html! { "none ends within " (DAYS) " days" },
         n => html! {
             (parts::badge(tone, &format!("{} within {DAYS} days", number(n, ending))))
-            " " (named(ending, when))
+            " " (named(&ending.items, when))
         },
     }
 }
@@ -151,13 +166,13 @@ fn number<T>(n: usize, part: &Part<T>) -> String {
     format!("{n}{more}")
 }
 
-fn named<T>(part: &Part<T>, text: impl Fn(&T) -> Markup) -> Markup {
+fn named<T>(all: &[T], text: impl Fn(&T) -> Markup) -> Markup {
     html! {
-        @for (i, item) in part.items.iter().take(NAMED).enumerate() {
+        @for (i, item) in all.iter().take(NAMED).enumerate() {
             @if i > 0 { "; " }
             (text(item))
         }
-        @if part.items.len() > NAMED { "; " a href={ (ROOT) "/health" } { "all of them" } }
+        @if all.len() > NAMED { "; " a href={ (ROOT) "/health" } { "all of them" } }
     }
 }
 
