@@ -183,7 +183,11 @@ fn charts(answer: &Answer, question: &Question, now: i64) -> Markup {
                     " is still being counted; it is shaded. "
                 }
                 @if end > now + question.step { "What has not come yet is left out. " }
-                "While the edge does not run, nothing is counted: such slots are 0 like quiet ones."
+                @if question.view == View::Times { "Slots without a handshake have no value." }
+                @else {
+                    "While the edge does not run, nothing is counted: such slots are 0, like quiet "
+                    "ones."
+                }
                 @if question.step > SLOT {
                     @match question.view {
                         View::Traffic => " Bandwidth is that of the busiest five minutes of a slot.",

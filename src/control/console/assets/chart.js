@@ -135,7 +135,8 @@ function plot(host, spec, { tip, seen, chosen }) {
     paths: stack ? area : undefined,
     points: stack || dense ? { show: false } : { size: 5, fill: () => colour(line.colour) },
   }));
-  const axis = { stroke: () => colour("soft"), font, grid: { stroke: () => colour("grid"), width: 1 } };
+  const grid = { stroke: () => colour("grid"), width: 1 };
+  const axis = { stroke: () => colour("soft"), font, grid, ticks: { show: false } };
   const made = new uPlot(
     {
       width: Math.max(host.clientWidth, 120),
@@ -148,8 +149,18 @@ function plot(host, spec, { tip, seen, chosen }) {
       },
       series: [{}, ...series],
       axes: [
-        { ...axis, ticks: { show: false }, size: 34, splits: (u) => ticks(u, spec), values: (_, at) => at.map((t) => tick(t, spec)) },
-        { ...axis, ticks: { show: false }, size: 84, incrs: INCREMENTS, values: (_, at) => at.map(text) },
+        {
+          ...axis,
+          size: 34,
+          splits: (u) => ticks(u, spec),
+          values: (_, times) => times.map((at) => tick(at, spec)),
+        },
+        {
+          ...axis,
+          size: (_, texts) => 18 + 7 * Math.max(5, ...(texts ?? []).map(({ length }) => length)),
+          incrs: INCREMENTS,
+          values: (_, values) => values.map(text),
+        },
       ],
       cursor: {
         y: false,
@@ -244,6 +255,10 @@ function select(u, spec, chosen) {
   chosen(slotStart(spec, from), slotStart(spec, to));
 }
 
+function swatch(name, dashed) {
+  return element("i", { class: `swatch c-${name}${dashed ? " dashed" : ""}` });
+}
+
 // === At the cursor ===
 
 function when(spec, n) {
@@ -272,7 +287,7 @@ function say(u, spec, tip, seen) {
   Object.assign(seen, { n, at: performance.now() });
   const head = element("strong", {}, when(spec, n));
   const rows = readings(spec, n).map(({ colour: name, dashed, label, text, among }) => {
-    const row = [element("i", { class: `swatch c-${name}${dashed ? " dashed" : ""}` }), element("span", {}, label), element("b", {}, text)];
+    const row = [swatch(name, dashed), element("span", {}, label), element("b", {}, text)];
     if (among) row.push(element("small", {}, among));
     return element("div", {}, ...row);
   });
@@ -338,12 +353,12 @@ function legend(figure, spec, chart) {
     const parts = [];
     if (line.adds) parts.push(["total", text(values.reduce((a, b) => a + b, 0)), ""]);
     if (values.length > 0) {
-      const at = most > 0 ? ` at ${when(spec, line.values.indexOf(most)).replace(", still counting", "")}` : "";
-      parts.push(["peak", text(most), at]);
+      const at = when(spec, line.values.indexOf(most)).split(",")[0];
+      parts.push(["peak", text(most), most > 0 ? ` at ${at}` : ""]);
     }
-    const swatch = element("i", { class: `swatch c-${line.colour}${line.dashed ? " dashed" : ""}` });
     const name = element("span", { class: "name" }, line.label);
-    const button = element("button", { type: "button", class: "quiet small", "aria-pressed": "true" }, swatch, name);
+    const look = { type: "button", class: "quiet small", "aria-pressed": "true" };
+    const button = element("button", look, swatch(line.colour, line.dashed), name);
     button.disabled = spec.kind === "stack" || spec.lines.length < 2;
     button.addEventListener("click", () => {
       const shown = button.ariaPressed !== "true";

@@ -57,10 +57,13 @@ function pick(details) {
   });
   details.addEventListener("change", () => {
     const chosen = boxes.filter((box) => box.checked).map((box) => box.value);
-    const text = chosen.length === 0 ? "All domains" : chosen.length === 1 ? chosen[0] : `${chosen.length} domains`;
-    $("[data-shown]", details).textContent = text;
+    const text = chosen.length === 1 ? chosen[0] : `${chosen.length} domains`;
+    $("[data-shown]", details).textContent = chosen.length === 0 ? "All domains" : text;
   });
   details.addEventListener("toggle", () => details.open && !search.hidden && search.focus());
+  details.addEventListener("focusout", ({ relatedTarget }) => {
+    if (relatedTarget && !details.contains(relatedTarget)) details.open = false;
+  });
   details.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !details.open) return;
     details.open = false;

@@ -195,6 +195,7 @@ fn domains(asked: &Asked, known: &Known, refusal: Option<&Refusal>) -> Markup {
                         input #another name="domain" autocomplete="off" spellcheck="false";
                     }
                     p.hint { "None chosen means all." }
+                    button { "Apply domains" }
                 }
             }
             p.error #domains-wrong {
