@@ -81,7 +81,8 @@ fn measures(n: u64, slot: i64) -> Measures {
     measures
 }
 
-/// The chunks of one day as those of another: identifiers begin with the day (`statistics::sqlite`).
+/// The chunks of one day as those of another: identifiers begin with the day
+/// (`statistics::sqlite`).
 fn copy(database: &Database, from: i64, to: i64) {
     let copied = database.write(|work| {
         for table in ["statistics_traffic", "statistics_handshakes", "statistics_connections"] {

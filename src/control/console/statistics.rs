@@ -167,8 +167,8 @@ fn charts(answer: &Answer, question: &Question, now: i64) -> Markup {
             @if answer.is_empty() {
                 (parts::empty("Nothing was counted in this range", html! {
                     p {
-                        "Choose another range, or fewer filters. What new connections do is counted "
-                        "within ten seconds."
+                        "Choose another range, or fewer filters. What new connections do is "
+                        "counted within ten seconds."
                     }
                 }))
             } @else {
@@ -190,7 +190,7 @@ fn charts(answer: &Answer, question: &Question, now: i64) -> Markup {
                 }
                 @if question.step > SLOT {
                     @match question.view {
-                        View::Traffic => " Bandwidth is that of the busiest five minutes of a slot.",
+                        View::Traffic => " Bandwidth is that of a slot's busiest five minutes.",
                         View::Connections => " Open are the most at once within a slot.",
                         View::Codes | View::Messages | View::Times => {}
                     }

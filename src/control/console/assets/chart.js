@@ -157,7 +157,8 @@ function plot(host, spec, { tip, seen, chosen }) {
         },
         {
           ...axis,
-          size: (_, texts) => 18 + 7 * Math.max(5, ...(texts ?? []).map(({ length }) => length)),
+          // The same for charts below each other, where there is room.
+          size: (u, texts) => (u.width > 500 ? 84 : 18 + 7 * longest(texts ?? [])),
           incrs: INCREMENTS,
           values: (_, values) => values.map(text),
         },
@@ -211,6 +212,10 @@ function area(u, line) {
     path.closePath();
   }
   return { fill: path, flags: 1 };
+}
+
+function longest(texts) {
+  return Math.max(5, ...texts.map(({ length }) => length));
 }
 
 // === Along the time ===

@@ -1,6 +1,6 @@
 //! Charts as the server draws them: what there is without scripts, and until they have loaded
-//! (`assets/chart.js` draws the same from `data-chart`). Sizes are those of a box that is stretched,
-//! so texts stand around it.
+//! (`assets/chart.js` draws the same from `data-chart`). The drawing is stretched to its box, so
+//! texts stand around it.
 
 use std::fmt::Write as _;
 
@@ -49,7 +49,10 @@ fn entry(chart: &Chart, line: &Line) -> Markup {
         @if line.adds { " " span { "total " strong { (chart.unit.text(line.total())) } } }
         @if let Some((slot, peak)) = line.peak() {
             @let at = chart.start + chart.step * slot as i64;
-            " " span { "peak " strong { (chart.unit.text(peak)) } @if peak > 0.0 { " at " (short_time(at, chart)) } }
+            " " span {
+                "peak " strong { (chart.unit.text(peak)) }
+                @if peak > 0.0 { " at " (short_time(at, chart)) }
+            }
         }
     }
 }

@@ -135,10 +135,10 @@ pub fn show(
                 (place("isp", "Provider", &asked.isp, &known.names.isps, known, refusal))
                 (time("from", "From", &from, refusal))
                 (time("to", "To", &to, refusal))
-                (interval(asked, question, refusal))
             }
-            // The first button is the one that Enter presses.
-            div.line {
+            div.filters {
+                (interval(asked, question, refusal))
+                // The first button is the one that Enter presses.
                 button.primary { "Apply" }
                 div.segments.presets role="group" aria-label="Range" {
                     @for known in Preset::ALL {

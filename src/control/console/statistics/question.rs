@@ -229,6 +229,7 @@ impl Asked {
         let time = |pointer: &str, text: &str| match instant(text, offset) {
             Some(time) => Ok(time),
             None => {
+                let now = now - now.rem_euclid(60);
                 let example = local(now, offset);
                 let detail = match text {
                     "" => "it is missing".to_owned(),

@@ -88,7 +88,8 @@ pub fn shares(shares: &Shares) -> Markup {
                 th scope="row" { span.swatch.{ "c-" (colour) } {} " " (name) }
                 td.num { (units::count(*n)) }
                 td.num { (percent(share)) }
-                td.wide { (parts::meter(tone(colour), share, &format!("{name}: {}", percent(share)))) }
+                @let label = format!("{name}: {}", percent(share));
+                td.wide { (parts::meter(tone(colour), share, &label)) }
             }
         }
     };
@@ -240,9 +241,8 @@ pub fn top(top: &Top, question: &Question) -> Markup {
                 td.num { (units::bytes(item.bytes_out as f64)) }
                 td.num { (units::bits_per_second(item.peak_bps_out)) }
                 td.num { (percent(share)) }
-                td.wide {
-                    (parts::meter(Tone::Plain, share, &format!("{}: {}", item.name, percent(share))))
-                }
+                @let label = format!("{}: {}", item.name, percent(share));
+                td.wide { (parts::meter(Tone::Plain, share, &label)) }
             }
         }
     };
