@@ -211,8 +211,8 @@ check("filters by domain, region and provider add up to what there was", async (
   await page.getByRole("checkbox", { name: "live.example.com" }).check();
   await page.keyboard.press("Escape");
   assert.equal(await page.locator("[data-picker][open]").count(), 0);
-  await page.getByLabel("Region").selectOption("guangdong");
-  await page.getByLabel("Provider").selectOption("telecom");
+  await page.getByLabel("Region", { exact: true }).selectOption("guangdong");
+  await page.getByLabel("Provider", { exact: true }).selectOption("telecom");
   await page.getByRole("button", { name: "Apply", exact: true }).click();
   await page.waitForURL(/isp=telecom/);
   assert.equal(await total(), past(...day, ([, region, isp]) => region === "guangdong" && isp === "telecom"));
