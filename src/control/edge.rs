@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
+use super::access_log::AccessLog;
 use super::billing::Billing;
 use super::changes::Changes;
 use super::closings::Closings;
@@ -82,6 +83,7 @@ pub struct Edge {
     pub statistics: Arc<dyn Store>,
     pub fold: Arc<Fold>,
     pub sampler: Sampler,
+    pub access_log: Arc<AccessLog>,
     pub phase: watch::Sender<Phase>,
     pub closings: Closings,
     /// How the last tunnels ended.

@@ -67,7 +67,6 @@ pub struct Node {
     loaded: Loaded,
     state: StateDir,
     admin: Option<TcpListener>,
-    log: Arc<AccessLog>,
 }
 
 /// The data plane, running.
@@ -147,11 +146,12 @@ impl NodeConfig {
             database,
             closings: Closings::default(),
             ends: log.ends(),
+            access_log: Arc::new(log),
             phase: watch::Sender::new(Phase::Starting),
             orders: order,
             started: Instant::now(),
         };
-        Ok(Node { edge: Arc::new(edge), orders, loaded, state, admin, log: Arc::new(log) })
+        Ok(Node { edge: Arc::new(edge), orders, loaded, state, admin })
     }
 }
 
@@ -220,10 +220,10 @@ impl Node {
         }
         self.follow();
         let lifecycle = Lifecycle {
+            log: Arc::clone(&self.edge.access_log),
             edge: self.edge,
             orders: self.orders,
             core_ends,
-            log: self.log,
             state: self.state,
             control_socket,
             last_answers: LastAnswers { ask: last, given: answers },
@@ -235,7 +235,7 @@ impl Node {
     }
 
     fn metrics(&self) -> Metrics {
-        let (edge, log) = (Arc::clone(&self.edge), Arc::clone(&self.log));
+        let (edge, log) = (Arc::clone(&self.edge), Arc::clone(&self.edge.access_log));
         let serving = Arc::clone(&self.edge);
         Metrics::new(Sources {
             cell: self.cell(),

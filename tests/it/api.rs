@@ -152,6 +152,41 @@ fn too_many_requests_of_one_key_wait_and_others_do_not() {
     done(other.get("/api/v1/status"), 200);
 }
 
+/// Statistics flush every 10 s; the access log tells within moments.
+#[test]
+fn the_status_tells_of_lost_log_lines_and_of_statistics() {
+    let origin = Origin::answering("hello");
+    let edge = Edge::to(&origin);
+    let api = Api::of(&edge);
+    let ask = || {
+        let mut wire = edge.connect();
+        wire.send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
+        assert_eq!(wire.answer().0.status(), 200);
+    };
+    let log = |field: &str| api.read("/api/v1/status")["access_log"][field].as_u64();
+    ask();
+    eventually("a line", || (log("lines_written")? >= 1).then_some(()));
+    assert_eq!(log("lines_lost"), Some(0));
+    // A full disk.
+    let path = edge.dir().join("access.log");
+    std::fs::remove_file(&path).expect("removed");
+    std::os::unix::fs::symlink("/dev/full", &path).expect("linked");
+    edge.signal("USR1");
+    eventually("a lost line", || {
+        ask();
+        (log("lines_lost")? >= 1).then_some(())
+    });
+    assert_eq!(log("events_dropped"), Some(0));
+    std::fs::remove_file(&path).expect("removed");
+    let written =
+        || api.read("/api/v1/status")["statistics"]["last_written"].as_str()?.parse().ok();
+    let at: jiff::Timestamp = eventually("written statistics", written);
+    assert!((jiff::Timestamp::now() - at).get_hours() < 1, "{at}");
+    let statistics = &api.read("/api/v1/status")["statistics"];
+    assert_eq!(statistics["writes_failed"], 0, "{statistics}");
+    assert_eq!(statistics["rows_coarsened"], 0, "{statistics}");
+}
+
 // === Domains ===
 
 #[test]

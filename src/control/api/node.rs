@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
@@ -22,6 +23,7 @@ use crate::control::certs::Served;
 use crate::control::changes::certificates::fingerprint;
 use crate::control::config::{Loaded, WouldBe, render};
 use crate::control::edge::{Files, Order};
+use crate::control::statistics::fold::Progress;
 use crate::limits::{API_DIFFERENCES_MAX, API_PAGE_DEFAULT};
 use crate::snapshot::{Domain, Transport};
 
@@ -65,6 +67,52 @@ pub struct Status {
     /// Where days of statistics and bills begin: seconds east of UTC.
     #[schema(example = 28800)]
     pub utc_offset_s: i64,
+    pub access_log: AccessLogStatus,
+    pub statistics: StatisticsStatus,
+}
+
+/// The access log since the start of the process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AccessLogStatus {
+    pub lines_written: u64,
+    /// Lost because the destination failed: a full disk, a pipe that closed.
+    pub lines_lost: u64,
+    /// Dropped before they became lines, because there were more than could be written.
+    pub events_dropped: u64,
+}
+
+/// The writing of statistics since the start of the process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StatisticsStatus {
+    /// When all that was counted was written last: RFC 3339, UTC; null: not yet.
+    #[schema(example = "2026-11-30T16:00:10Z")]
+    pub last_written: Option<String>,
+    /// Writes that failed; what they had waits in memory for the next one.
+    pub writes_failed: u64,
+    pub rows_waiting: u64,
+    /// Rows that were merged, without region and provider, because too many waited.
+    pub rows_coarsened: u64,
+}
+
+impl AccessLogStatus {
+    fn of(edge: &Shared) -> AccessLogStatus {
+        let (lines_written, lines_lost) = edge.access_log.lines();
+        let cores = edge.stats.cores().iter();
+        let events_dropped = cores.map(|core| core.core.log_drops.value()).sum();
+        AccessLogStatus { lines_written, lines_lost, events_dropped }
+    }
+}
+
+impl StatisticsStatus {
+    fn of(progress: &Progress) -> StatisticsStatus {
+        let written_at = progress.written_at.load(Ordering::Relaxed);
+        StatisticsStatus {
+            last_written: (written_at > 0).then(|| time(written_at)),
+            writes_failed: progress.failed.load(Ordering::Relaxed),
+            rows_waiting: progress.waiting_rows.load(Ordering::Relaxed),
+            rows_coarsened: progress.coarsened_rows.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// Show how the node does
@@ -86,6 +134,8 @@ async fn show_status(State(edge): State<Shared>) -> Json<Status> {
         connections: edge.stats.cores().iter().map(|core| core.core.tunnels.value()).sum(),
         plan_in_effect: edge.plan_in_effect(),
         utc_offset_s: edge.billing.settings().utc_offset.seconds(),
+        access_log: AccessLogStatus::of(&edge),
+        statistics: StatisticsStatus::of(&edge.fold.progress),
     })
 }
 
