@@ -16,6 +16,16 @@ mod stage;
 use stage::Stage;
 
 #[test]
+fn pages() {
+    Stage::new().plays("pages");
+}
+
+#[test]
+fn security() {
+    Stage::new().plays("security");
+}
+
+#[test]
 fn sign_in() {
     Stage::new().plays("sign_in");
 }

@@ -150,6 +150,8 @@ fn nobody() -> std::net::SocketAddr {
 /// `close 4001` closes with that code and `send 1000` sends that many bytes; other requests get
 /// 200 and `hello`.
 fn converse(mut wire: Wire) {
+    // Clients of a page may say nothing for as long as a check takes.
+    wire.socket().set_read_timeout(None).expect("no time-out");
     while let Ok(head) = wire.try_head() {
         wire.body(&head);
         let status = head.target().strip_prefix("/status/");
