@@ -29,7 +29,13 @@ pub struct Kept {
     /// Id of the access key.
     pub by: String,
     pub state: State,
+    /// Left open by a stop that not every core answered.
+    spared: usize,
 }
+
+/// So many cores did not answer: ask again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silent(pub usize);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -74,6 +80,7 @@ impl Closings {
             begun: Timestamp::now(),
             by: by.to_owned(),
             state: State::Running(begun.matched),
+            spared: 0,
         };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= CLOSINGS_KEPT_MAX {
@@ -91,22 +98,22 @@ impl Closings {
             all.iter().rev().cloned().collect()
         };
         for kept in &mut all {
-            self.look(cores, kept, Progress::Look).await;
+            let _ = self.look(cores, kept, Progress::Look).await;
         }
         all
     }
 
     pub async fn find(&self, cores: &Cores, number: u64) -> Option<Kept> {
         let mut kept = self.remembered(number)?;
-        self.look(cores, &mut kept, Progress::Look).await;
+        let _ = self.look(cores, &mut kept, Progress::Look).await;
         Some(kept)
     }
 
     /// Leaves open what it has not come to.
-    pub async fn stop(&self, cores: &Cores, number: u64) -> Option<Kept> {
+    pub async fn stop(&self, cores: &Cores, number: u64) -> Option<Result<Kept, Silent>> {
         let mut kept = self.remembered(number)?;
-        self.look(cores, &mut kept, Progress::Stop).await;
-        Some(kept)
+        let all = self.look(cores, &mut kept, Progress::Stop).await;
+        Some(all.map(|()| kept))
     }
 
     fn remembered(&self, number: u64) -> Option<Kept> {
@@ -114,29 +121,40 @@ impl Closings {
         all.iter().find(|kept| kept.number == number).cloned()
     }
 
-    /// Brings one that was running up to date.
-    async fn look(&self, cores: &Cores, kept: &mut Kept, ask: Progress) {
+    /// Brings one that was running up to date. As long as a core is silent it is not over.
+    async fn look(&self, cores: &Cores, kept: &mut Kept, ask: Progress) -> Result<(), Silent> {
         if !matches!(kept.state, State::Running(_)) {
-            return;
+            return Ok(());
         }
-        kept.state = match (cores.closing(kept.number, ask).await, ask) {
-            (0, _) => State::Done,
-            (left, Progress::Look) => State::Running(left),
-            (left, Progress::Stop) => State::Stopped(left),
-        };
+        let left = cores.closing(kept.number, ask).await;
+        if ask == Progress::Stop {
+            kept.spared += left.tunnels;
+        }
+        let is_heard = left.silent == 0;
+        match (ask, left.tunnels, kept.spared) {
+            _ if !is_heard => {}
+            (Progress::Look, 0, 0) | (Progress::Stop, _, 0) => kept.state = State::Done,
+            (Progress::Look, 0, spared) | (Progress::Stop, _, spared) => {
+                kept.state = State::Stopped(spared);
+            }
+            (Progress::Look, left, spared) => kept.state = State::Running(left + spared),
+        }
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = all.iter_mut().find(|known| known.number == kept.number) {
             // Somebody may have stopped it in between.
             match known.state {
-                State::Running(_) => known.state = kept.state,
+                State::Running(_) => known.clone_from(kept),
                 State::Done | State::Stopped(_) => kept.state = known.state,
             }
         }
+        if is_heard { Ok(()) } else { Err(Silent(left.silent)) }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
     use crate::control::cores::fake;
     use crate::snapshot::Filter;
@@ -161,10 +179,25 @@ mod tests {
         let found = closings.find(&cores, begun.number).await;
         assert_eq!(state(found), Some((State::Running(2), 0)));
         let stopped = closings.stop(&cores, begun.number).await;
-        assert_eq!(state(stopped), Some((State::Stopped(2), 0)));
+        assert_eq!(state(stopped.and_then(Result::ok)), Some((State::Stopped(2), 0)));
         let found = closings.find(&cores, begun.number).await;
         assert_eq!(state(found), Some((State::Stopped(2), 0)));
         assert!(closings.find(&cores, 99).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_core_that_does_not_answer_is_not_one_that_is_done() {
+        let (cores, silence) = fake::cores_that_fall_silent(2);
+        let closings = Closings::default();
+        let begun = closings.begin(&cores, &closing(), String::new(), "K").await.unwrap();
+        silence.store(true, Ordering::Relaxed);
+        let found = closings.find(&cores, begun.number).await.unwrap();
+        assert_eq!(found.state, State::Running(2));
+        let stopped = closings.stop(&cores, begun.number).await.unwrap();
+        assert_eq!(stopped.unwrap_err(), Silent(2));
+        silence.store(false, Ordering::Relaxed);
+        let stopped = closings.stop(&cores, begun.number).await.unwrap();
+        assert_eq!(stopped.unwrap().state, State::Stopped(2));
     }
 
     #[tokio::test]
@@ -176,7 +209,7 @@ mod tests {
         }
         assert!(closings.begin(&cores, &closing(), String::new(), "K").await.is_none());
         let newest = closings.all(&cores).await[0].number;
-        closings.stop(&cores, newest).await;
+        assert!(closings.stop(&cores, newest).await.is_some_and(|stopped| stopped.is_ok()));
         assert!(closings.begin(&cores, &closing(), String::new(), "K").await.is_some());
         assert_eq!(closings.all(&cores).await.len(), CLOSINGS_KEPT_MAX);
         assert!(closings.find(&cores, newest).await.is_none(), "the one that was over");

@@ -60,6 +60,14 @@ pub struct Begun {
     pub matched: usize,
 }
 
+/// What [`Cores::closing`] has not come to yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    pub tunnels: usize,
+    /// Cores that did not answer; theirs are missing.
+    pub silent: usize,
+}
+
 impl Listing {
     /// Whether there are more than the limit.
     pub fn is_truncated(&self) -> bool {
@@ -133,8 +141,8 @@ impl Cores {
         Begun { number, matched: answers.into_iter().flatten().sum() }
     }
 
-    /// How many tunnels of each core match.
-    async fn count(&self, filter: &Filter) -> Vec<usize> {
+    /// How many tunnels of each core match; `None` of a core that did not answer.
+    async fn count(&self, filter: &Filter) -> Vec<Option<usize>> {
         let answers = self
             .ask(filter, ANSWER_WAIT, |_, reply| Command::List {
                 filter: filter.clone(),
@@ -143,15 +151,14 @@ impl Cores {
                 reply: Box::new(move |listed| answered(reply, listed)),
             })
             .await;
-        answers
-            .into_iter()
-            .map(|listed| listed.map_or(0, |listed: Listed| listed.matched))
-            .collect()
+        answers.into_iter().map(|answer| answer.map(|listed: Listed| listed.matched)).collect()
     }
 
     /// How many tunnels [`Cores::close`] has not come to yet; [`Progress::Stop`] leaves them open.
-    pub async fn closing(&self, number: u64, ask: Progress) -> usize {
-        self.progress(number, ask).await.into_iter().flatten().sum()
+    pub async fn closing(&self, number: u64, ask: Progress) -> Left {
+        let answers = self.progress(number, ask).await;
+        let silent = answers.iter().filter(|answer| answer.is_none()).count();
+        Left { tunnels: answers.into_iter().flatten().sum(), silent }
     }
 
     async fn progress(&self, number: u64, ask: Progress) -> Vec<Option<usize>> {
@@ -239,18 +246,28 @@ fn answered<T>(reply: oneshot::Sender<T>, answer: T) {
 }
 
 /// Shares of `rate` closes per second, by how many tunnels each core has to close; their first
-/// closes are spread over the time that one close of all cores together takes.
-fn paces(rate: u32, counted: &[usize]) -> Vec<Pace> {
-    let all = counted.iter().sum::<usize>().max(1) as u64;
+/// closes are spread over the time that one close of all cores together takes. A core that did not
+/// answer is taken for an average one. One that had none may have some by now: it gets the share of
+/// one core of many, beside the others'.
+fn paces(rate: u32, counted: &[Option<usize>]) -> Vec<Pace> {
+    let (cores, rate_e6) = (counted.len().max(1) as u64, u64::from(rate.max(1)) * Pace::ONE);
+    let known = counted.iter().flatten().count().max(1);
+    let average = counted.iter().flatten().sum::<usize>().div_ceil(known).max(1);
+    let weights: Vec<u64> = counted.iter().map(|n| n.unwrap_or(average) as u64).collect();
+    let all = weights.iter().sum::<u64>().max(1);
     let mut before = 0;
-    let share = |&n: &usize| {
-        let n = n as u64;
-        let per_second_e6 = u64::from(rate.max(1)) * Pace::ONE * n / all;
-        let pace = Pace { per_second_e6, saved_e6: Pace::ONE - Pace::ONE * before / all };
-        before += n;
-        pace
+    let share = |(i, &weight): (usize, &u64)| {
+        let saved_e6 = Pace::ONE - Pace::ONE * before / all;
+        before += weight;
+        match weight {
+            0 => Pace {
+                per_second_e6: rate_e6 / cores,
+                saved_e6: Pace::ONE - Pace::ONE * i as u64 / cores,
+            },
+            weight => Pace { per_second_e6: rate_e6 * weight / all, saved_e6 },
+        }
     };
-    counted.iter().map(share).collect()
+    weights.iter().enumerate().map(share).collect()
 }
 
 #[cfg(test)]
@@ -258,6 +275,7 @@ pub mod fake {
     //! Cores that answer at once and remember what they were asked.
 
     use std::sync::Mutex;
+    use std::sync::atomic::AtomicBool;
 
     use super::*;
     use crate::snapshot::command::{CloseState, LegRow, StreamState};
@@ -272,6 +290,20 @@ pub mod fake {
         let cores = Cores::default();
         cores.started(handles);
         (cores, asked)
+    }
+
+    /// The same, until they are told to be silent.
+    pub fn cores_that_fall_silent(n: usize) -> (Cores, Arc<AtomicBool>) {
+        let silence = Arc::<AtomicBool>::default();
+        let handles = (0..n).map(|core| {
+            let (answering, silence) = (handle(core, Asked::default()), Arc::clone(&silence));
+            CoreHandle::new(move |command| {
+                !silence.load(Ordering::Relaxed) && answering.send(command)
+            })
+        });
+        let cores = Cores::default();
+        cores.started(handles.collect());
+        (cores, silence)
     }
 
     /// The one tunnel of a core.
@@ -338,17 +370,30 @@ mod tests {
     #[test]
     fn a_rate_is_shared_out_by_what_there_is_to_close() {
         let e6 = |x: f64| (x * 1e6) as u64;
+        let (five, none) = (Some(5), Some(0));
+        let third = 1.0 / 3.0;
         for (rate, counted, shares) in [
-            (10, &[30, 0, 10][..], &[(7.5, 1.0), (0.0, 0.25), (2.5, 0.25)][..]),
+            // One that had none when it was asked must not wait for ever with what came since.
+            (
+                10,
+                &[Some(30), none, Some(10)][..],
+                &[(7.5, 1.0), (10.0 * third, 2.0 * third), (2.5, 0.25)][..],
+            ),
             // Less than one per second and core: the cores take turns.
-            (1, &[5, 5, 5, 5], &[(0.25, 1.0), (0.25, 0.75), (0.25, 0.5), (0.25, 0.25)]),
-            (7, &[0, 0], &[(0.0, 1.0), (0.0, 1.0)]),
+            (1, &[five; 4], &[(0.25, 1.0), (0.25, 0.75), (0.25, 0.5), (0.25, 0.25)]),
+            (7, &[none, none], &[(3.5, 1.0), (3.5, 0.5)]),
+            // One that did not answer.
+            (6, &[Some(4), None, Some(4)], &[(2.0, 1.0), (2.0, 2.0 * third), (2.0, third)]),
         ] {
             let shares: Vec<Pace> = shares
                 .iter()
                 .map(|&(rate, saved)| Pace { per_second_e6: e6(rate), saved_e6: e6(saved) })
                 .collect();
-            assert_eq!(paces(rate, counted), shares, "{rate} {counted:?}");
+            let near = |a: u64, b: u64| a.abs_diff(b) <= 1;
+            for (seen, wanted) in paces(rate, counted).iter().zip(&shares) {
+                let same = near(seen.per_second_e6, wanted.per_second_e6);
+                assert!(same && near(seen.saved_e6, wanted.saved_e6), "{counted:?}: {seen:?}");
+            }
         }
     }
 
@@ -378,7 +423,8 @@ mod tests {
             .map(|(core, saved)| format!("{core}: close - - killed 1012 0.5/s from {saved}"))
             .collect();
         assert_eq!(closes, expected);
-        assert_eq!(cores.closing(begun.number, Progress::Stop).await, 4);
+        let left = cores.closing(begun.number, Progress::Stop).await;
+        assert_eq!(left, Left { tunnels: 4, silent: 0 });
         let said = asked.lock().unwrap().last().cloned();
         assert_eq!(said.unwrap(), format!("3: closing {} Stop", begun.number));
     }
@@ -395,6 +441,7 @@ mod tests {
             CoreHandle::new(|_| false),
         ]);
         assert_eq!(cores.list(&Filter::default(), None, 10).await.silent, 2);
+        assert_eq!(cores.closing(0, Progress::Look).await, Left { tunnels: 0, silent: 2 });
         assert!(!cores.alive().await);
     }
 }

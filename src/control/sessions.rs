@@ -22,6 +22,8 @@ use crate::limits::{CONSOLE_SESSION_IDLE, CONSOLE_SESSION_LIFE, CONSOLE_SESSIONS
 pub const COOKIE: &str = "hawser_session";
 /// The header by which scripts of the console show that they are of the console.
 pub const CSRF_HEADER: &str = "x-csrf-token";
+/// What a page that is open asks by itself carries this header: it keeps nobody signed in.
+pub const BACKGROUND_HEADER: &str = "x-background";
 
 /// 256 bits and more.
 const TOKEN_LETTERS: usize = 43;

@@ -115,9 +115,9 @@ async fn signed_in(gate: &Gate, request: &Parts) -> Result<Option<Key>, Problem>
     let Some(token) = sessions::cookie(&request.headers, sessions::COOKIE) else { return Ok(None) };
     let now = Instant::now();
     // A page that is left open follows the figures by itself: that keeps nobody signed in.
-    let found = match request.uri.path() {
-        events::PATH => gate.sessions.look(&token, now),
-        _ => gate.sessions.find(&token, now),
+    let found = match is_background(request) {
+        true => gate.sessions.look(&token, now),
+        false => gate.sessions.find(&token, now),
     };
     let Some(session) = found else { return Ok(None) };
     if !reads(&request.method) {
@@ -131,6 +131,12 @@ async fn signed_in(gate: &Gate, request: &Parts) -> Result<Option<Key>, Problem>
     let keys = gate.edge.keys.clone();
     let find = move |_: &_| keys.in_force(&session.key_id);
     Ok(gate.edge.database.off_the_runtime(find).await?)
+}
+
+/// Whether a page asks by itself: for what moves, and never for a change.
+fn is_background(request: &Parts) -> bool {
+    let says_so = request.headers.contains_key(sessions::BACKGROUND_HEADER);
+    request.uri.path() == events::PATH || (says_so && reads(&request.method))
 }
 
 /// RFC 6750 2.1: the token of `Authorization: Bearer`.
@@ -207,6 +213,23 @@ mod tests {
             assert_eq!(token(value), None, "{value}");
         }
         assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn what_a_page_asks_by_itself() {
+        for (method, path, says_so, background) in [
+            (Method::GET, events::PATH, false, true),
+            (Method::GET, "/connections", true, true),
+            (Method::GET, "/connections", false, false),
+            (Method::DELETE, "/connections/1", true, false),
+        ] {
+            let mut request = axum::http::Request::builder().method(method).uri(path);
+            if says_so {
+                request = request.header(sessions::BACKGROUND_HEADER, "1");
+            }
+            let (request, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(is_background(&request), background, "{path} {says_so}");
+        }
     }
 
     #[test]

@@ -14,9 +14,10 @@ use utoipa_axum::routes;
 
 use super::Shared;
 use super::auth::Caller;
-use super::connections::{CLOSE_CODE, CLOSE_REASON, CODES_ACCEPTED, REASON_ACCEPTED, YEAR_MS};
+use super::connections::{
+    CLOSE_CODE, CLOSE_REASON, CODES_ACCEPTED, REASON_ACCEPTED, YEAR_MS, note_done,
+};
 use super::extract::{Body, Bounded, PathPart};
-use super::node::note;
 use super::problem::{Kind, Problem};
 use crate::control::closings::{Kept, State as Stage};
 use crate::control::control_socket::{is_sendable, reason_fits};
@@ -125,8 +126,9 @@ impl CloseWanted {
             origin: self.origin,
             region: self.region.as_deref().map(Into::into),
             isp: self.isp.as_deref().map(Into::into),
-            min_age_ms: self.min_age_ms,
-            min_idle_ms: self.min_idle_ms,
+            // 0 says nothing: it must not be taken for a word about which ones.
+            min_age_ms: self.min_age_ms.filter(|ms| *ms > 0),
+            min_idle_ms: self.min_idle_ms.filter(|ms| *ms > 0),
         }
     }
 
@@ -232,7 +234,7 @@ async fn close_connections(
         ))
     })?;
     let about = format!("{about}: {}", begun.matched);
-    note(&edge, &caller, "close connections", about).await?;
+    note_done(&edge, &caller, "close connections", about).await;
     let begun = CloseBegun { closing: begun.matched, id: begun.number };
     Ok((StatusCode::ACCEPTED, Json(begun)))
 }
@@ -268,9 +270,13 @@ async fn stop_closing(
     caller: Caller,
     PathPart(id): PathPart<u64>,
 ) -> Result<Json<ClosingProgress>, Problem> {
-    let kept = edge.closings.stop(&edge.cores, id).await.ok_or_else(|| unknown(id))?;
+    let stopped = edge.closings.stop(&edge.cores, id).await.ok_or_else(|| unknown(id))?;
+    let kept = stopped.map_err(|silent| {
+        let detail = format!("{} of the cores did not answer; ask again", silent.0);
+        Problem::new(Kind::Unavailable, detail)
+    })?;
     let about = format!("{}: {} of {}", kept.about, kept.told(), kept.matched);
-    note(&edge, &caller, "stop closing connections", about).await?;
+    note_done(&edge, &caller, "stop closing connections", about).await;
     Ok(Json(kept.into()))
 }
 

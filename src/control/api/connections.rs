@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tracing::error;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -451,6 +452,14 @@ async fn close_connection(
     if closing == 0 {
         return Err(gone(&id));
     }
-    note(&edge, &caller, "close connection", id).await?;
+    note_done(&edge, &caller, "close connection", id).await;
     Ok((StatusCode::ACCEPTED, Json(ClosingShown { closing })))
+}
+
+/// Notes what cannot be taken back: that it could not be noted is no reason to say it was not done.
+pub async fn note_done(edge: &Shared, caller: &Caller, action: &'static str, about: String) {
+    if let Err(problem) = note(edge, caller, action, about.clone()).await {
+        let (key, why) = (&*caller.key.id, &*problem.detail);
+        error!(action, about, key, why, "done, and not in the audit log");
+    }
 }

@@ -115,6 +115,7 @@ fn a_closing_at_a_pace_is_followed_and_stopped() {
         (json!({ "region": "x", "rate_per_second": 1_000_001 }), "/rate_per_second"),
         (json!({ "min_idle_ms": 99_999_999_999_u64 }), "/min_idle_ms"),
         (json!({ "code": 1012 }), ""),
+        (json!({ "min_idle_ms": 0, "min_age_ms": 0 }), ""),
     ] {
         let problem = refused(&api.post(&close, wanted), 422);
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");

@@ -11,6 +11,7 @@ const LARGE = 100_000;
 const LARGE_MS = 30_000;
 const ONE_MS = 2_000;
 const PROGRESS_MS = 1_000;
+const BACKGROUND = { background: true };
 
 const pause = document.querySelector("[data-pause]");
 let paused = false;
@@ -40,10 +41,11 @@ function repeat(step, first) {
       try {
         wait = await step();
         if (wait === false) return;
-        unreachable(false);
+        trouble("");
       } catch (error) {
-        if (!(error instanceof Refused || error instanceof TypeError)) throw error;
-        unreachable(true);
+        if (error instanceof Refused) trouble(`Figures stand still: ${error.message}`);
+        else if (error instanceof TypeError) trouble("The edge does not answer; figures stand still.");
+        else throw error;
       }
     }
     setTimeout(turn, wait);
@@ -51,12 +53,12 @@ function repeat(step, first) {
   setTimeout(turn, first);
 }
 
-// Says once that the edge does not answer, and once that it does again.
-let lost = false;
-function unreachable(now) {
-  if (now === lost) return;
-  lost = now;
-  if (now) toast("The edge does not answer; figures stand still.", "bad");
+// Says once what keeps figures from moving, and once that they move again.
+let known = "";
+function trouble(now) {
+  if (now === known) return;
+  known = now;
+  if (now) toast(now, "bad");
   else toast("The edge answers again.");
 }
 
@@ -73,7 +75,7 @@ function write(element, text) {
 // === The list ===
 
 async function refreshList() {
-  const answer = await api(`/connections?${list.dataset.connections}`);
+  const answer = await api(`/connections?${list.dataset.connections}`, BACKGROUND);
   if (paused || isSelected(list)) return LIST_MS;
   const body = list.querySelector("tbody");
   const known = new Map([...body.rows].map((row) => [row.dataset.id, row]));
@@ -145,7 +147,7 @@ async function refreshOne() {
   const id = one.dataset.connection;
   let item;
   try {
-    item = await api(`/connections/${id}`);
+    item = await api(`/connections/${id}`, BACKGROUND);
   } catch (error) {
     if (error instanceof Refused && error.problem.status === 404) return ended(id);
     throw error;
@@ -216,7 +218,14 @@ async function ended(id) {
 // === A closing ===
 
 async function refreshProgress() {
-  const now = await api(`/connections/closings/${closing.dataset.closing}`);
+  let now;
+  try {
+    now = await api(`/connections/closings/${closing.dataset.closing}`, BACKGROUND);
+  } catch (error) {
+    if (!(error instanceof Refused && error.problem.status === 404)) throw error;
+    toast("The edge does not know this closing any more: it was restarted.", "bad");
+    return false;
+  }
   closing.querySelector("progress").value = now.told;
   write(closing.querySelector("[data-told]"), told(now));
   if (now.state === "running") return PROGRESS_MS;

@@ -12,9 +12,11 @@ export class Refused extends Error {
 }
 
 // `path` is below /api/v1. Gives what the answer says, or throws `Refused`; a session that is over
-// leads to the sign-in page and back here.
-export async function api(path, { method = "GET", body, ifMatch, signal } = {}) {
+// leads to the sign-in page and back here. `background`: what a page asks by itself, so that one
+// that is left open keeps nobody signed in.
+export async function api(path, { method = "GET", body, ifMatch, signal, background } = {}) {
   const headers = {};
+  if (background) headers["X-Background"] = "1";
   if (method !== "GET") headers["X-Csrf-Token"] = csrf;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (ifMatch) headers["If-Match"] = `"${ifMatch}"`;

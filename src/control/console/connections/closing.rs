@@ -16,7 +16,7 @@ use super::{FILES, Listing};
 use crate::control::console::layout::{Page, Section};
 use crate::control::console::node::Node;
 use crate::control::console::parts::{self, Column, Field, Tone};
-use crate::control::console::rest::{Refusal, Wrong};
+use crate::control::console::rest::{Refusal, Wrong, part};
 use crate::control::console::viewer::{Fields, Submitted, Viewer};
 use crate::control::console::{Console, ROOT, units};
 use crate::control::keys::Role;
@@ -284,7 +284,8 @@ async fn show(
     viewer: Viewer,
     Path(id): Path<String>,
 ) -> Result<Markup, Refusal> {
-    let progress: Progress = viewer.rest.read(&format!("/connections/closings/{id}")).await?;
+    let progress: Progress =
+        viewer.rest.read(&format!("/connections/closings/{}", part(&id))).await?;
     let node = Node::read(&viewer).await?;
     let runs = progress.state == "running";
     let pace = match progress.rate_per_second {
@@ -396,7 +397,7 @@ async fn stop(
     form: Submitted,
 ) -> Result<Redirect, Refusal> {
     let viewer = form.viewer;
-    let path = format!("/connections/closings/{id}");
+    let path = format!("/connections/closings/{}", part(&id));
     let progress: Progress = viewer.rest.send(Method::DELETE, &path, None, None).await?;
     console.sessions.leave_notice(&viewer.token, told(&progress));
     Ok(Redirect::to(&format!("{ROOT}{path}")))

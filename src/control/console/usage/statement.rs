@@ -456,7 +456,9 @@ pub fn prices(prices: &Prices) -> Markup {
 }
 
 fn tiers(price: &Price, currency: &str) -> Markup {
-    let from = format!("From {}", price.unit);
+    // Statistics have decimal units; bills count by 2^30.
+    let unit = if price.unit == "GB" { "GB of 2³⁰ bytes" } else { &price.unit };
+    let from = format!("From {unit}");
     let each = format!("{currency} per {}", price.unit);
     let columns = [Column::Number(&from), Column::Number(&each)];
     let rows = html! {
