@@ -167,7 +167,7 @@ pub struct Order<'a> {
     /// As it stands in the audit log.
     pub action: &'a str,
     pub domains: &'a [Arc<str>],
-    /// `If-Match`: the revision that each of `domains` must be at.
+    /// `If-Match`: the revision that each of `domains` must be at; empty: there is none of them.
     pub expected: Option<String>,
     /// Written also when no text differs; the audit log then has an entry for each of `domains`.
     pub records: Option<Records>,
@@ -378,8 +378,8 @@ impl Changes {
         let mut changes: Vec<Change> = Vec::with_capacity(domains.len());
         for (before, domain) in read.await? {
             let found = before.as_deref().map(revision);
-            if let Some(expected) = expected.filter(|expected| found.as_deref() != Some(*expected))
-            {
+            let now = found.as_deref().unwrap_or_default();
+            if let Some(expected) = expected.filter(|expected| now != *expected) {
                 let expected = expected.to_owned();
                 return Err(ChangeError::Revision { domain, expected, found });
             }

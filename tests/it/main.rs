@@ -7,6 +7,7 @@ mod billing;
 mod changes;
 mod dcdn;
 mod doctor;
+mod domains;
 mod drain;
 mod durability;
 mod flood;

@@ -106,6 +106,9 @@ pub struct Domains {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct DomainsAsked {
+    /// Only the domain of this very name.
+    #[param(value_type = Option<String>, max_length = 253)]
+    name: Option<Bounded<253>>,
     /// Only names with this in them.
     #[param(value_type = Option<String>, max_length = 253)]
     search: Option<Bounded<253>>,
@@ -137,7 +140,8 @@ async fn list_domains(
     let search = asked.search.as_deref().unwrap_or_default().to_ascii_lowercase();
     let loaded = edge.publisher.configured();
     let fits = |config: &&DomainConfig| {
-        config.name.contains(&search)
+        asked.name.as_deref().is_none_or(|name| *config.name == *name)
+            && config.name.contains(&search)
             && asked.state.is_none_or(|state| state == state_of(config))
             && asked.websocket.is_none_or(|on| on == config.websocket.enabled)
     };
@@ -274,7 +278,9 @@ async fn read(edge: &Shared, name: &Arc<str>) -> Result<(DomainConfig, Text), Pr
 /// The file of a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({ "text": "name = \"live.example.com\"\n[[origin]]\naddress = \"10.0.0.5\"\n" }))]
+#[schema(example = json!({
+    "text": "name = \"live.example.com\"\n[[origin]]\naddress = \"10.0.0.5\"\n"
+}))]
 pub struct FileText {
     /// TOML, as docs/configuration.md has it.
     pub text: String,

@@ -202,12 +202,13 @@ impl Condition {
         Err(Problem::new(Kind::PreconditionRequired, detail))
     }
 
-    /// The one revision that it names; `None` when anything will do.
+    /// The one revision that it names, an empty one for none at all; `None` when anything will do.
     pub fn one(self) -> Result<Option<String>, Problem> {
         match self {
             Condition::None | Condition::Present => Ok(None),
+            Condition::Absent => Ok(Some(String::new())),
             Condition::OneOf(mut tags) if tags.len() == 1 => Ok(tags.pop()),
-            Condition::OneOf(_) | Condition::Absent => {
+            Condition::OneOf(_) => {
                 Err(Problem::malformed("send If-Match with one entity tag, or none of these"))
             }
         }

@@ -29,6 +29,7 @@ const TAGS: &[(&str, &str)] = &[
 /// Operations that need a condition, and those that take one.
 const CONDITION_NEEDED: &[&str] = &[
     "replace_domain",
+    "replace_file",
     "patch_domain",
     "remove_domain",
     "set_websocket",
@@ -37,7 +38,7 @@ const CONDITION_NEEDED: &[&str] = &[
 ];
 const CONDITION_TAKEN: &[&str] = &["start_domain", "stop_domain", "roll_back"];
 /// Operations for which there may be nothing yet.
-const MAY_BE_NEW: &[&str] = &["replace_domain", "set_certificate"];
+const MAY_BE_NEW: &[&str] = &["replace_domain", "set_certificate", "roll_back"];
 
 /// The whole description, of what the routes say.
 pub fn document(routes: &OpenApi) -> Value {
@@ -96,6 +97,10 @@ fn complete(path: &str, method: &Method, operation: &mut Map<String, Value>) {
     let needed = CONDITION_NEEDED.contains(&&*id);
     let takes_condition = needed || CONDITION_TAKEN.contains(&&*id);
     if takes_condition {
+        let about_none = match needed {
+            true => "`*`: it must be new. One of both headers is needed.",
+            false => "`*`: there must be none now.",
+        };
         let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
         if let Some(list) = parameters.as_array_mut() {
             list.push(json!({
@@ -110,7 +115,7 @@ fn complete(path: &str, method: &Method, operation: &mut Map<String, Value>) {
                 list.push(json!({
                     "name": "If-None-Match",
                     "in": "header",
-                    "description": "`*`: it must be new. One of both headers is needed.",
+                    "description": about_none,
                     "required": false,
                     "schema": { "type": "string", "enum": ["*"] },
                 }));

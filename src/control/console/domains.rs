@@ -55,12 +55,12 @@ pub fn routes() -> Router<Console> {
 }
 
 fn settings_page(page: &'static Settings) -> MethodRouter<Console> {
-    let show = move |State(console): State<Console>, Path(name): Path<String>, viewer: Viewer| async move {
+    type Of = State<Console>;
+    type Named = Path<String>;
+    let show = move |State(console): Of, Path(name): Named, viewer: Viewer| async move {
         page.show(&console, &viewer, &name).await
     };
-    let submit = move |State(console): State<Console>,
-                       Path(name): Path<String>,
-                       form: Submitted| async move {
+    let submit = move |State(console): Of, Path(name): Named, form: Submitted| async move {
         page.submit(&console, &form, &name).await
     };
     get(show).post(submit)

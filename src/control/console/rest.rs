@@ -18,6 +18,9 @@ use tracing::error;
 use crate::control::api::{self, Caller};
 use crate::limits::CONSOLE_ANSWER_BYTES_MAX;
 
+/// Instead of a revision: there was none.
+pub const ABSENT: &str = "";
+
 /// The API as one caller may use it. Paths are those below `/api/v1`, such as `/domains?limit=1`.
 #[derive(Clone)]
 pub struct Rest {
@@ -92,7 +95,8 @@ impl Rest {
     }
 
     /// Sends something that changes something. `if_match`: the revision that was shown, without
-    /// quotes; `None` for what takes no condition.
+    /// quotes, `*` for whatever there is, [`ABSENT`] when there must be nothing; `None` for what
+    /// takes no condition.
     pub async fn send<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -129,10 +133,12 @@ impl Rest {
             .method(method)
             .uri(format!("{}{path}", api::ROOT))
             .extension(self.caller.clone());
-        if let Some(revision) = if_match {
-            let tag = if revision == "*" { "*".to_owned() } else { format!("\"{revision}\"") };
-            request = request.header(header::IF_MATCH, tag);
-        }
+        request = match if_match {
+            None => request,
+            Some(ABSENT) => request.header(header::IF_NONE_MATCH, "*"),
+            Some("*") => request.header(header::IF_MATCH, "*"),
+            Some(revision) => request.header(header::IF_MATCH, format!("\"{revision}\"")),
+        };
         let body = match body {
             Some(value) => {
                 request = request.header(header::CONTENT_TYPE, "application/json");

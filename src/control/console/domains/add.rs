@@ -64,6 +64,7 @@ fn proposal(name: &str, typed: &Fields, rows: &Rows) -> Proposal {
     }
     websocket.retain(|_, value| !value.is_null());
     Proposal {
+        domain: name.to_owned(),
         method: Method::POST,
         path: "/domains".to_owned(),
         body: Some(json!({ "name": name, "websocket": websocket, "origin": rows.json() })),

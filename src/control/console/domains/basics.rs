@@ -144,7 +144,7 @@ async fn page(
 ) -> Result<Response, Refusal> {
     let subject = Subject::read(viewer, name).await?;
     let node = Node::read(viewer).await?;
-    let asked = format!("/domains?search={}&today=true&limit=500", part(name));
+    let asked = format!("/domains?name={}&today=true", part(name));
     let found: Found = viewer.rest.read(&asked).await?;
     let listed = found.items.into_iter().find(|domain| domain.name == name);
     let last: Entries = viewer.rest.read(&format!("{}/history?limit=1", api(name))).await?;

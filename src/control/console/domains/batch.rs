@@ -108,6 +108,7 @@ async fn change(console: &Console, form: &Submitted, step: Step) -> Result<Respo
     let changed: Changed =
         rest.send(Method::POST, "/changes?dry_run=true", None, Some(&body)).await?;
     let proposal = Proposal {
+        domain: String::new(),
         method: Method::POST,
         path: String::new(),
         body: None,

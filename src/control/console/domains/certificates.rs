@@ -123,7 +123,8 @@ pub async fn upload(
 ) -> Result<Response, Refusal> {
     let (chain, key) = (form.fields.text("certificate"), form.fields.text("key"));
     let pair = json!({ "certificate": chain, "key": key });
-    let known = if_match(form.fields.text("known"));
+    // Empty: nothing was uploaded when the page was shown, and so it must still be.
+    let known = form.fields.text("known");
     let sent: Result<Value, Refusal> =
         form.viewer.rest.send(Method::PUT, &path(&name), Some(known), Some(&pair)).await;
     match sent {
@@ -139,11 +140,6 @@ pub async fn upload(
     }
 }
 
-/// Whatever there is, where nothing was.
-fn if_match(fingerprint: &str) -> &str {
-    if fingerprint.is_empty() { "*" } else { fingerprint }
-}
-
 pub async fn remove(
     State(console): State<Console>,
     Path(name): Path<String>,
@@ -153,11 +149,8 @@ pub async fn remove(
     match Step::of(&form.fields) {
         Step::Back => Ok(to_page(&name)),
         Step::Apply => {
-            let sent: Result<Value, Refusal> = form
-                .viewer
-                .rest
-                .send(Method::DELETE, &path(&name), Some(if_match(known)), None)
-                .await;
+            let sent: Result<Value, Refusal> =
+                form.viewer.rest.send(Method::DELETE, &path(&name), Some(known), None).await;
             if let Err(refusal) = sent {
                 let shown = Shown { refusal: Some(refusal), ..Shown::default() };
                 return shown.answer(&console, &form.viewer, &name).await;

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::super::layout::{Page, Section};
 use super::super::parts::{self, Tone};
-use super::super::rest::Refusal;
+use super::super::rest::{ABSENT, Refusal};
 use super::super::viewer::{Fields, Submitted, Viewer};
 use super::super::{Console, ROOT};
 use super::FILES;
@@ -41,6 +41,7 @@ impl Step {
 
 /// A change that somebody may want.
 pub struct Proposal {
+    pub domain: String,
     pub method: Method,
     /// Below `/api/v1`.
     pub path: String,
@@ -95,8 +96,7 @@ pub async fn walk(
     proposal: &Proposal,
 ) -> Result<Response, Refusal> {
     if Step::of(&form.fields) != Step::Apply {
-        let opened = form.fields.text("seen");
-        return show(console, form, proposal, opened, StatusCode::OK).await;
+        return show(console, form, proposal, StatusCode::OK).await;
     }
     let seen = form.fields.text("revision");
     match send(&form.viewer, proposal, seen).await {
@@ -105,7 +105,7 @@ pub async fn walk(
             Ok(Redirect::to(&format!("{ROOT}{}", proposal.to)).into_response())
         }
         Err(refusal) if refusal.status == StatusCode::PRECONDITION_FAILED => {
-            show(console, form, proposal, seen, StatusCode::PRECONDITION_FAILED).await
+            show(console, form, proposal, StatusCode::PRECONDITION_FAILED).await
         }
         Err(refusal) => Err(refusal),
     }
@@ -113,16 +113,15 @@ pub async fn walk(
 
 async fn send(viewer: &Viewer, proposal: &Proposal, seen: &str) -> Result<(), Refusal> {
     let Proposal { method, path, body, .. } = proposal;
-    let seen = (!seen.is_empty()).then_some(seen);
-    viewer.rest.send::<Value>(method.clone(), path, seen, body.as_ref()).await.map(drop)
+    // Nothing seen is a domain that was not there: it must not be there now either.
+    let seen = if seen.is_empty() { ABSENT } else { seen };
+    viewer.rest.send::<Value>(method.clone(), path, Some(seen), body.as_ref()).await.map(drop)
 }
 
-/// `known`: the revision that whoever sent the form knows of.
 async fn show(
     console: &Console,
     form: &Submitted,
     proposal: &Proposal,
-    known: &str,
     status: StatusCode,
 ) -> Result<Response, Refusal> {
     let Proposal { method, path, body, .. } = proposal;
@@ -130,9 +129,15 @@ async fn show(
     let dry = format!("{path}?dry_run=true");
     let changed: Changed =
         form.viewer.rest.send(method.clone(), &dry, whatever, body.as_ref()).await?;
+    if changed.domains.iter().any(|domain| domain.name != proposal.domain) {
+        return Err(Refusal::unknown("That is of another domain. Nothing was changed."));
+    }
     let revision = changed.domains.first().and_then(|domain| domain.before_revision.clone());
     let revision = revision.unwrap_or_default();
-    let moved = !known.is_empty() && known != revision;
+    // Of a form, what it was filled from.
+    let known = form.fields.text("seen");
+    let moved =
+        status == StatusCode::PRECONDITION_FAILED || (!known.is_empty() && known != revision);
     let fields = [("revision", revision.as_str()), ("seen", revision.as_str())];
     let sheet = Sheet { changed: &changed, proposal, form, fields: &fields, moved };
     Ok((status, sheet.page(console)).into_response())

@@ -93,6 +93,7 @@ pub fn seen(subject: &Subject, source: Source<'_>) -> maud::Markup {
 /// A merge patch of a domain, from one of its pages.
 pub fn change(name: &str, tab: Tab, patch: serde_json::Value) -> Proposal {
     Proposal {
+        domain: name.to_owned(),
         method: Method::PATCH,
         path: api(name),
         body: Some(patch),
