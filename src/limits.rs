@@ -482,7 +482,9 @@ pub const DCDN_NONCES_MAX: usize = 1_000_000;
 /// address: enough to see who it is, and no way to fill a disk. Beyond it: they are counted only,
 /// and the next line says how many were left out.
 pub const SIGN_IN_LINES_MAX: u32 = 20;
+/// Those of one address: it does not use up the lines of all others.
 pub const SIGN_IN_LINES_OF_ONE_MAX: u32 = 5;
+/// Short enough that a guesser who comes back is seen again.
 pub const SIGN_IN_LINES_PERIOD: Duration = Duration::from_secs(60);
 
 /// Items in one part of a list of the REST API unless the caller says otherwise: a screenful.

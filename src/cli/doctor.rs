@@ -119,10 +119,13 @@ fn finding(text: &mut String, item: &Finding) {
         State::Notice => "notice",
         State::Ok => "ok",
     };
-    let Finding { name, seen, wanted, fix, why, .. } = item;
+    let Finding { name, seen, wanted, fix, why, care, .. } = item;
     let seen = seen.as_deref().unwrap_or("unknown");
     let _ = writeln!(text, "{state:7}  {name}: {seen}; wanted: {wanted}\n         {why}");
     if let Some(fix) = fix {
         let _ = writeln!(text, "         fix: {fix}");
+        if let Some(care) = care {
+            let _ = writeln!(text, "         care: {care}");
+        }
     }
 }

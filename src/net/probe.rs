@@ -1,5 +1,5 @@
-//! What this kernel and this host offer, asked before anything else starts; an error names what is missing and
-//! how to allow it. Not here: what the program does about it (exit code 77 is `cli`'s).
+//! What this kernel and this host offer, asked before anything else starts; an error names what is
+//! missing and how to allow it. Not here: what the program does about it (exit code 77 is `cli`'s).
 
 use std::ffi::CString;
 use std::fmt;

@@ -183,7 +183,8 @@ pub fn begin(work: &Transaction<'_>, change: i64) -> rusqlite::Result<()> {
     work.execute("INSERT INTO pending VALUES (?1)", [change]).map(drop)
 }
 
-/// The set is done: nothing of its keys stays, not in free pages either.
+/// The set is done: its sealed keys go, out of the free pages of the file too. In the write-ahead
+/// log they stay, sealed, until it is begun anew.
 pub fn finish(work: &Transaction<'_>, change: i64) -> rusqlite::Result<()> {
     work.pragma_update(None, "secure_delete", true)?;
     let finished = work.execute("DELETE FROM pending WHERE change = ?1", [change]);

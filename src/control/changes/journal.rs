@@ -1,7 +1,7 @@
 //! The journal: how a change set becomes files. First the new texts are written beside the files,
 //! then journal and audit log have the set in one transaction, then the files get their new texts
-//! and certificates are kept (`pairs`), then the set is done. A process that is killed before the transaction leaves nothing, and after
-//! it, what the next start finishes.
+//! and certificates are kept (`pairs`), then the set is done. A process that is killed before the
+//! transaction leaves nothing, and after it, what the next start finishes.
 //!
 //! Everything here blocks. Not here: what is checked before, and the reload after (the parent).
 

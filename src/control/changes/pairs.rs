@@ -80,20 +80,21 @@ impl Kept {
 }
 
 impl Side {
-    /// What is there now.
+    /// What is there now. Of what somebody left half there, only what it is not is known: it gives
+    /// way, and does not come back.
     pub fn present(store: &PairStore, domain: &str) -> Result<Side, StoreError> {
-        let read = |path: &Path| {
-            let failed = |error| StoreError::Io { doing: "read", path: path.to_owned(), error };
-            fs::read(path).map_err(failed)
+        let kept = Kept::of(store, domain);
+        let Some(paths) = store.find(domain)? else { return Ok(Side { kept, texts: None }) };
+        let read = |path: &Path| match fs::read(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(_) if kept == Kept::Unreadable => Ok(None),
+            Err(error) => Err(StoreError::Io { doing: "read", path: path.to_owned(), error }),
         };
-        let texts = match store.find(domain)? {
-            Some(paths) => Some(Texts {
-                chain: read(&paths.certificate)?,
-                key: Zeroizing::new(read(&paths.key)?),
-            }),
-            None => None,
+        let texts = match (read(&paths.certificate)?, read(&paths.key)?) {
+            (Some(chain), Some(key)) => Some(Texts { chain, key: Zeroizing::new(key) }),
+            _ => None,
         };
-        Ok(Side { kept: Kept::of(store, domain), texts })
+        Ok(Side { kept, texts })
     }
 }
 

@@ -5,6 +5,7 @@
 //! at (`table`) and where it is read (`host`).
 
 mod host;
+#[cfg(test)]
 mod manual;
 mod table;
 #[cfg(test)]
@@ -75,7 +76,12 @@ pub struct Finding {
     /// The line that fixes it; null when there is nothing to do.
     #[schema(example = "net.core.somaxconn = 65535")]
     pub fix: Option<String>,
+    /// What it does, or why it could not be judged.
     pub why: String,
+    /// How to see that it holds.
+    pub verify: String,
+    /// When to leave it alone, and what else to know; null when there is nothing.
+    pub care: Option<String>,
 }
 
 /// For how many connections the host is judged.
@@ -249,6 +255,8 @@ fn finding(check: &Check, looked: &Looked<'_>, seen: Result<Seen, String>) -> Fi
         wanted: wanted.to_string(),
         fix,
         why,
+        verify: check.verify.to_owned(),
+        care: Some(check.care.to_owned()).filter(|care| !care.is_empty()),
     }
 }
 

@@ -105,6 +105,17 @@ const BYTES_PER_CONNECTION: u64 = 8 * 1024;
 const BYTES_BESIDE: u64 = 512 << 20;
 /// Local ports of one source address that are enough for one origin.
 const PORTS: u64 = 55_000;
+/// What of the state directory is for its owner only.
+const SECRETS: [&str; 8] = [
+    "node.key",
+    "admin.key",
+    "hawser.db",
+    "hawser.db-wal",
+    "hawser.db-shm",
+    "certs",
+    "requests",
+    "acme",
+];
 /// Bytes that the state directory's file system should have left, and those that it must.
 const FREE_WANTED: u64 = 2 << 30;
 const FREE_LEAST: u64 = 200 << 20;
@@ -553,7 +564,7 @@ fn permissions(looked: &Looked<'_>) -> Result<Seen, String> {
         let fix = format!("chmod 750 {}", dir.display());
         return Ok(judged(State::Problem, format!("{mode:03o}: others may write"), fix));
     }
-    for file in ["node.key", "admin.key", "hawser.db", "certs", "acme"] {
+    for file in SECRETS {
         let path = dir.join(file);
         let Some(mode) = Host::mode(&path)? else { continue };
         if mode & 0o077 != 0 {

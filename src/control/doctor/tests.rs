@@ -38,7 +38,7 @@ const GOOD: &[(&str, &str)] = &[
     ("proc/sys/net/ipv4/tcp_ehash_entries", "2097152\n"),
 ];
 
-const LIMITS: &str = "Limit                     Soft Limit           Hard Limit           Units     \n\
+const LIMITS: &str = "Limit                     Soft Limit           Hard Limit           Units\n\
     Max open files            1024                 1048576              files     \n\
     Max locked memory         unlimited            unlimited            bytes     \n";
 

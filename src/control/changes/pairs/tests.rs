@@ -140,6 +140,25 @@ fn a_pair_that_cannot_be_kept_puts_the_others_back() {
 }
 
 #[test]
+fn a_pair_that_was_half_there_could_be_neither_replaced_nor_removed() {
+    let site = Site::new();
+    let (new, folder) = (texts(&BOTH), site.dir.path().join("certs/a.test"));
+    let half = || {
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("certificate.pem"), &new.chain).unwrap();
+    };
+    half();
+    assert_eq!(site.kept("a.test"), Kept::Unreadable);
+    let done = site.commit(&["a.test"], Some(&new));
+    assert!(matches!(site.kept("a.test"), Kept::Pair(_)));
+    site.journal.put_back(done, "no").unwrap();
+    assert_eq!((site.kept("a.test"), site.rows()), (Kept::Nothing, 0));
+    half();
+    site.commit(&["a.test"], None);
+    assert_eq!((site.kept("a.test"), folder.exists()), (Kept::Nothing, false));
+}
+
+#[test]
 fn a_pair_that_somebody_replaced_meanwhile_is_left_alone() {
     let site = Site::new();
     let (old, new, own) = (texts(&BOTH), texts(&BOTH), texts(&BOTH));
