@@ -100,8 +100,11 @@ async fn revoke(
 }
 
 fn question(viewer: &Viewer, id: &str) -> String {
-    let own =
-        if viewer.key().id == id { " You are signed in with it and will be out." } else { "" };
+    let own = if viewer.key().id == id {
+        " You are signed in with it: your own session ends too."
+    } else {
+        ""
+    };
     format!("Key {id} will be refused from now on, for ever; its sessions end at once.{own}")
 }
 
