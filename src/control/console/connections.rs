@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use self::wanted::Wanted;
 use super::layout::{Page, Section};
-use super::parts::{Column, Field, Order, Tone};
+use super::parts::{Column, Field, Tone};
 use super::rest::Refusal;
 use super::viewer::{Fields, Viewer};
 use super::{Console, ROOT, parts, units};
@@ -156,7 +156,7 @@ fn list(wanted: &Wanted, listing: &Listing) -> Markup {
         text,
         number: true,
         href,
-        now: (wanted.sort == *sort).then_some(Order::Descending),
+        now: wanted.sort == *sort,
     });
     let mut columns =
         vec![Column::Text("Client"), Column::Text("Domain and origin"), Column::Text("State")];

@@ -123,19 +123,14 @@ pub enum Column<'a> {
     Number(&'a str),
     /// Its head is for screen readers only, such as that of buttons.
     Unseen(&'a str),
-    /// One that can be sorted by: what its head leads to, and how it is sorted now.
+    /// One that can be sorted by, the largest first: what its head leads to, and whether it is
+    /// sorted by now.
     Sorted {
         text: &'a str,
         number: bool,
         href: &'a str,
-        now: Option<Order>,
+        now: bool,
     },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    Ascending,
-    Descending,
 }
 
 /// A table that scrolls within itself where it is too wide. `heads`: texts of the columns.
@@ -163,10 +158,7 @@ fn head(column: &Column<'_>) -> Markup {
         Column::Number(text) => html! { th.num scope="col" { (text) } },
         Column::Unseen(text) => html! { th scope="col" { span.unseen { (text) } } },
         Column::Sorted { text, number, href, now } => {
-            let sort = now.map(|order| match order {
-                Order::Ascending => "ascending",
-                Order::Descending => "descending",
-            });
+            let sort = now.then_some("descending");
             html! { th.num[number] scope="col" aria-sort=[sort] { a href=(href) { (text) } } }
         }
     }
@@ -289,16 +281,6 @@ pub fn confirmation(
 /// The field that says that whoever sent a form was asked before.
 pub const CONFIRMED: &str = "confirmed";
 
-/// A box that is on or off, at once to be seen.
-pub fn switch(name: &str, label: &str, on: bool) -> Markup {
-    html! {
-        label.switch {
-            input type="checkbox" role="switch" name=(name) value="on" checked[on];
-            (label)
-        }
-    }
-}
-
 /// A form that only a page of this session can send. `action` is below `/console`.
 pub fn form(viewer: &Viewer, action: &str, body: Markup) -> Markup {
     html! {
@@ -377,29 +359,6 @@ impl Field<'_> {
                     @for (option, text) in options {
                         option value=(option) selected[*option == value] { (text) }
                     }
-                }
-            }
-        })
-    }
-
-    /// Several lines of text.
-    pub fn area(&self, rows: usize, value: &str, refusal: Option<&Refusal>) -> Markup {
-        self.around(refusal, |tie| {
-            html! {
-                textarea id=(tie.id) name=(self.name) rows=(rows) spellcheck="false"
-                    aria-describedby=(tie.described) aria-invalid=[tie.invalid]
-                    autofocus[tie.invalid.is_some()] { (value) }
-            }
-        })
-    }
-
-    /// On or off.
-    pub fn switch(&self, on: bool, refusal: Option<&Refusal>) -> Markup {
-        self.around(refusal, |tie| {
-            html! {
-                span.switch {
-                    input id=(tie.id) type="checkbox" role="switch" name=(self.name) value="on"
-                        checked[on] aria-describedby=(tie.described) aria-invalid=[tie.invalid];
                 }
             }
         })
@@ -486,8 +445,8 @@ mod tests {
 
     #[test]
     fn a_head_tells_how_its_column_is_sorted() {
-        let now = Some(Order::Descending);
-        let column = Column::Sorted { text: "Bytes", number: true, href: "?sort=bytes", now };
+        let href = "?sort=bytes";
+        let column = Column::Sorted { text: "Bytes", number: true, href, now: true };
         let shown = table_of("Connections", &[column, Column::Text("Id")], html! {}).into_string();
         let head = r#"<th class="num" scope="col" aria-sort="descending"><a href="?sort=bytes">"#;
         assert!(shown.contains(head) && shown.contains(r#"<th scope="col">Id</th>"#), "{shown}");

@@ -88,12 +88,6 @@ impl Rest {
         self.ask(Method::GET, path, None, None).await
     }
 
-    /// A text, such as CSV.
-    pub async fn text(&self, path: &str) -> Result<String, Refusal> {
-        let bytes = self.answer(Method::GET, path, None, None).await?;
-        String::from_utf8(bytes).map_err(|_| broken("the answer is not text"))
-    }
-
     /// Sends something that changes something. `if_match`: the revision that was shown, without
     /// quotes, `*` for whatever there is, [`ABSENT`] when there must be nothing; `None` for what
     /// takes no condition.
