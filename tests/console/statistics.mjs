@@ -238,6 +238,20 @@ check("the tables of places and domains have the whole of the range", async () =
   assert.equal(sum((await specs(page))[1].lines[0].values), live);
 });
 
+check("places and domains have just the slots of the charts, at the edge of a granularity too", async () => {
+  // 31 days, but one hour more of slots, so that the API would choose days for it.
+  const [from, to] = [TODAY - 31 * DAY - 1800, TODAY - 1800];
+  const page = await (await signIn("read")).page(url(from, to, { interval: 3600 }));
+  const all = past(TODAY - 31 * DAY - 3600, TODAY);
+  assert.equal(sum((await specs(page))[1].lines[0].values), all);
+  const heat = page.getByRole("table", { name: "Traffic by region and provider" });
+  assert.ok((await heat.getByRole("row").last().textContent()).includes(bytes(all)));
+  const range = `start=${stamp(TODAY - 31 * DAY - 3600)}&end=${stamp(TODAY)}`;
+  for (const what of ["places?", "top?by=domain&"]) {
+    assert.equal((await rest().read(`/statistics/${what}${range}`)).bytes_out, all, what);
+  }
+});
+
 check("a preset leads to a link that shows the same to anybody at any time", async () => {
   const someone = await signIn("read");
   await someone.context.grantPermissions(["clipboard-read", "clipboard-write"]);

@@ -22,7 +22,7 @@ use super::table::{Format, Table};
 use super::{Shared, heavy, page, time};
 use crate::control::live::{Figures, Times};
 use crate::control::statistics::window::{self, Edges, TimeError, Window};
-use crate::control::statistics::{Query, SLOT, Selection, Slot, Wanted, cause_name};
+use crate::control::statistics::{Query, SLOT, Selection, Slot, Step, Wanted, cause_name};
 use crate::limits::API_SELECTED_MAX;
 use crate::stats::{Cause, Layer};
 
@@ -123,6 +123,13 @@ pub fn window(
     let offset = edge.billing.settings().utc_offset.seconds();
     let now = Timestamp::now().as_second();
     Ok(Window::of(window::Asked { start, end, interval }, now, offset, Edges::Page)?)
+}
+
+/// The range of totals, which have no slots but the shortest: it begins no earlier than it must.
+pub fn range(edge: &Shared, start: Option<&str>, end: Option<&str>) -> Result<(i64, i64), Problem> {
+    let found = window(edge, start, end, None)?;
+    let asked = start.and_then(window::parse).map(|start| Step::FiveMinutes.floor(start));
+    Ok((asked.unwrap_or(found.start), found.end))
 }
 
 fn listed(name: &str, text: Option<&str>) -> Result<Vec<Arc<str>>, Problem> {

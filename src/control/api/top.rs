@@ -15,11 +15,10 @@ use utoipa_axum::routes;
 
 use super::extract::{Bounded, Params};
 use super::problem::Problem;
-use super::statistics::{selection, texts, window};
+use super::statistics::{range, selection, texts};
 use super::table::{Format, Table};
-use super::{Shared, page, time};
+use super::{Shared, heavy, page, time};
 use crate::control::geo::names::{ISPS, REGIONS};
-use crate::control::statistics::window::Window;
 use crate::control::statistics::{
     Dimension, SLOT, Selection, Slot, StatisticsError, Store, Wanted,
 };
@@ -199,12 +198,11 @@ async fn show_top(
 ) -> Result<Response, Problem> {
     let limit = page::limit(asked.limit)?;
     let format = Format::of(asked.format, &headers);
-    let Window { start, end, .. } =
-        window(&edge, asked.start.as_deref(), asked.end.as_deref(), None)?;
+    let (start, end) = range(&edge, asked.start.as_deref(), asked.end.as_deref())?;
     let (store, by) = (Arc::clone(&edge.statistics), asked.by.unwrap_or_default().into());
     let selection = selection([&asked.domain, &asked.region, &asked.isp])?;
-    let find = move |_: &_| largest(&*store, &selection, (start, end), by);
-    let mut found = edge.database.off_the_runtime(find).await?;
+    let find = move || largest(&*store, &selection, (start, end), by);
+    let mut found = heavy(&edge, find).await??;
     let all: u64 = found.iter().map(|(_, slot)| slot.measures.bytes_out).sum();
     found.truncate(limit);
     let items = found.iter().map(|(name, slot)| TopItem::of(name, slot, all)).collect();
@@ -297,12 +295,11 @@ async fn show_places(
 ) -> Result<Response, Problem> {
     let limit = page::limit(asked.limit)?;
     let format = Format::of(asked.format, &headers);
-    let Window { start, end, .. } =
-        window(&edge, asked.start.as_deref(), asked.end.as_deref(), None)?;
+    let (start, end) = range(&edge, asked.start.as_deref(), asked.end.as_deref())?;
     let selection = selection([&asked.domain, &asked.region, &asked.isp])?;
     let store = Arc::clone(&edge.statistics);
-    let find = move |_: &_| places(&*store, &selection, (start, end), limit);
-    let places = edge.database.off_the_runtime(find).await?;
+    let find = move || places(&*store, &selection, (start, end), limit);
+    let places = heavy(&edge, find).await??;
     Ok(match format {
         Format::Json => Json(places).into_response(),
         Format::Csv => places_table(&places.items).into_response(),

@@ -27,7 +27,7 @@ use super::viewer::Viewer;
 use super::{Console, ROOT, parts, units};
 use crate::control::statistics::SLOT;
 use crate::control::statistics::window::format;
-use crate::limits::CONSOLE_STATISTICS_TOP;
+use crate::limits::{CONSOLE_STATISTICS_DOMAINS_MAX, CONSOLE_STATISTICS_TOP};
 
 pub fn routes() -> Router<Console> {
     Router::new().route(PATH, get(show))
@@ -43,7 +43,10 @@ async fn show(
     let mut asked = Asked::read(query.as_deref().unwrap_or_default());
     let known = Known::read(&viewer.rest).await?;
     let mut question = asked.question(now, offset);
-    let mut unknown = known.unknown(&viewer.rest, &asked).await;
+    let mut unknown = match asked.domains.len() <= CONSOLE_STATISTICS_DOMAINS_MAX {
+        true => known.unknown(&viewer.rest, &asked).await,
+        false => Vec::new(),
+    };
     if !unknown.is_empty() {
         let refusal = question.err().unwrap_or_else(question::refusal);
         unknown.extend(refusal.errors.iter().cloned());

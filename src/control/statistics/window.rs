@@ -123,7 +123,7 @@ fn present(text: Option<&str>) -> Option<&str> {
 }
 
 /// `yyyy-MM-ddTHH:mm:ssZ` and nothing else.
-fn parse(text: &str) -> Option<i64> {
+pub fn parse(text: &str) -> Option<i64> {
     const SHAPE: &[u8; 20] = b"0000-00-00T00:00:00Z";
     let alike = |(is, shall): (u8, &u8)| match shall {
         b'0' => is.is_ascii_digit(),

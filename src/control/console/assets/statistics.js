@@ -103,6 +103,8 @@ function pageAt(url) {
     request.responseType = "document";
     request.onload = () => {
       const made = request.response;
+      // A session that is over: back here after signing in.
+      if (made && $('form[action$="/sign-in"]', made)) return location.assign(url);
       return made && $("[data-charts]", made) ? resolve(made) : reject(new Error("no such view"));
     };
     request.onerror = () => reject(new Error("the edge cannot be reached"));
@@ -110,8 +112,12 @@ function pageAt(url) {
   });
 }
 
-async function go(url, said) {
+// `earlier`: the views to go back to from there; those of now where it cannot be shown.
+async function go(url, said, earlier) {
   const answer = $('[data-part="answer"]');
+  if (answer.ariaBusy === "true") return;
+  const kept = before.splice(0);
+  before.push(...earlier);
   const focused = document.activeElement?.closest("[data-do]")?.dataset.do;
   answer.ariaBusy = "true";
   try {
@@ -127,15 +133,14 @@ async function go(url, said) {
     $("[data-said]").textContent =
       `${said}: ${form.elements.from.value} to ${form.elements.to.value}, slots of ${interval}.`;
   } catch (error) {
+    before.splice(0, before.length, ...kept);
     answer.ariaBusy = "false";
     toast(`Not zoomed: ${error.message}.`, "bad");
   }
 }
 
 function zoom(from, to) {
-  const now = $("[data-charts]").dataset.url;
-  before.push(now);
-  return go(address(from, to), "Zoomed");
+  return go(address(from, to), "Zoomed", [...before, $("[data-charts]").dataset.url]);
 }
 
 const DO = {
@@ -143,8 +148,8 @@ const DO = {
     const latest = drawn.reduce((a, b) => (b.looked() > a.looked() ? b : a));
     return zoom(...latest.range());
   },
-  undo: () => go(before.pop(), "Zoom undone"),
-  reset: () => go(before.splice(0)[0], "Zoom reset"),
+  undo: () => go(before.at(-1), "Zoom undone", before.slice(0, -1)),
+  reset: () => go(before[0], "Zoom reset", []),
 };
 
 // === Charts ===
@@ -176,8 +181,12 @@ if (copy && navigator.clipboard) {
   copy.hidden = false;
   copy.addEventListener("click", async () => {
     const charts = $("[data-charts]");
-    await navigator.clipboard.writeText(new URL(charts.dataset.url, location.href).href);
-    toast("Link copied.");
+    try {
+      await navigator.clipboard.writeText(new URL(charts.dataset.url, location.href).href);
+      toast("Link copied.");
+    } catch {
+      toast("The browser does not let the link be copied: take the address of this page.", "bad");
+    }
   });
 }
 
