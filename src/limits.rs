@@ -514,9 +514,9 @@ pub const API_PROVIDERS_MAX: usize = 20;
 /// Names of each kind that one answer lists. Beyond it: said to be truncated.
 pub const API_NAMES_MAX: usize = 10_000;
 
-/// Between two looks at the node's figures while somebody follows them, and while nobody does: then
-/// they are the base of the rates that the next one finds.
+/// Between two looks at the node's figures while somebody follows them.
 pub const LIVE_PERIOD: Duration = Duration::from_secs(1);
+/// The same while nobody does: they are the base of the rates that the next one finds.
 pub const LIVE_PERIOD_ALONE: Duration = Duration::from_secs(10);
 /// Domains that a sample of the node names.
 pub const LIVE_DOMAINS_MAX: usize = 10;

@@ -189,7 +189,7 @@ fn ending(viewer: &Viewer, status: &Status, refused: Option<&Refused>) -> Markup
         p { "A drain ends the process in order: it accepts no more connections, closes those that \
              are open (1001, going away), and exits. Whatever watches the process starts it again \
              or not, by its own rules. For a new version or a restart without a gap, "
-            code { "hawser upgrade" } " hands the listeners over instead." }
+            "SIGUSR2 hands the listeners over instead." }
         @if status.is_serving() {
             @if let Some(refused) = refused { (parts::refusal(&refused.refusal, &[WINDOW.pointer])) }
             (parts::form(viewer, "/health/drain", html! {
