@@ -535,6 +535,9 @@ pub const LIVE_STREAM_RETRY: Duration = Duration::from_millis(500);
 /// Sessions of the console at once: more than there are operators. Beyond it the one that was not
 /// used for longest ends.
 pub const CONSOLE_SESSIONS_MAX: usize = 1_000;
+/// Sessions of one key at once: a browser or two of everybody who shares it. Beyond it the one of
+/// that key that was not used for longest ends, so that nobody signs others out.
+pub const CONSOLE_SESSIONS_OF_ONE_MAX: usize = 50;
 /// A session that nobody used for so long is over: a browser that was left open does not stay
 /// signed in overnight.
 pub const CONSOLE_SESSION_IDLE: Duration = Duration::from_secs(60 * 60);

@@ -16,7 +16,9 @@ use cookie::Cookie;
 use rand::distr::{Alphanumeric, SampleString};
 use zeroize::Zeroizing;
 
-use crate::limits::{CONSOLE_SESSION_IDLE, CONSOLE_SESSION_LIFE, CONSOLE_SESSIONS_MAX};
+use crate::limits::{
+    CONSOLE_SESSION_IDLE, CONSOLE_SESSION_LIFE, CONSOLE_SESSIONS_MAX, CONSOLE_SESSIONS_OF_ONE_MAX,
+};
 
 /// The cookie that a browser carries.
 pub const COOKIE: &str = "hawser_session";
@@ -79,7 +81,8 @@ impl fmt::Debug for Sessions {
 
 impl Sessions {
     /// Begins a session and returns its token: nobody else has it. Beyond
-    /// [`CONSOLE_SESSIONS_MAX`] the one that was not used for longest ends.
+    /// [`CONSOLE_SESSIONS_OF_ONE_MAX`] of one key, and [`CONSOLE_SESSIONS_MAX`] of all, the one
+    /// that was not used for longest ends.
     pub fn begin(&self, key_id: &str, now: Instant) -> Zeroizing<String> {
         let random = &mut rand::rng();
         let token = Zeroizing::new(Alphanumeric.sample_string(random, TOKEN_LETTERS));
@@ -87,9 +90,12 @@ impl Sessions {
         let session = Session { key_id: key_id.to_owned(), csrf };
         let mut all = self.kept();
         all.retain(|_, kept| !kept.is_over(now));
+        let own = |kept: &Kept| kept.session.key_id == key_id;
+        if all.values().filter(|kept| own(kept)).count() >= CONSOLE_SESSIONS_OF_ONE_MAX {
+            end_oldest(&mut all, own);
+        }
         if all.len() >= CONSOLE_SESSIONS_MAX {
-            let oldest = all.iter().min_by_key(|(_, kept)| kept.seen).map(|(hash, _)| *hash);
-            oldest.and_then(|hash| all.remove(&hash));
+            end_oldest(&mut all, |_| true);
         }
         all.insert(hash(&token), Kept { session, begun: now, seen: now, notice: None });
         token
@@ -140,6 +146,13 @@ pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     all.find(|cookie| cookie.name() == name).map(|cookie| cookie.value().to_owned())
 }
 
+/// Ends the session that was not used for longest among these.
+fn end_oldest(all: &mut HashMap<Hash, Kept>, among: impl Fn(&Kept) -> bool) {
+    let those = all.iter().filter(|(_, kept)| among(kept));
+    let oldest = those.min_by_key(|(_, kept)| kept.seen).map(|(hash, _)| *hash);
+    oldest.and_then(|hash| all.remove(&hash));
+}
+
 fn hash(token: &str) -> Hash {
     let mut hash = [0; digest::SHA256_OUTPUT_LEN];
     hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
@@ -187,10 +200,24 @@ mod tests {
         for n in 0..CONSOLE_SESSIONS_MAX - 1 {
             let later = now + std::time::Duration::from_millis(1 + n as u64);
             assert!(sessions.find(&used, later).is_some());
-            drop(sessions.begin("HK2", later));
+            drop(sessions.begin(&format!("HK2-{n}"), later));
         }
         assert!(sessions.find(&first, now).is_none(), "the one that was used least recently");
         assert!(sessions.find(&used, now + std::time::Duration::from_secs(1)).is_some());
+    }
+
+    #[test]
+    fn a_key_that_signs_in_again_and_again_ends_its_own_sessions_only() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        let other = sessions.begin("HK1", now);
+        let later = |n: usize| now + std::time::Duration::from_millis(1 + n as u64);
+        let first = sessions.begin("HK2", later(0));
+        for n in 1..=CONSOLE_SESSIONS_OF_ONE_MAX {
+            drop(sessions.begin("HK2", later(n)));
+        }
+        assert!(sessions.find(&first, later(100)).is_none());
+        assert!(sessions.find(&other, later(100)).is_some());
+        assert_eq!(sessions.kept().len(), CONSOLE_SESSIONS_OF_ONE_MAX + 1);
     }
 
     #[test]

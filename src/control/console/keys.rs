@@ -22,7 +22,7 @@ const PATH: &str = "/keys";
 const NAME: Field<'static> = Field {
     name: "name",
     label: "Name",
-    hint: "Whose it is, for people: 1 to 64 characters.",
+    hint: "Whose it is, for people: 1 to 64 bytes; most letters beyond English take two or three.",
     unit: "",
     pointer: "/name",
 };
@@ -124,19 +124,31 @@ async fn again(
 }
 
 async fn page(console: &Console, viewer: &Viewer, news: News<'_>) -> Result<Markup, Refusal> {
-    let Keys { items } = viewer.rest.read(PATH).await?;
-    let node = Node::read(viewer).await?;
-    let (gone, used): (Vec<Key>, Vec<Key>) = items.into_iter().partition(|k| k.revoked.is_some());
+    // A secret that was made is shown, whatever else cannot be.
+    let (used, gone) = match lists(viewer).await {
+        Ok(lists) => lists,
+        Err(refusal) if news.made.is_some() => (parts::refusal(&refusal, &[]), html! {}),
+        Err(refusal) => return Err(refusal),
+    };
     let lead = "Who may use the API, this console and the DCDN API, and as what.";
     let body = html! {
         (parts::heading("Access keys", lead, html! {}))
         @if let Some(refusal) = news.refusal { (parts::refusal(refusal, &["/name", "/role"])) }
         @if let Some(made) = &news.made { (secrets(made)) }
-        (in_force(viewer, node, &used))
+        (used)
         (parts::card("Create a key", form(viewer, &news)))
-        @if !gone.is_empty() { (revoked(node, &gone)) }
+        (gone)
     };
     Ok(framed(console, viewer, "Access keys", body))
+}
+
+/// The keys in force, and those that were revoked.
+async fn lists(viewer: &Viewer) -> Result<(Markup, Markup), Refusal> {
+    let Keys { items } = viewer.rest.read(PATH).await?;
+    let node = Node::read(viewer).await?;
+    let (gone, used): (Vec<Key>, Vec<Key>) = items.into_iter().partition(|k| k.revoked.is_some());
+    let gone = html! { @if !gone.is_empty() { (revoked(node, &gone)) } };
+    Ok((in_force(viewer, node, &used), gone))
 }
 
 fn framed(console: &Console, viewer: &Viewer, title: &str, body: Markup) -> Markup {

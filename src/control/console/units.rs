@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 
-/// `1.50 GB`: decimal, as traffic is billed.
+/// `1.50 GB`: decimal, as networks count. Prices of bills are per 2^30 bytes and say so.
 pub fn bytes(n: f64) -> String {
     scaled(n, &["B", "KB", "MB", "GB", "TB", "PB"])
 }

@@ -40,8 +40,13 @@ if (navigator.clipboard) {
   for (const button of document.querySelectorAll("[data-copy]")) {
     button.hidden = false;
     button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
-      toast("Copied.");
+      const source = document.getElementById(button.dataset.copy);
+      try {
+        await navigator.clipboard.writeText(source.value ?? source.textContent);
+        toast("Copied.");
+      } catch {
+        toast("The browser does not allow to copy: select the text instead.", "bad");
+      }
     });
   }
 }

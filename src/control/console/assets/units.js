@@ -1,7 +1,7 @@
 // Figures as people read them, each with its unit: the same as `units.rs` writes; both are tested
 // with tests/console/units.json. Not here: where figures come from.
 
-// `1.50 GB`: decimal, as traffic is billed.
+// `1.50 GB`: decimal, as networks count. Prices of bills are per 2^30 bytes and say so.
 export function bytes(n) {
   return scaled(n, ["B", "KB", "MB", "GB", "TB", "PB"]);
 }
