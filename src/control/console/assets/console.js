@@ -1,12 +1,8 @@
-// What every page of the console does with scripts: questions before a form is sent, copying,
-// sending on change. Each page works for reading without it, and its forms too. Not here: charts,
-// live figures, what one page does.
+// What every page of the console does with scripts: questions before a form is sent, copying.
+// Each page works for reading without it, and its forms too. Not here: charts, live figures, what
+// one page does.
 
 import { confirm, toast } from "./dialog.js";
-
-for (const control of document.querySelectorAll("[data-send-on-change]")) {
-  control.addEventListener("change", () => control.form.requestSubmit());
-}
 
 // Where tabs do not fit, the one of this page is in sight.
 for (const here of document.querySelectorAll("main nav [aria-current]")) {

@@ -143,7 +143,7 @@ pub fn choice(plans: &Plans, asked: &Asked, wrong: Option<&Refusal>) -> Markup {
         "/usage",
         html! {
             (month.around(wrong, |tie| html! {
-                select id=(tie.id) name="month" data-send-on-change
+                select id=(tie.id) name="month"
                     aria-describedby=(tie.described) aria-invalid=[tie.invalid] {
                     @for month in &months {
                         option value=(month) selected[*month == asked.month] { (month) }
