@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 
 use super::cores::{Begun, Closing, Cores};
@@ -93,14 +94,16 @@ impl Closings {
 
     /// All that are remembered, as far as they are now, the newest first.
     pub async fn all(&self, cores: &Cores) -> Vec<Kept> {
-        let mut all: Vec<Kept> = {
+        let all: Vec<Kept> = {
             let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             all.iter().rev().cloned().collect()
         };
-        for kept in &mut all {
-            let _ = self.look(cores, kept, Progress::Look).await;
-        }
-        all
+        // At the same time: a core that hangs is waited for once.
+        let looked_at = all.into_iter().map(|mut kept| async move {
+            let _ = self.look(cores, &mut kept, Progress::Look).await;
+            kept
+        });
+        join_all(looked_at).await
     }
 
     pub async fn find(&self, cores: &Cores, number: u64) -> Option<Kept> {

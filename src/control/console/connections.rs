@@ -62,7 +62,7 @@ async fn show(
         Ok(query) => viewer.rest.read::<Listing>(&format!("/connections?{query}")).await,
         Err(refusal) => Err(refusal),
     };
-    let running = closing::running(&viewer).await?;
+    let running = closing::running(&viewer).await;
     let (status, body) = match &listing {
         Ok(listing) => (StatusCode::OK, page(&viewer, &wanted, Some(listing), None, running)),
         // Anything but the filter is a page of its own.

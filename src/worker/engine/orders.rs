@@ -110,11 +110,21 @@ impl State {
     }
 
     fn closing(&mut self, number: u64, ask: Progress) -> usize {
-        let of = self.orders.paced.iter().filter(|paced| paced.number == number);
-        let left = of.map(|paced| paced.ids.len()).sum();
-        if ask == Progress::Stop {
-            self.orders.paced.retain(|paced| paced.number != number);
-        }
+        let (table, core) = (&self.table, self.core as u32);
+        // Those that ended by themselves need no turn.
+        let is_open = |id: &ConnId| {
+            let entry = table.look(id.key()).filter(|entry| entry.life == Life::Open);
+            entry.is_some_and(|entry| ConnId::new(core, entry.generation, id.key()) == *id)
+        };
+        let mut left = 0;
+        self.orders.paced.retain_mut(|paced| {
+            if paced.number != number {
+                return true;
+            }
+            paced.ids.retain(is_open);
+            left += paced.ids.len();
+            ask == Progress::Look && !paced.ids.is_empty()
+        });
         left
     }
 

@@ -100,6 +100,13 @@ impl Core {
         rows.recv().unwrap()
     }
 
+    /// Waits until it has adopted so many tunnels.
+    fn has(&self, n: usize) {
+        while self.wake().len() < n {
+            std::thread::yield_now();
+        }
+    }
+
     /// Waits for the line of the next end.
     fn closed(&mut self) -> crate::stats::event::Closed {
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -409,6 +416,7 @@ fn a_closing_at_a_pace_says_how_many_are_left_and_can_be_stopped() {
     let core = Core::start();
     let domain = domain(websocket());
     let mut tunnels: Vec<_> = (0..3).map(|_| core.tunnel(&domain)).collect();
+    core.has(3);
     let (reply, count) = sync_channel(1);
     core.handle.send(Command::Close {
         filter: Filter::default(),
@@ -436,6 +444,33 @@ fn a_closing_at_a_pace_says_how_many_are_left_and_can_be_stopped() {
         client.write_all(&[0x81, 0x80, 0, 0, 0, 0]).unwrap();
         expect(origin, &[0x81, 0x80, 0, 0, 0, 0]);
     }
+}
+
+#[test]
+fn a_slow_closing_does_not_wait_for_what_ended_by_itself() {
+    let mut core = Core::start();
+    let domain = domain(websocket());
+    let gone = core.tunnel(&domain);
+    let _stays = core.tunnel(&domain);
+    core.has(2);
+    let (reply, count) = sync_channel(1);
+    core.handle.send(Command::Close {
+        filter: Filter::default(),
+        cause: Cause::Killed,
+        code: 1012,
+        reason: "slowly".into(),
+        pace: Some(Pace { per_second_e6: Pace::ONE / 900, saved_e6: 0 }),
+        number: 7,
+        reply: Box::new(move |n| reply.send(n).unwrap()),
+    });
+    assert_eq!(count.recv().unwrap(), 2);
+    drop(gone);
+    assert_ne!(core.closed().outcome.cause, Cause::Killed);
+    let (reply, left) = sync_channel(1);
+    let reply = Box::new(move |n| reply.send(n).unwrap());
+    let (number, ask) = (7, Progress::Look);
+    assert!(core.handle.send(Command::Closing { number, ask, reply }));
+    assert_eq!(left.recv().unwrap(), 1);
 }
 
 #[test]
