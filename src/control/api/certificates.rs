@@ -4,6 +4,7 @@
 //! Not here: how pairs are checked and kept (`certs`, `changes::certificates`).
 
 use std::fmt;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -22,8 +23,7 @@ use super::node::Certificate;
 use super::problem::Problem;
 use super::writes::entity_tag;
 use super::{Shared, store, time};
-use crate::control::certs::keyring::Source;
-use crate::control::changes::certificates::{self, Expected, fingerprint};
+use crate::control::changes::certificates::{self, Expected};
 
 pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(show_certificate, set_certificate, remove_certificate))
@@ -33,6 +33,8 @@ pub fn routes() -> OpenApiRouter<Shared> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DomainCertificates {
     pub items: Vec<Certificate>,
+    /// Fingerprint of the uploaded one, also while another source is in use; null without one.
+    pub kept: Option<String>,
 }
 
 /// Show the certificates of a domain
@@ -49,11 +51,12 @@ async fn show_certificate(
     let now = Timestamp::now();
     let served = edge.publisher.served();
     let own = || served.iter().filter(|served| served.domain == name);
-    let uploaded = own().find(|served| served.source == Source::Uploaded);
-    let tag = uploaded.and_then(|served| entity_tag(&fingerprint(&served.pair)));
     let items = own().map(|served| Certificate::of(served, now)).collect();
-    let tag = tag.map(|tag| [(header::ETAG, tag)]);
-    Ok((tag, Json(DomainCertificates { items })).into_response())
+    let (reader, domain) = (Arc::clone(&edge), Arc::clone(&name));
+    let kept = move |_: &_| certificates::kept_now(&reader, &domain);
+    let kept = edge.database.off_the_runtime(kept).await;
+    let tag = kept.as_deref().and_then(entity_tag).map(|tag| [(header::ETAG, tag)]);
+    Ok((tag, Json(DomainCertificates { items, kept })).into_response())
 }
 
 async fn known(edge: &Shared, name: &str) -> Result<(), Problem> {

@@ -78,6 +78,12 @@ impl Expected {
     }
 }
 
+/// The fingerprint of the pair that is kept for `domain`, in use or not. Blocks.
+pub fn kept_now(edge: &Edge, domain: &str) -> Option<String> {
+    let store = PairStore::uploaded(&edge.changes.journal.state_dir);
+    store.pair(domain).ok().flatten().map(|pair| fingerprint(&pair))
+}
+
 /// Keeps a pair for `domain`, PEM both, the chain with its leaf first, and makes it live. Whoever
 /// stops waiting for the answer does not stop it.
 pub async fn set(

@@ -59,6 +59,8 @@ const SOON_DAYS: i64 = 30;
 #[derive(Deserialize)]
 struct Certificates {
     items: Vec<Certificate>,
+    /// Fingerprint of the uploaded one, in use or not.
+    kept: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -162,9 +164,16 @@ pub async fn remove(
         Step::Preview | Step::Row => {
             let (all, node) =
                 (Certificates::read(&form.viewer, &name).await?, Node::read(&form.viewer).await?);
-            Ok(match all.uploaded() {
-                Some(certificate) => ask(&console, &form.viewer, &name, certificate, node),
-                None => to_page(&name),
+            Ok(match (all.uploaded(), &all.kept) {
+                (Some(certificate), _) => {
+                    let shown = certificate.show(node, html! {});
+                    ask(&console, &form.viewer, &name, &certificate.fingerprint, shown)
+                }
+                (None, Some(kept)) => {
+                    let shown = html! { p { "Fingerprint (SHA-256): " code { (kept) } } };
+                    ask(&console, &form.viewer, &name, kept, shown)
+                }
+                (None, None) => to_page(&name),
             })
         }
     }
@@ -179,8 +188,8 @@ fn ask(
     console: &Console,
     viewer: &Viewer,
     name: &str,
-    certificate: &Certificate,
-    node: Node,
+    fingerprint: &str,
+    certificate: Markup,
 ) -> Response {
     let title = format!("Remove the certificate of {name}");
     let action = format!("{}/remove", Tab::Certificates.path(name));
@@ -188,13 +197,13 @@ fn ask(
         (parts::trail(&[("Domain names", "/domains")]))
         (parts::heading(&title, "", html! {}))
         div.stack data-sheet {
-            (certificate.show(node, html! {}))
+            (certificate)
             p.soft {
                 "New TLS connections to this domain get the default certificate of the node, or "
                 "none. Its private key is removed with it and cannot be brought back."
             }
             (parts::form(viewer, &action, html! {
-                input type="hidden" name="known" value=(certificate.fingerprint);
+                input type="hidden" name="known" value=(fingerprint);
                 div.actions {
                     button.primary.danger name="step" value="apply" { "Remove" }
                     button name="step" value="back" data-back { "Back" }
@@ -287,9 +296,12 @@ impl Shown<'_> {
         let body = html! {
             (fields::refused(refusal, &shown))
             @if all.items.is_empty() { (none(&subject)) }
+            @if let (Some(kept), None, true) = (&all.kept, all.uploaded(), may) {
+                (unused(viewer, name, kept))
+            }
             @for certificate in &all.items {
                 @let own = may && certificate.source == "uploaded";
-                @let removal = own.then(|| removal(viewer, name, certificate));
+                @let removal = own.then(|| removal(viewer, name, &certificate.fingerprint));
                 (certificate.show(node, removal.unwrap_or_default()))
             }
             @if may { (self.upload(viewer, name, &all)) }
@@ -301,7 +313,7 @@ impl Shown<'_> {
     }
 
     fn upload(&self, viewer: &Viewer, name: &str, all: &Certificates) -> Markup {
-        let known = all.uploaded().map_or("", |certificate| certificate.fingerprint.as_str());
+        let known = all.kept.as_deref().unwrap_or_default();
         let action = format!("{}/upload", Tab::Certificates.path(name));
         let title = if known.is_empty() { "Upload a certificate" } else { "Replace it" };
         let area = |field: Field<'_>, text: &str| {
@@ -369,13 +381,22 @@ fn none(subject: &Subject) -> Markup {
     )
 }
 
-fn removal(viewer: &Viewer, name: &str, certificate: &Certificate) -> Markup {
+/// A pair that is kept while another source is in use.
+fn unused(viewer: &Viewer, name: &str, fingerprint: &str) -> Markup {
+    let body = html! {
+        p.soft { "One was uploaded and is not in use: the source below is another." }
+        p { "Fingerprint (SHA-256): " code { (fingerprint) } }
+    };
+    parts::card_with("Uploaded certificate", removal(viewer, name, fingerprint), body)
+}
+
+fn removal(viewer: &Viewer, name: &str, fingerprint: &str) -> Markup {
     let action = format!("{}/remove", Tab::Certificates.path(name));
     parts::form(
         viewer,
         &action,
         html! {
-            input type="hidden" name="known" value=(certificate.fingerprint);
+            input type="hidden" name="known" value=(fingerprint);
             button.small.danger data-preview { "Remove" }
         },
     )

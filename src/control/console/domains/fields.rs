@@ -279,8 +279,11 @@ impl Input {
         match self.kind {
             Kind::Flag => fields.is_on(self.key).to_string(),
             Kind::Lines => lines(text),
-            Kind::WordOrLines(_) if text == LISTED => {
-                lines(fields.text(&format!("{}.lines", self.key)))
+            Kind::WordOrLines(_) => {
+                // A list that was typed counts, also when the choice was left as it was.
+                let list = lines(fields.text(&format!("{}.lines", self.key)));
+                let meant = text == LISTED || (!list.is_empty() && text == self.was(fields));
+                if meant { list } else { text.to_owned() }
             }
             _ => text.to_owned(),
         }
