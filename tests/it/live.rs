@@ -142,6 +142,34 @@ fn a_stream_ends_with_its_key() {
     eventually("the end", || events.next().is_none().then_some(()));
 }
 
+/// `hawser_session=...` of a new session.
+fn signed_in(api: &Api, key: &str) -> String {
+    let form = format!("id=&secret={key}&next=/console/");
+    let request = api.request("POST", "/console/sign-in");
+    let answer = request.body("application/x-www-form-urlencoded", form).send();
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    let cookie = answer.head.field("set-cookie").expect("a session");
+    cookie.split(';').next().expect("a cookie").to_owned()
+}
+
+#[test]
+fn a_stream_of_the_console_ends_when_its_session_does() {
+    let (_origin, edge) = Edge::and_origin();
+    let nobody = Api::anonymous(&edge);
+    let cookie = signed_in(&nobody, &edge.key("read"));
+    let mut events = Events::by(&nobody, &format!("Cookie: {cookie}")).expect("a place");
+    events.next().expect("an event");
+    let page = nobody.request("GET", "/console/").field("Cookie", &cookie).send().text();
+    let (_, token) = page.split_once("name=\"csrf\" content=\"").expect("a token");
+    let form = format!("csrf={}", token.split('"').next().expect("a token"));
+    let request = nobody.request("POST", "/console/sign-out").field("Cookie", &cookie);
+    let answer = request.body("application/x-www-form-urlencoded", form).send();
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    eventually("the end", || events.next().is_none().then_some(()));
+    let again = Events::by(&nobody, &format!("Cookie: {cookie}"));
+    assert_eq!(again.err(), Some((401, None)));
+}
+
 #[test]
 fn only_so_many_streams_are_open_and_others_are_told_when_to_come() {
     let (_origin, edge) = Edge::and_origin();

@@ -13,6 +13,14 @@ fn the_description() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&document()).unwrap());
 }
 
+/// What keeps no session going is found by its path (`auth`).
+#[test]
+fn the_stream_is_where_the_check_of_sessions_looks_for_it() {
+    let path = format!("{ROOT}{}", events::PATH);
+    let operation = &document()["paths"][&path]["get"];
+    assert_eq!(operation["operationId"], "follow_node");
+}
+
 #[test]
 fn every_reference_leads_somewhere() {
     fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {

@@ -72,6 +72,7 @@ export function follow(path, heard) {
   async function refused() {
     close();
     const answer = await fetch(`/api/v1${path}`, { method: "HEAD" }).catch(() => null);
+    if (paused || document.hidden) return;
     if (answer?.status === 401) {
       button.hidden = true;
       return say("ended");

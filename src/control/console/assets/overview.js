@@ -254,6 +254,8 @@ function read(u) {
 function draw(now) {
   if (card.hidden) return;
   const time = Math.round(Date.parse(now.at) / 1000);
+  // The clock of the node was set back.
+  if (kept.at(-1)?.time > time) kept.length = 0;
   // The same look again, of a node in another phase.
   if (kept.at(-1)?.time === time) kept.pop();
   kept.push({ ...now, time });
