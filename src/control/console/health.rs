@@ -30,8 +30,8 @@ const PAGE: &str = "/health";
 const WINDOW: Field<'_> = Field {
     name: "window",
     label: "Window",
-    hint: "From 0 to 3600 seconds; empty: drain.window of hawser.toml. Each connection is closed at \
-           a random moment of it, so that clients do not come back all at once.",
+    hint: "From 0 to 3600 seconds; empty: drain.window of hawser.toml. Each connection is closed \
+           at a random moment of it, so that clients do not come back all at once.",
     unit: "seconds",
     pointer: "/window_ms",
 };
@@ -191,10 +191,11 @@ fn ending(viewer: &Viewer, status: &Status, refused: Option<&Refused>) -> Markup
              or not, by its own rules. For a new version or a restart without a gap, "
             "SIGUSR2 hands the listeners over instead." }
         @if status.is_serving() {
-            @if let Some(refused) = refused { (parts::refusal(&refused.refusal, &[WINDOW.pointer])) }
+            @let wrong = refused.map(|refused| &refused.refusal);
+            @if let Some(wrong) = wrong { (parts::refusal(wrong, &[WINDOW.pointer])) }
             (parts::form(viewer, "/health/drain", html! {
                 div.stack {
-                    (WINDOW.input("number", refused.map_or("", |r| &r.window), refused.map(|r| &r.refusal)))
+                    (WINDOW.input("number", refused.map_or("", |r| &r.window), wrong))
                     div.actions {
                         button.danger data-confirm=(question) { "Drain this node" }
                     }

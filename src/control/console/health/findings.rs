@@ -74,7 +74,8 @@ fn shown(mut report: Report) -> Markup {
         p {
             "Judged for " (units::count(report.size.connections)) " connections. "
             @if let Some(Allowed { allowed, by }) = &report.connections {
-                "What is set allows " strong { (units::count(*allowed)) " connections" } ": " (by) "."
+                "What is set allows " strong { (units::count(*allowed)) " connections" }
+                ": " (by) "."
             }
         }
         @if findings.is_empty() {

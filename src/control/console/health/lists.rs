@@ -73,7 +73,10 @@ pub async fn origins(viewer: &Viewer, asked: &Asked) -> Result<Markup, Refusal> 
                 }))
             } @else {
                 (parts::empty("No origins", html! {
-                    p { "Origins come with domains: " a href={ (ROOT) "/domains" } { "Domain names" } }
+                    p {
+                        "Origins come with domains: "
+                        a href={ (ROOT) "/domains" } { "Domain names" }
+                    }
                 }))
             }
         } @else {
@@ -96,7 +99,7 @@ fn table_of_origins(items: &[Endpoint]) -> Markup {
     let rows = html! {
         @for one in items {
             tr {
-                th scope="row" { a href={ (ROOT) "/domains/" (part(&one.domain)) } { (one.domain) } }
+                th scope="row" { (owner(&one.domain)) }
                 td { (one.origin) }
                 td.mono { (one.address) }
                 td { @if one.tls { "HTTPS" } @else { "HTTP" } }
