@@ -139,8 +139,7 @@ impl Sampler {
         let mut samples = self.subscribed();
         // Only a process that ends looks no more: then the last one is as good as any.
         let _ = samples.changed().await;
-        let sample = Arc::clone(&samples.borrow());
-        sample
+        Arc::clone(&samples.borrow())
     }
 
     fn subscribed(&self) -> watch::Receiver<Arc<Sample>> {

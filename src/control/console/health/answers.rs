@@ -14,7 +14,6 @@ pub struct Status {
     pub uptime_s: u64,
     pub listen: Vec<String>,
     pub listen_tls: Vec<String>,
-    pub generation: u64,
     pub domains: u64,
     pub cores: u64,
     pub connections: u64,

@@ -196,7 +196,7 @@ impl Asked {
         let step = match offered(end - start) {
             _ if end <= start => SLOT,
             intervals => self.step(intervals, end - start).unwrap_or_else(|found| {
-                wrong.push(found);
+                wrong.push(*found);
                 intervals[0]
             }),
         };
@@ -236,12 +236,14 @@ impl Asked {
                     text => format!("{text:?} is not a time"),
                 };
                 let accepted = format!("a time such as {example}, or {} in UTC", format(now));
-                Err(at(pointer, detail, accepted))
+                Err(Box::new(at(pointer, detail, accepted)))
             }
         };
         let (start, end) = match (time("/from", &self.from), time("/to", &self.to)) {
             (Ok(start), Ok(end)) => (start, end),
-            (start, end) => return Err([start.err(), end.err()].into_iter().flatten().collect()),
+            (start, end) => {
+                return Err([start.err(), end.err()].into_iter().flatten().map(|w| *w).collect());
+            }
         };
         if start > now {
             let detail = format!("{} has not come yet", local(start, offset));
@@ -264,7 +266,7 @@ impl Asked {
         Ok((start, end))
     }
 
-    fn step(&self, intervals: &[i64], range: i64) -> Result<i64, Wrong> {
+    fn step(&self, intervals: &[i64], range: i64) -> Result<i64, Box<Wrong>> {
         let wanted = intervals.iter().find(|step| step.to_string() == self.interval);
         match wanted {
             Some(step) => Ok(*step),
@@ -283,7 +285,7 @@ impl Asked {
                     None => format!("{:?} is no granularity", self.interval),
                 };
                 let accepted: Vec<_> = intervals.iter().copied().map(granularity).collect();
-                Err(at("/interval", detail, accepted.join(" or ")))
+                Err(Box::new(at("/interval", detail, accepted.join(" or "))))
             }
         }
     }
