@@ -4,11 +4,16 @@
 
 import http from "node:http";
 import { createRequire } from "node:module";
+import { after } from "node:test";
 
 import { stage } from "./browser.mjs";
 
 const require = createRequire(process.env.HAWSER_TEST_DEPS + "/node/");
 const { WebSocket, WebSocketServer } = require("ws");
+
+// A script that leaves tunnels open would never end.
+const begun = [];
+after(() => begun.forEach((socket) => socket.terminate()));
 
 // A handshake with a domain and what came of it: `status` is 101, the code that refused it, or 0
 // where no answer came. `from`: any address of 127.0.0.0/8.
@@ -19,6 +24,7 @@ export function connect(domain, { path = "/", from = "127.0.0.1", headers, proto
     localAddress: from,
     perMessageDeflate: false,
   });
+  begun.push(socket);
   return new Promise((resolve) => {
     const client = new Client(socket);
     const settle = (status) => {
