@@ -127,6 +127,12 @@ export async function eventually(what, seen) {
   }
 }
 
+// Presses what sends a form, and waits for the page that answers it: a field that was refused before
+// looks the same on the page that is about to go.
+export async function answered(page, button) {
+  await Promise.all([page.waitForEvent("load"), button.click()]);
+}
+
 // === Visitors ===
 
 // Somebody with a session, or, as `visitor()`, without one.

@@ -3,7 +3,9 @@
 
 import assert from "node:assert/strict";
 
-import { allow, axe, check, eventually, everyWidthAndTheme, fits, rest, screenshot, signIn, tabTo } from "./browser.mjs";
+import {
+  allow, answered, axe, check, eventually, everyWidthAndTheme, fits, rest, screenshot, signIn, tabTo,
+} from "./browser.mjs";
 import { connect, crowd } from "./traffic.mjs";
 
 const PATH = "/connections";
@@ -236,7 +238,7 @@ check("closing one ends that one with its code and reason, and no other", async 
     await page.getByLabel("Close code").fill(code);
     await page.getByLabel("Reason").fill(reason);
     await page.getByRole("button", { name: "Close connection" }).click();
-    await page.getByRole("dialog").getByRole("button", { name: "Close connection" }).click();
+    await answered(page, page.getByRole("dialog").getByRole("button", { name: "Close connection" }));
   };
   for (const [code, reason, label, accepted] of [
     ["1005", "x", "Close code", "3000 to 4999"],
@@ -245,7 +247,7 @@ check("closing one ends that one with its code and reason, and no other", async 
   ]) {
     await close(code, reason);
     const field = page.getByLabel(label);
-    await eventually("the field is marked", async () => (await field.getAttribute("aria-invalid")) === "true");
+    assert.equal(await field.getAttribute("aria-invalid"), "true");
     const described = (await field.getAttribute("aria-describedby")).split(" ").at(-1);
     assert.ok((await page.locator(`#${described}`).textContent()).includes(accepted));
     assert.equal(await page.getByLabel("Reason").inputValue(), reason);
@@ -275,7 +277,7 @@ check("what matches is closed at a pace, followed and stopped", async () => {
     for (const [label, value] of Object.entries(fields)) await page.getByLabel(label).fill(value);
     await page.getByRole("button", { name: "Close 6 connections" }).click();
   };
-  const sure = () => page.getByRole("dialog").getByRole("button", { name: "Close 6 connections" }).click();
+  const sure = () => answered(page, page.getByRole("dialog").getByRole("button", { name: "Close 6 connections" }));
   for (const [fields, label, accepted] of [
     [{ "Close code": "1006", Reason: "x", Pace: "1" }, "Close code", "3000 to 4999"],
     [{ "Close code": "1012", Reason: "x".repeat(124), Pace: "1" }, "Reason", "at most 123 bytes"],
@@ -285,7 +287,7 @@ check("what matches is closed at a pace, followed and stopped", async () => {
     await go(fields);
     await sure();
     const field = page.getByLabel(label);
-    await eventually("the field is marked", async () => (await field.getAttribute("aria-invalid")) === "true");
+    assert.equal(await field.getAttribute("aria-invalid"), "true");
     const described = (await field.getAttribute("aria-describedby")).split(" ").at(-1);
     assert.ok((await page.locator(`#${described}`).textContent()).includes(accepted));
   }
