@@ -7,6 +7,7 @@ mod client;
 mod compare;
 mod cpu;
 mod fifty_thousand;
+mod figures;
 mod handshakes;
 mod knocker;
 mod latency;
