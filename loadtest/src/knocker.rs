@@ -25,10 +25,11 @@ use serde_json::json;
 use slab::Slab;
 
 use crate::certificate;
-use crate::client::{connecting, lines_of_input};
+use crate::client::dial::connecting;
+use crate::client::lines_of_input;
 use crate::link::{Drain, Got, Link, READ_BYTES};
 use crate::origin::{self, Server};
-use crate::tls::Dialect;
+use crate::tls::{Dialect, Offer};
 
 const WAKER: Token = Token(usize::MAX);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: load.test\r\n\r\n";
@@ -105,7 +106,7 @@ enum Stage {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let poll = Poll::new()?;
     let lines = lines_of_input(Waker::new(poll.registry(), WAKER)?);
-    let dialect = Dialect::new(&options.authority, certificate::NAME)?;
+    let dialect = Dialect::new(&options.authority, certificate::NAME, Offer::One)?;
     let origin = Server::listen(options.serve, poll.registry())?;
     Knocker {
         options: Options { authority: options.authority.clone(), ..*options },
@@ -203,7 +204,7 @@ impl Knocker {
         while self.knocks.len() < self.wanted && self.tally.failed == 0 {
             let source = Ipv4Addr::new(127, 0, 9, 1 + self.next_source);
             self.next_source = (self.next_source + 1) % SOURCES;
-            let mut stream = connecting(source, self.options.target)?;
+            let mut stream = connecting(Some(source.into()), self.options.target)?;
             let entry = self.knocks.vacant_entry();
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut stream, Token(entry.key()), interest)?;

@@ -89,6 +89,19 @@ impl Link {
         &mut self.out
     }
 
+    /// Bytes that were appended and not yet sent.
+    pub fn waiting(&self) -> usize {
+        let sealed = self.tls.as_ref().map_or(0, |tls| tls.sealed.len() - tls.written);
+        self.out.len() - self.written + sealed
+    }
+
+    /// Gives back the buffer if nothing waits in it.
+    pub fn shrink(&mut self) {
+        if self.out.is_empty() {
+            self.out = Vec::new();
+        }
+    }
+
     /// Sends what it can; true when nothing is left.
     pub fn flush(&mut self) -> io::Result<bool> {
         let Some(tls) = &mut self.tls else {

@@ -19,6 +19,7 @@ mod pattern;
 mod proxy;
 mod slow_readers;
 mod stream;
+mod timer;
 mod tls;
 mod ws;
 

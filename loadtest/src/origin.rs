@@ -1,22 +1,39 @@
-//! `origin`: a server for the far side. Accepts every upgrade and echoes messages as they stream
-//! in, of any size, or under `/firehose` pushes messages for as long as they are read. Not here:
-//! any check; the client makes them.
+//! `origin`: a server for the far side, for any number of clients.
+//!
+//! | path | is answered with |
+//! |---|---|
+//! | `/push?bytes=LEN&interval_ms=I`, upgraded | a message of LEN bytes every I ms; only when told by `client`'s `push` with interval 0 |
+//! | `/firehose`, upgraded | messages of 1 KiB for as long as they are read |
+//! | any other, upgraded | every message echoed as it streams in, of any size |
+//! | `/bytes/LEN` | a body of LEN bytes |
+//! | `/counts` | what it has counted, as JSON |
+//! | any other | `ok` |
+//!
+//! Not here: any check; the client makes them.
+
+mod peer;
+pub mod pusher;
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Registry, Token};
+use serde_json::{Value, json};
 use slab::Slab;
 
-use crate::link::{Drain, Got, Link, READ_BYTES};
-use crate::ws::{self, Piece, Reader};
+use crate::link::{Drain, READ_BYTES};
+use crate::timer::{Timer, earlier};
+use peer::{Peer, Pumped};
+use pusher::Pusher;
 
 /// Tells an origin's tokens from a client's on one poll.
 pub const MARK: usize = 1 << 62;
 const LISTENER: Token = Token(MARK | (MARK - 1));
-const FIREHOSE_PAYLOAD: [u8; 1024] = [0x5a; 1024];
+/// Of an origin on a poll of its own.
+const TIMER: Token = Token(0);
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -25,35 +42,25 @@ pub struct Options {
     listen: SocketAddr,
 }
 
-enum State {
-    Head(Vec<u8>),
-    Echo(Reader),
-    Firehose,
-    /// Our half is closed; the peer's end is awaited.
-    Closing,
-}
-
-struct Peer {
-    link: Link,
-    state: State,
-}
-
 /// Serves for ever. Prints the address that it listens on.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let mut poll = Poll::new()?;
     let mut server = Server::listen(options.listen, poll.registry())?;
+    let mut timer = Timer::new(poll.registry(), TIMER)?;
     println!("{}", server.listener.local_addr()?);
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; READ_BYTES];
     loop {
+        timer.wake_at(server.wakes_at())?;
         if let Err(e) = poll.poll(&mut events, None)
             && e.kind() != io::ErrorKind::Interrupted
         {
             return Err(e.into());
         }
-        for event in &events {
+        for event in events.iter().filter(|event| event.token() != TIMER) {
             server.advance(event.token(), Drain::after(event), poll.registry(), &mut buffer)?;
         }
+        server.turn(&mut buffer);
     }
 }
 
@@ -61,6 +68,18 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 pub struct Server {
     listener: TcpListener,
     peers: Slab<Peer>,
+    /// Peers that may have more to read or to write.
+    again: Vec<usize>,
+    pusher: Pusher,
+    counts: Counts,
+}
+
+#[derive(Default)]
+pub struct Counts {
+    accepted: u64,
+    pushed: u64,
+    /// Pushes that a peer did not get since it had not read those before.
+    skipped: u64,
 }
 
 impl Server {
@@ -73,7 +92,13 @@ impl Server {
         socket.listen(4096)?;
         let mut listener = TcpListener::from_std(socket.into());
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
-        Ok(Server { listener, peers: Slab::new() })
+        Ok(Server {
+            listener,
+            peers: Slab::new(),
+            again: Vec::new(),
+            pusher: Pusher::default(),
+            counts: Counts::default(),
+        })
     }
 
     /// Something happened to `token`, one of ours.
@@ -87,13 +112,61 @@ impl Server {
         if token == LISTENER {
             return self.accept_all(registry);
         }
-        let key = token.0 & !MARK;
-        if let Some(peer) = self.peers.get_mut(key)
-            && peer.pump(drain, buffer).is_err()
-        {
-            self.peers.remove(key);
-        }
+        self.pump(token.0 & !MARK, drain, buffer);
         Ok(())
+    }
+
+    /// Goes on with what was left and pushes what is due; once in every turn of the loop.
+    pub fn turn(&mut self, buffer: &mut [u8]) {
+        for key in std::mem::take(&mut self.again) {
+            self.pump(key, Drain::UntilEnd, buffer);
+        }
+        self.pusher.push_due(Instant::now(), &mut self.peers, &mut self.counts);
+    }
+
+    /// When the next turn has to be, whatever happens.
+    pub fn wakes_at(&self) -> Option<Instant> {
+        let now = (!self.again.is_empty()).then(Instant::now);
+        earlier(now, self.pusher.wakes_at())
+    }
+
+    /// Pushes to those who wait for being told.
+    pub fn push(&mut self, len: usize, interval: Duration) -> anyhow::Result<()> {
+        self.pusher.begin(len, interval)
+    }
+
+    pub fn stop_pushing(&mut self) {
+        self.pusher.stop();
+    }
+
+    pub fn counts(&self) -> Value {
+        json!({
+            "open": self.peers.len(),
+            "accepted": self.counts.accepted,
+            "pushed": self.counts.pushed,
+            "skipped": self.counts.skipped,
+        })
+    }
+
+    fn pump(&mut self, key: usize, drain: Drain, buffer: &mut [u8]) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let pumped = peer.pump(drain, buffer);
+        match pumped {
+            Ok(Pumped::Dry) => {}
+            Ok(Pumped::More) => self.again.push(key),
+            Ok(Pumped::Subscribed { bytes, interval }) => {
+                self.pusher.subscribe(key, self.peers[key].id, bytes, interval);
+                self.again.push(key);
+            }
+            Ok(Pumped::AskedForCounts) => {
+                let body = self.counts().to_string();
+                self.peers[key].answer_with(&body);
+                self.again.push(key);
+            }
+            Err(peer::Over) => {
+                self.peers.remove(key);
+            }
+        }
     }
 
     fn accept_all(&mut self, registry: &Registry) -> io::Result<()> {
@@ -104,7 +177,8 @@ impl Server {
                     let entry = self.peers.vacant_entry();
                     let interest = Interest::READABLE | Interest::WRITABLE;
                     registry.register(&mut stream, Token(entry.key() | MARK), interest)?;
-                    entry.insert(Peer { link: Link::new(stream), state: State::Head(Vec::new()) });
+                    self.counts.accepted += 1;
+                    entry.insert(Peer::new(stream, self.counts.accepted));
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 // One connection that failed before it was taken is no reason to stop.
@@ -112,97 +186,5 @@ impl Server {
                 Err(e) => return Err(e),
             }
         }
-    }
-}
-
-/// The connection is over.
-struct Over;
-
-impl From<io::Error> for Over {
-    fn from(_: io::Error) -> Over {
-        Over
-    }
-}
-
-impl Peer {
-    /// Reads and answers for as long as there is something to read and room to answer.
-    fn pump(&mut self, drain: Drain, buffer: &mut [u8]) -> Result<(), Over> {
-        while self.link.flush()? {
-            if matches!(self.state, State::Firehose) {
-                ws::frame(self.link.out(), ws::BINARY, &FIREHOSE_PAYLOAD, None);
-                continue;
-            }
-            match self.link.read(buffer)? {
-                Got::Later => return Ok(()),
-                Got::End => return Err(Over),
-                Got::Bytes { count, drained } => {
-                    self.take(&mut buffer[..count])?;
-                    let echoes = matches!(self.state, State::Echo(_));
-                    if echoes && drain.is_done(drained) {
-                        self.link.flush()?;
-                        return Ok(());
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, bytes: &mut [u8]) -> Result<(), Over> {
-        match &mut self.state {
-            State::Head(head) => {
-                head.extend_from_slice(bytes);
-                let Some(end) = head.windows(4).position(|w| w == b"\r\n\r\n") else {
-                    return Ok(());
-                };
-                let mut rest = head.split_off(end + 4);
-                let head = String::from_utf8_lossy(head).into_owned();
-                self.answer(&head);
-                if rest.is_empty() { Ok(()) } else { self.take(&mut rest) }
-            }
-            State::Echo(reader) => {
-                let (out, mut closing) = (self.link.out(), false);
-                let fed = reader.feed(bytes, |piece| match piece {
-                    Piece::Start { fin, opcode, len } => ws::header(out, fin, opcode, len, None),
-                    Piece::Data(bytes) => out.extend_from_slice(bytes),
-                    Piece::End { .. } => {}
-                    Piece::Control { opcode: ws::PING, payload } => {
-                        ws::frame(out, ws::PONG, payload, None);
-                    }
-                    Piece::Control { opcode: ws::CLOSE, payload } => {
-                        ws::frame(out, ws::CLOSE, payload, None);
-                        closing = true;
-                    }
-                    Piece::Control { .. } => {}
-                });
-                if closing {
-                    self.link.flush()?;
-                    self.link.stream.shutdown(Shutdown::Write)?;
-                    self.state = State::Closing;
-                }
-                fed.map_err(|_| Over)
-            }
-            State::Firehose | State::Closing => Ok(()),
-        }
-    }
-
-    fn answer(&mut self, head: &str) {
-        let key = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())
-        });
-        let Some(key) = key else {
-            self.link.out().extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-            self.state = State::Head(Vec::new());
-            return;
-        };
-        let answer = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {}\r\n\r\n",
-            ws::accept_value(key)
-        );
-        self.link.out().extend_from_slice(answer.as_bytes());
-        let firehose = head.split(' ').nth(1).is_some_and(|path| path.starts_with("/firehose"));
-        self.state = if firehose { State::Firehose } else { State::Echo(Reader::of_client()) };
     }
 }

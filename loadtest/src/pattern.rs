@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 /// Prime, so that the pattern meets every place in every buffer and record.
 const PERIOD: usize = 65_521;
+/// Upper bits of a seed change more than lower ones.
+const SHIFT: u32 = 20;
 
 /// Two periods, so that a piece that begins anywhere in the first is in one slice.
 static TABLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -20,11 +22,16 @@ static TABLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     [&period[..], &period[..]].concat()
 });
 
-/// Appends the message of `len` bytes that belongs to `seed`.
-pub fn append(seed: u64, len: usize, out: &mut Vec<u8>) {
-    let mut at = 0;
-    while at < len {
-        let piece = piece(seed, at, len - at);
+/// The seed of the message that has this number.
+pub fn seed(number: u64) -> u64 {
+    number << SHIFT
+}
+
+/// Appends `len` bytes from `at` on of the message that belongs to `seed`.
+pub fn append(seed: u64, mut at: usize, len: usize, out: &mut Vec<u8>) {
+    let end = at + len;
+    while at < end {
+        let piece = piece(seed, at, end - at);
         out.extend_from_slice(piece);
         at += piece.len();
     }
@@ -47,7 +54,7 @@ pub fn wrong_bytes(seed: u64, mut at: usize, mut bytes: &[u8]) -> u64 {
 
 /// The bytes from `at` on, at most `len` and a period.
 fn piece(seed: u64, at: usize, len: usize) -> &'static [u8] {
-    let from = ((seed >> 20) as usize + at) % PERIOD;
+    let from = ((seed >> SHIFT) as usize + at) % PERIOD;
     &TABLE[from..from + len.min(PERIOD)]
 }
 
@@ -59,7 +66,8 @@ mod tests {
     fn a_message_in_pieces_is_right_and_every_change_is_counted() {
         let (seed, len) = (u64::MAX, 2 * PERIOD + 77);
         let mut message = Vec::new();
-        append(seed, len, &mut message);
+        append(seed, 0, 70_000, &mut message);
+        append(seed, 70_000, len - 70_000, &mut message);
         assert_eq!(message.len(), len);
         for cut in [0, 1, PERIOD - 1, PERIOD, len] {
             let (first, second) = message.split_at(cut);

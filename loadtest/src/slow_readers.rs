@@ -58,5 +58,5 @@ fn probe(client: &mut Client, seconds: u64) -> anyhow::Result<Value> {
     sleep(Duration::from_secs(seconds));
     let answer = client.ask("stop")?;
     ensure!(answer["wrong_bytes"] == 0 && answer["open"] == 1, "the healthy one failed: {answer}");
-    Ok(answer["latency_us"].clone())
+    Ok(answer["latency"].clone())
 }

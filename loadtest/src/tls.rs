@@ -1,5 +1,5 @@
-//! The client's side of TLS 1.3 under a connection of the load: rustls, with one suite and one
-//! group, so that all proxies do the same arithmetic. Not here: sockets; certificates of the
+//! The client's side of TLS under a connection of the load: rustls, where proxies are compared with
+//! one suite and one group, so that all do the same arithmetic. Not here: sockets; certificates of the
 //! proxies, see `certificate`.
 
 use std::collections::VecDeque;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use rustls::client::{
     ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue,
     UnbufferedClientConnection,
@@ -17,13 +17,24 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::unbuffered::{ConnectionState, EncryptError, UnbufferedStatus};
-use rustls::{ClientConfig, HandshakeKind, NamedGroup, RootCertStore};
+use rustls::{ClientConfig, HandshakeKind, NamedGroup, RootCertStore, SupportedProtocolVersion};
 
 /// Plaintext of one record, and what a record adds to it.
 const RECORD_PLAINTEXT: usize = 1 << 14;
 const RECORD_EXTRA: usize = 5 + 1 + 16;
 /// Tickets that are kept; the latest are used first.
 const TICKETS_MAX: usize = 1 << 15;
+
+const ONE_VERSION: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
+/// What a client offers.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Offer {
+    /// TLS 1.3 with AES-128-GCM and X25519.
+    One,
+    /// What rustls offers of itself, TLS 1.2 included.
+    Usual,
+}
 
 /// How connections of one process speak TLS.
 pub struct Dialect {
@@ -33,26 +44,35 @@ pub struct Dialect {
 }
 
 impl Dialect {
-    /// TLS 1.3 with AES-128-GCM and X25519, for servers named `name` whose certificates come from
-    /// the authority in the file `authority`.
-    pub fn new(authority: &Path, name: &str) -> anyhow::Result<Dialect> {
+    /// For servers named `host`, a port behind it aside, whose certificates come from one of the
+    /// authorities in the file `authority`.
+    pub fn new(authority: &Path, host: &str, offer: Offer) -> anyhow::Result<Dialect> {
         let pem = fs::read(authority).with_context(|| authority.display().to_string())?;
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(&pem)?)?;
-        let provider = CryptoProvider {
-            cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256],
-            kx_groups: vec![aws_lc_rs::kx_group::X25519],
-            ..aws_lc_rs::default_provider()
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            roots.add(certificate.with_context(|| authority.display().to_string())?)?;
+        }
+        ensure!(!roots.is_empty(), "{}: no certificate (PEM) in it", authority.display());
+        let name = without_port(host);
+        let usual = aws_lc_rs::default_provider();
+        let (provider, versions) = match offer {
+            Offer::Usual => (usual, rustls::ALL_VERSIONS),
+            Offer::One => {
+                let cipher_suites = vec![aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256];
+                let kx_groups = vec![aws_lc_rs::kx_group::X25519];
+                (CryptoProvider { cipher_suites, kx_groups, ..usual }, ONE_VERSION)
+            }
         };
         let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
-            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_protocol_versions(versions)?
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let tickets = Arc::new(Tickets::default());
         let store: Arc<dyn ClientSessionStore> = tickets.clone();
         config.resumption = rustls::client::Resumption::store(store);
-        let name = ServerName::try_from(name.to_owned())?;
+        let name = ServerName::try_from(name.to_owned())
+            .with_context(|| format!("{host:?} is no name that a certificate can be for"))?;
         Ok(Dialect { config: Arc::new(config), name, tickets })
     }
 
@@ -69,6 +89,15 @@ impl Dialect {
         let connection = UnbufferedClientConnection::new(self.config.clone(), self.name.clone())?;
         Ok(Layer { connection, ready: false, peer_closed: false })
     }
+}
+
+/// The name or address of a Host header.
+fn without_port(host: &str) -> &str {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.trim_start_matches('[').trim_end_matches(']')
 }
 
 #[derive(Debug, Default)]

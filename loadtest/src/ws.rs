@@ -96,7 +96,7 @@ pub enum Piece<'a> {
 pub struct Reader {
     expect_masked: bool,
     head: [u8; 14],
-    have: usize,
+    have: u8,
     frame: Option<Frame>,
     control: Vec<u8>,
 }
@@ -133,7 +133,7 @@ impl Reader {
                 if bytes.is_empty() {
                     return Ok(());
                 }
-                self.head[self.have] = bytes[0];
+                self.head[usize::from(self.have)] = bytes[0];
                 self.have += 1;
                 bytes = &mut bytes[1..];
                 self.frame = self.header_read()?;
@@ -171,7 +171,7 @@ impl Reader {
 
     /// The frame whose header is complete now, if it is.
     fn header_read(&self) -> Result<Option<Frame>, String> {
-        let head = &self.head[..self.have];
+        let head = &self.head[..usize::from(self.have)];
         if head.len() < 2 {
             return Ok(None);
         }
