@@ -143,11 +143,12 @@ export class Visitor {
   }
 
   // Opens a page below /console, such as "/domains". `allowed`: statuses that are expected.
-  async page(below, { theme = "light", width = 1280, height = 800, allowed = [] } = {}) {
+  // `motion` is what the reader asked for: "no-preference" or "reduce".
+  async page(below, { theme = "light", width = 1280, height = 800, motion = "no-preference", allowed = [] } = {}) {
     const page = watch(await this.context.newPage());
     allow(page, ...allowed);
     await page.setViewportSize({ width, height });
-    await page.emulateMedia({ colorScheme: theme });
+    await page.emulateMedia({ colorScheme: theme, reducedMotion: motion });
     await page.goto(`${stage.url}/console${below}`);
     return page;
   }

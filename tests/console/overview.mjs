@@ -165,6 +165,48 @@ check("it can be read without scripts", async () => {
   await client.close();
 });
 
+// Ten looks at the second-by-second chart; how many of them changed what is drawn.
+async function drawings(page) {
+  await page.getByRole("img", { name: /^Since this page was opened/ }).waitFor();
+  return page.evaluate(async () => {
+    const host = document.querySelector("#minutes [data-chart]");
+    let changes = 0;
+    let last;
+    for (let looks = 0; looks < 10; looks++) {
+      await new Promise((resolve) => {
+        const observer = new MutationObserver(() => (observer.disconnect(), resolve()));
+        observer.observe(host, { attributeFilter: ["aria-label"] });
+      });
+      await new Promise(requestAnimationFrame);
+      const drawn = host.querySelector("canvas").toDataURL();
+      changes += drawn === last ? 0 : 1;
+      last = drawn;
+    }
+    return changes;
+  });
+}
+
+check("the chart moves less often for who asked for less motion", async () => {
+  const client = await connect("live.example.com");
+  const someone = await signIn("read");
+  const usual = await someone.page("/");
+  const reduced = await someone.page("/", { motion: "reduce" });
+  let bytes = 1000;
+  const traffic = setInterval(() => client.says(`send ${(bytes += 1000)}`), 250);
+  try {
+    // A page behind another draws nothing: one after the other.
+    await usual.bringToFront();
+    const often = await drawings(usual);
+    await reduced.bringToFront();
+    const seldom = await drawings(reduced);
+    assert.ok(often >= 8, `${often} of 10`);
+    assert.ok(seldom <= 4, `${seldom} of 10`);
+  } finally {
+    clearInterval(traffic);
+  }
+  await client.close();
+});
+
 check("it is sound in every width and theme", async () => {
   const client = await connect("live.example.com");
   await client.says("send 100000");

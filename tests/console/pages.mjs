@@ -20,6 +20,7 @@ import {
   signIn,
   stage,
   THEMES,
+  WIDTHS,
 } from "./browser.mjs";
 import { ask, connect, crowd } from "./traffic.mjs";
 
@@ -70,7 +71,7 @@ for (const role of ROLES) {
   });
 }
 
-check("every page that links lead to is sound in both themes", async () => {
+check("every page that links lead to is sound in both themes and every width", async () => {
   const someone = await signIn("admin");
   const looked = [];
   await crawl(someone, async (path) => {
@@ -81,13 +82,40 @@ check("every page that links lead to is sound in both themes", async () => {
       await fits(page);
       await axe(page);
       await screenshot(page, `${name}-${theme}`);
-      await page.setViewportSize({ width: 360, height: 800 });
-      await fits(page);
-      await screenshot(page, `${name}-${theme}-360`);
+      for (const width of WIDTHS.filter((width) => width !== page.viewportSize().width)) {
+        await page.setViewportSize({ width, height: 800 });
+        await fits(page);
+        // Pictures of this size take longest, and a theme does not change what is where.
+        if (width < 2560 || theme === "light") await screenshot(page, `${name}-${theme}-${width}`);
+      }
       await page.close();
     }
   });
   for (const [path] of PAGES) assert.ok(looked.includes(path), `${path} among ${looked}`);
+});
+
+check("nothing moves by itself for who asked for less motion", async () => {
+  const someone = await signIn("admin");
+  const moving = (page) =>
+    page.evaluate(() =>
+      [document.body, ...document.querySelectorAll("body *")].flatMap((element) =>
+        [undefined, "::before", "::after"].flatMap((part) => {
+          const style = getComputedStyle(element, part);
+          const lasts = (times) => times.split(",").some((time) => parseFloat(time) > 0);
+          const times = `${style.transitionDuration}, ${style.animationDuration}`;
+          const moves = lasts(times) || style.scrollBehavior === "smooth";
+          return moves ? [`${element.tagName}${part ?? ""}.${element.className}`] : [];
+        }),
+      ),
+    );
+  for (const [path] of PAGES) {
+    const usual = await someone.page(path);
+    assert.notDeepEqual(await moving(usual), [], `${path}: what is looked for is there`);
+    await usual.close();
+    const reduced = await someone.page(path, { motion: "reduce" });
+    assert.deepEqual(await moving(reduced), [], path);
+    await reduced.close();
+  }
 });
 
 check("the page that there is not", async () => {

@@ -9,9 +9,11 @@ import {
   everyWidthAndTheme,
   fits,
   rest,
+  screenshot,
   signIn,
   stage,
   tabTo,
+  THEMES,
   visitor,
 } from "./browser.mjs";
 
@@ -31,7 +33,7 @@ async function newKey(name, role) {
 }
 
 check("it is sound in every width and theme", async () => {
-  await everyWidthAndTheme(await visitor(), "/sign-in", async (page) => {
+  await everyWidthAndTheme(await visitor(), "/sign-in", async (page, { theme, width }) => {
     await page.getByRole("heading", { name: "Sign in", level: 1 }).waitFor();
     const id = page.getByLabel("Access key id");
     assert.equal(await id.getAttribute("autocomplete"), "username");
@@ -39,6 +41,7 @@ check("it is sound in every width and theme", async () => {
     const secret = page.getByLabel("Access key secret");
     assert.equal(await secret.getAttribute("type"), "password");
     assert.equal(await secret.getAttribute("autocomplete"), "current-password");
+    await screenshot(page, `sign-in-${theme}-${width}`);
   });
 });
 
@@ -59,6 +62,10 @@ check("a wrong secret is told, counted and not shown", async () => {
   assert.ok(await secret.evaluate((field) => field === document.activeElement), "focus");
   assert.equal(await secret.getAttribute("aria-invalid"), "true");
   assert.ok(!(await page.content()).includes("not-the-secret"));
+  for (const theme of THEMES) {
+    await page.emulateMedia({ colorScheme: theme });
+    await screenshot(page, `sign-in-refused-${theme}`);
+  }
   assert.equal(await counted(), before + 1);
 });
 

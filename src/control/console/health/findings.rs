@@ -112,7 +112,7 @@ fn table(caption: &str, items: &[Item]) -> Markup {
             }
         }
     };
-    parts::table_of(caption, &columns, rows)
+    html! { div.whole { (parts::table_of(caption, &columns, rows)) } }
 }
 
 #[cfg(test)]
