@@ -9,15 +9,17 @@
 //! | `echo LEN AT_ONCE` | the same, so many at a time | the same |
 //! | `pingpong LEN [N]` | on each, or on N, the next message as soon as the last is back | at once |
 //! | `steady LEN RATE [RAMP]` | RATE messages a second over all, each at its own time | at once |
-//! | `http RATE LEN [RAMP]` | the same with GETs of LEN bytes (`--http`) | at once |
+//! | `http RATE LEN [RAMP]` | the same with GETs of LEN bytes (`--http`); rate 0: like pingpong | at once |
 //! | `listen` | counts what the origin pushes (`/push?bytes=&interval_ms=`) | at once |
 //! | `push LEN MS` | the origin in this process (`--serve`) pushes; counted | at once |
 //! | `churn RATE [LEN [N]]` | handshake, echo, Close, again; N at once; rate 0: no other limit | at once |
 //! | `stop [SECONDS]` | no further messages | when the last answers are there, with the figures |
 //! | `herd` | resets all connections and opens all at once | when all are open again |
-//! | `close` | Close 1000 on each | when each has got its Close and its end |
+//! | `close [SECONDS]` | Close 1000 on each | when each has got its Close and its end |
 //! | `await-end` | nothing | when all were closed by the other side |
-//! | `status` | nothing | at once |
+//! | `status` | nothing | at once, whatever else waits for its answer |
+//!
+//! Every answer names the verb that it answers.
 //!
 //! Not here: what a scenario makes of the figures.
 
@@ -47,7 +49,7 @@ use crate::link::{Drain, READ_BYTES};
 use crate::origin::{self, Server};
 use crate::timer::{Timer, earlier};
 use crate::tls::{Dialect, Offer};
-use commands::Command;
+use commands::{Command, PATIENCE};
 use connection::{Conn, Purpose, Shared};
 use dial::Sources;
 use duty::{Goal, GoalKind};
@@ -57,8 +59,6 @@ use work::{Churn, Work};
 
 const WAKER: Token = Token(usize::MAX);
 const TIMER: Token = Token(usize::MAX - 1);
-/// A command that has not come true after this long is answered as it stands.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -133,6 +133,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         origin,
         conns: Slab::new(),
         goal: None,
+        held_line: None,
         wanted: 0,
         at_once: 0,
         connecting: 0,
@@ -146,6 +147,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
             tally: Tally::default(),
             work: Work::Nothing,
             opening: None,
+            request: None,
             under_way: 0,
         },
     }
@@ -185,6 +187,8 @@ struct Client {
     origin: Option<Server>,
     conns: Slab<Conn>,
     goal: Option<Goal>,
+    /// A line that waits for the answer to the one before.
+    held_line: Option<String>,
     /// Connections that are to be open, without those of a churn.
     wanted: usize,
     /// Handshakes that may be under way at once, and are.
@@ -227,12 +231,17 @@ impl Client {
                 origin.turn(&mut buffer);
             }
             more = self.proceed()?;
-            while self.goal.is_none() {
-                let line = match lines.try_recv() {
+            loop {
+                let line = match self.held_line.take().map_or_else(|| lines.try_recv(), Ok) {
                     Ok(line) => line,
-                    Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Disconnected) => return Ok(()),
+                    Err(TryRecvError::Disconnected) if self.goal.is_none() => return Ok(()),
+                    Err(_) => break,
                 };
+                // Only a question may pass a line that has no answer yet.
+                if self.goal.is_some() && line != "status" {
+                    self.held_line = Some(line);
+                    break;
+                }
                 self.obey(&line)?;
                 more = self.proceed()?;
             }
@@ -270,6 +279,7 @@ impl Client {
     }
 
     fn obey(&mut self, line: &str) -> anyhow::Result<()> {
+        let verb = line.split_whitespace().next().unwrap_or_default();
         let kind = match line.parse()? {
             Command::Open { count, at_once } => {
                 self.open(count, at_once, Retry::Never);
@@ -289,13 +299,12 @@ impl Client {
             }
             Command::Steady { len, rate, ramp } => {
                 ensure!(self.purpose != Purpose::Http, "{line:?} wants a client without --http");
-                self.steady(len, Schedule::new(Instant::now(), rate, ramp)?, None)?;
+                self.steady(len, Schedule::new(Instant::now(), rate, ramp)?)?;
                 None
             }
             Command::Http { len, rate, ramp } => {
                 ensure!(self.purpose == Purpose::Http, "{line:?} wants a client with --http");
-                let request = self.request(len);
-                self.steady(len, Schedule::new(Instant::now(), rate, ramp)?, Some(request))?;
+                self.http(len, rate, ramp)?;
                 None
             }
             Command::Churn(churn) => {
@@ -323,10 +332,10 @@ impl Client {
                 }
                 Some((GoalKind::Stopped, drain))
             }
-            Command::Close => {
+            Command::Close { patience } => {
                 self.wanted = 0;
                 self.close_all();
-                Some((GoalKind::Ended, PATIENCE))
+                Some((GoalKind::Ended, patience))
             }
             Command::AwaitEnd => {
                 self.wanted = 0;
@@ -336,9 +345,10 @@ impl Client {
         };
         match kind {
             Some((kind, patience)) => {
-                self.goal = Some(Goal { kind, since: Instant::now(), patience });
+                let verb = verb.to_owned();
+                self.goal = Some(Goal { verb, kind, since: Instant::now(), patience });
             }
-            None => self.report()?,
+            None => self.report(verb, None)?,
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ mod memory;
 mod origin;
 mod pattern;
 mod proxy;
+mod run;
 mod slow_readers;
 mod stream;
 mod timer;
@@ -30,6 +31,8 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(version, about)]
 enum Verb {
+    /// A scenario against any server: idle, ping-pong, push, stream, churn, herd, slow-readers, http.
+    Run(Box<run::Options>),
     /// An echoing or pushing WebSocket server.
     Origin(origin::Options),
     /// Connections that obey standard input.
@@ -52,21 +55,32 @@ enum Verb {
 
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
-            // Without a backtrace, whatever the environment asks for.
-            eprintln!("{}", error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": "));
+            complain(&error);
             ExitCode::FAILURE
         }
     }
 }
 
-fn run() -> anyhow::Result<()> {
+/// Without a backtrace, whatever the environment asks for.
+fn complain(error: &anyhow::Error) {
+    eprintln!("{}", error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": "));
+}
+
+fn run() -> anyhow::Result<ExitCode> {
     let machine = measure::machine();
     let mut result = match Verb::parse() {
-        Verb::Origin(options) => return origin::run(&options),
-        Verb::Client(options) => return client::run(options),
-        Verb::Knocker(options) => return knocker::run(&options),
+        Verb::Run(options) => {
+            return Ok(run::run(*options).unwrap_or_else(|error| {
+                complain(&error);
+                // It could not run, which says nothing about its target.
+                ExitCode::from(2)
+            }));
+        }
+        Verb::Origin(options) => return done(origin::run(&options)),
+        Verb::Client(options) => return done(client::run(options)),
+        Verb::Knocker(options) => return done(knocker::run(&options)),
         Verb::Cpu(options) => cpu::run(&options)?,
         Verb::Handshakes(options) => handshakes::run(&options)?,
         Verb::Memory(options) => memory::run(&options)?,
@@ -76,5 +90,9 @@ fn run() -> anyhow::Result<()> {
     };
     result["machine"] = machine;
     println!("{result:#}");
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+fn done(result: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    result.map(|()| ExitCode::SUCCESS)
 }

@@ -12,12 +12,14 @@ const HANDSHAKES: usize = 256;
 const CHURNING: usize = 1024;
 /// The same for a churn that is as fast as they allow.
 const CHURNING_UNPACED: usize = 64;
+/// A command that has not come true after this long is answered as it stands.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a `stop` waits for what is under way.
 const DRAIN: Duration = Duration::from_secs(10);
 
 const ALL: &str = "open N [AT_ONCE], echo LEN [AT_ONCE], pingpong LEN [N], steady LEN RATE [RAMP], \
                    http RATE LEN [RAMP], herd, churn RATE [LEN [N]], listen, push LEN INTERVAL_MS, \
-                   stop [SECONDS], close, await-end, status";
+                   stop [SECONDS], close [SECONDS], await-end, status";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Command {
@@ -31,7 +33,7 @@ pub enum Command {
     Listen,
     Push { len: usize, interval: Duration },
     Stop { drain: Duration },
-    Close,
+    Close { patience: Duration },
     AwaitEnd,
     Status,
 }
@@ -83,7 +85,7 @@ impl FromStr for Command {
                 Command::Push { len, interval }
             }
             "stop" => Command::Stop { drain: words.optional_seconds()?.unwrap_or(DRAIN) },
-            "close" => Command::Close,
+            "close" => Command::Close { patience: words.optional_seconds()?.unwrap_or(PATIENCE) },
             "await-end" => Command::AwaitEnd,
             "status" => Command::Status,
             _ => bail!("unknown command {line:?}: {ALL}"),

@@ -5,7 +5,7 @@
 use std::io;
 use std::time::Instant;
 
-use super::http::{Answer, Body};
+use super::http::{Answer, Body, Request};
 use super::pushed::Pushed;
 use super::tally::Tally;
 use super::trouble::Trouble;
@@ -87,6 +87,8 @@ pub struct Shared {
     pub tally: Tally,
     pub work: Work,
     pub opening: Option<Opening>,
+    /// What is sent on connections without an upgrade.
+    pub request: Option<Request>,
     /// Messages whose answers are awaited.
     pub under_way: usize,
 }
@@ -238,9 +240,8 @@ impl Conn {
         (self.awaited, self.got) = (message.len.max(1), 0);
         shared.under_way += 1;
         shared.tally.sent += 1;
-        if let (State::Http(_), Work::Steady(work)) = (&self.state, &shared.work) {
-            let request = work.request.as_ref().map_or(&[][..], |request| &request.bytes);
-            self.link.out().extend_from_slice(request);
+        if let (State::Http(_), Some(request)) = (&self.state, &shared.request) {
+            self.link.out().extend_from_slice(&request.bytes);
             return;
         }
         let (seed, mask, len) = (self.seed, self.mask(), message.len);
@@ -343,10 +344,7 @@ impl Conn {
         if self.awaited == 0 {
             return Err(Trouble::Answer("more than was asked for".into()));
         }
-        let body = match &shared.work {
-            Work::Steady(work) => work.request.as_ref().map_or(Body::Any, |request| request.body),
-            _ => Body::Any,
-        };
+        let body = shared.request.as_ref().map_or(Body::Any, |request| request.body);
         let took = answer.feed(bytes, body)?;
         shared.tally.echoed_bytes += took.body_bytes;
         shared.tally.wrong_bytes += took.wrong_bytes;

@@ -126,11 +126,15 @@ impl Client {
 
     /// A connection is open and may take a place that another one left.
     fn arrive(&mut self, key: usize) {
-        let Work::Steady(work) = &mut self.shared.work else { return };
-        if self.purpose == Purpose::Http {
-            self.conns[key].slot = work.settle(key);
-            self.send_next(key);
+        if self.purpose != Purpose::Http {
+            return;
         }
+        self.conns[key].slot = match &mut self.shared.work {
+            Work::Steady(work) => work.settle(key),
+            Work::Pingpong(_) => 0,
+            _ => return,
+        };
+        self.send_next(key);
     }
 
     pub(super) fn end(&mut self, key: usize, trouble: Trouble) {

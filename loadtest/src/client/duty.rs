@@ -9,13 +9,14 @@ use anyhow::ensure;
 use serde_json::json;
 
 use super::connection::Purpose;
-use super::http::Body;
+use super::http::{Body, Request};
 use super::schedule::Schedule;
-use super::work::{Listen, NO_SLOT, Pingpong, Request, Steady, Work};
+use super::work::{Listen, Message, NO_SLOT, Pingpong, Steady, Work};
 use super::{Client, Retry};
 
 /// What the last line waits for.
 pub(super) struct Goal {
+    pub verb: String,
     pub kind: GoalKind,
     pub since: Instant,
     pub patience: Duration,
@@ -43,24 +44,28 @@ impl Client {
         keys.into_iter().for_each(|key| self.send_next(key));
     }
 
-    pub(super) fn steady(
-        &mut self,
-        len: usize,
-        schedule: Schedule,
-        request: Option<Request>,
-    ) -> anyhow::Result<()> {
+    pub(super) fn steady(&mut self, len: usize, schedule: Schedule) -> anyhow::Result<()> {
         let keys = self.free();
         ensure!(!keys.is_empty(), "no connection is open: say `open N` first");
         self.place(&keys);
-        if request.is_some() {
-            // A server may end a connection between two requests.
-            (self.wanted, self.at_once, self.retry) = (keys.len(), usize::MAX, Retry::Now);
-        }
-        self.shared.work = Work::Steady(Box::new(Steady::new(len, schedule, &keys, request)));
+        self.shared.work = Work::Steady(Box::new(Steady::new(len, schedule, &keys)));
         Ok(())
     }
 
-    pub(super) fn request(&self, len: usize) -> Request {
+    pub(super) fn http(&mut self, len: usize, rate: f64, ramp: Duration) -> anyhow::Result<()> {
+        self.shared.request = Some(self.request(len));
+        // A server may end a connection between two requests.
+        (self.wanted, self.at_once, self.retry) = (self.held(), usize::MAX, Retry::Now);
+        match rate {
+            0.0 => {
+                self.pingpong(len, usize::MAX);
+                Ok(())
+            }
+            rate => self.steady(len, Schedule::new(Instant::now(), rate, ramp)?),
+        }
+    }
+
+    fn request(&self, len: usize) -> Request {
         let (path, body) = match &self.options.path {
             Some(path) => (path.clone(), Body::Any),
             None => (format!("/bytes/{len}"), Body::Pattern(len)),
@@ -108,7 +113,7 @@ impl Client {
             let Some(conn) = self.conns.get_mut(key).filter(|conn| conn.is_free()) else {
                 continue;
             };
-            let message = super::work::Message { len, due: None };
+            let message = Message { len, due: None };
             if let Err(trouble) = conn.say(message, &mut self.shared) {
                 self.end(key, trouble);
             }
@@ -131,15 +136,17 @@ impl Client {
             // What ends from now on is not opened again.
             (self.wanted, self.retry) = (0, Retry::Never);
             self.to_ask.clear();
-            self.report()?;
-            self.goal = None;
+            if let Some(goal) = self.goal.take() {
+                self.report(&goal.verb, Some(&goal))?;
+            }
         }
         Ok(())
     }
 
-    pub(super) fn report(&mut self) -> anyhow::Result<()> {
+    /// The answer to a line that had this goal, or none.
+    pub(super) fn report(&mut self, verb: &str, goal: Option<&Goal>) -> anyhow::Result<()> {
         let mut figures = self.shared.tally.report();
-        let goal = self.goal.as_ref();
+        figures.insert("answers".into(), json!(verb));
         figures.insert("open".into(), json!(self.held() - self.connecting));
         figures.insert("under_way".into(), json!(self.shared.under_way));
         let ms = goal.map(|goal| goal.since.elapsed().as_millis() as u64);

@@ -15,6 +15,12 @@ pub enum Body {
     Any,
 }
 
+/// A plain GET, and what its answer has to be.
+pub struct Request {
+    pub bytes: Vec<u8>,
+    pub body: Body,
+}
+
 #[derive(Default)]
 pub struct Answer {
     head: Vec<u8>,

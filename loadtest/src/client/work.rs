@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 
 use super::commands;
-use super::http::Body;
 use super::schedule::Schedule;
 use crate::latency::Latency;
 
@@ -127,20 +126,12 @@ pub struct Steady {
     next: u64,
     /// When no more fall due, and when those that did are given up.
     stopped: Option<(Instant, Instant)>,
-    /// What the message is, where it is not one of WebSocket.
-    pub request: Option<Request>,
     sent: u64,
     received: u64,
     latency: Latency,
     service: Latency,
     /// What of the latency is the generator's own: a free connection sent late.
     lag: Latency,
-}
-
-/// A plain GET, and what its answer has to be.
-pub struct Request {
-    pub bytes: Vec<u8>,
-    pub body: Body,
 }
 
 #[derive(Clone, Copy)]
@@ -152,12 +143,7 @@ struct Place {
 }
 
 impl Steady {
-    pub fn new(
-        len: usize,
-        schedule: Schedule,
-        connections: &[usize],
-        request: Option<Request>,
-    ) -> Steady {
+    pub fn new(len: usize, schedule: Schedule, connections: &[usize]) -> Steady {
         let place = |key: &usize| Place { connection: Some(*key), taken: 0, due: 0 };
         Steady {
             len,
@@ -166,7 +152,6 @@ impl Steady {
             vacant: Vec::new(),
             next: 0,
             stopped: None,
-            request,
             sent: 0,
             received: 0,
             latency: Latency::default(),
