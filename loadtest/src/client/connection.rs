@@ -348,6 +348,10 @@ impl Conn {
         let took = answer.feed(bytes, body)?;
         shared.tally.echoed_bytes += took.body_bytes;
         shared.tally.wrong_bytes += took.wrong_bytes;
+        if took.complete && took.closes {
+            self.completed(shared);
+            return Err(Trouble::Ended);
+        }
         if took.complete {
             self.answered(shared)?;
         }
@@ -408,20 +412,24 @@ impl Conn {
 
     /// The awaited answer is whole.
     fn answered(&mut self, shared: &mut Shared) -> Result<(), Trouble> {
-        let now = Instant::now();
-        shared.tally.echoed += 1;
-        shared.under_way -= 1;
-        (self.awaited, self.got) = (0, 0);
+        self.completed(shared);
         if let Purpose::Churn(_) = self.purpose {
             return self.close();
         }
-        shared.work.answered(now - self.due, now - self.sent);
         if self.closing == Closing::No
             && let Some(message) = shared.work.next(self.slot)
         {
             self.begin(message, shared);
         }
         Ok(())
+    }
+
+    fn completed(&mut self, shared: &mut Shared) {
+        let now = Instant::now();
+        shared.tally.echoed += 1;
+        shared.under_way -= 1;
+        (self.awaited, self.got) = (0, 0);
+        shared.work.answered(now - self.due, now - self.sent);
     }
 
     fn mask(&self) -> [u8; 4] {

@@ -30,6 +30,7 @@ pub struct Answer {
 struct Length {
     all: u64,
     got: u64,
+    closes: bool,
 }
 
 /// What some bytes brought.
@@ -38,6 +39,8 @@ pub struct Took {
     pub complete: bool,
     pub body_bytes: u64,
     pub wrong_bytes: u64,
+    /// The server is going to end the connection.
+    pub closes: bool,
 }
 
 impl Answer {
@@ -56,10 +59,13 @@ impl Answer {
                     false => Ok(took),
                 };
             };
-            let all = content_length(&String::from_utf8_lossy(&self.head[..end]))?;
+            let head = String::from_utf8_lossy(&self.head[..end]).into_owned();
+            let all = content_length(&head)?;
+            let closes =
+                field(&head, "connection").is_some_and(|v| v.eq_ignore_ascii_case("close"));
             bytes = &bytes[end + 4 - held..];
             self.head = Vec::new();
-            self.body = Some(Length { all, got: 0 });
+            self.body = Some(Length { all, got: 0, closes });
             if let Body::Pattern(len) = expected {
                 took.wrong_bytes += all.abs_diff(len as u64);
             }
@@ -74,6 +80,7 @@ impl Answer {
         body.got += bytes.len() as u64;
         took.body_bytes = bytes.len() as u64;
         took.complete = body.got == body.all;
+        took.closes = body.closes;
         if took.complete {
             self.body = None;
         }
@@ -90,11 +97,15 @@ fn content_length(head: &str) -> Result<u64, Trouble> {
         Some(status) => return Err(Trouble::Status(status)),
         None => return Err(Trouble::Answer(first.chars().take(80).collect())),
     }
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
-    });
+    let length = field(head, "content-length").and_then(|value| value.parse().ok());
     length.ok_or_else(|| Trouble::Answer("a body without Content-Length".into()))
+}
+
+fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| {
+        let (field, value) = line.split_once(':')?;
+        field.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
 }
 
 #[cfg(test)]
@@ -115,7 +126,7 @@ mod tests {
         }
         bytes[100] ^= 1;
         let took = answer.feed(&bytes, Body::Pattern(301)).expect("only its bytes are wrong");
-        assert_eq!(took, Took { complete: true, body_bytes: 300, wrong_bytes: 2 });
+        assert_eq!(took, Took { complete: true, body_bytes: 300, wrong_bytes: 2, closes: false });
     }
 
     #[test]

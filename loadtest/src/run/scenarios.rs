@@ -71,10 +71,13 @@ impl Run {
     }
 
     pub(super) fn push(&mut self) -> anyhow::Result<()> {
-        let mut fleet = self.open_all(&[])?;
+        let path = self.options.path(&self.target);
+        let mut fleet = self.fleet(self.processes, path.as_deref(), &[])?;
+        // Before the first can come.
+        fleet.say(|_| "listen".into())?;
+        self.open(&mut fleet, self.options.connections())?;
         if self.goes_on() {
             let began = Instant::now();
-            fleet.say(|_| "listen".into())?;
             let bar = self.display.timed("pushes", self.options.duration());
             let bytes = self.options.bytes() as u64;
             fleet.watch(self.options.duration(), |states| {
@@ -220,7 +223,7 @@ impl Run {
     }
 
     /// Ends what the clients do; its figures.
-    fn stop(&mut self, fleet: &mut Fleet, began: Instant) -> anyhow::Result<Map<String, Value>> {
+    fn stop(&self, fleet: &mut Fleet, began: Instant) -> anyhow::Result<Map<String, Value>> {
         let seconds = began.elapsed().as_secs_f64();
         let drain = self.options.drain().as_secs_f64();
         let large = self.options.bytes() >= 1 << 20;
@@ -244,7 +247,7 @@ impl Run {
     }
 
     /// One message on each connection.
-    fn echo(&mut self, fleet: &mut Fleet) -> anyhow::Result<()> {
+    fn echo(&self, fleet: &mut Fleet) -> anyhow::Result<()> {
         let line = format!("echo {} {ECHOES_AT_ONCE}", self.options.bytes());
         let bar = self.display.counted("echoes", self.options.connections() as u64);
         fleet.ask(|_| line.clone(), |states| bar.at(sum(states, "echoed")))?;
