@@ -5,7 +5,7 @@
 mod document;
 mod machine;
 
-pub use document::Document;
+pub use document::{Document, write_whole};
 pub use machine::Machine;
 
 use std::fmt;

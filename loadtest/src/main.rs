@@ -17,7 +17,10 @@ mod memory;
 mod origin;
 mod pattern;
 mod proxy;
+mod report;
 mod run;
+mod sizing;
+mod slopes;
 mod slow_readers;
 mod stream;
 mod timer;
@@ -51,6 +54,10 @@ enum Verb {
     SlowReaders(slow_readers::Options),
     /// One message of 1 GiB.
     Stream(stream::Options),
+    /// Tables, plots and a page from a document of figures.
+    Report(report::Options),
+    /// What docs/sizing.md is made of, measured on this host.
+    Slopes(slopes::Options),
 }
 
 fn main() -> ExitCode {
@@ -81,6 +88,8 @@ fn run() -> anyhow::Result<ExitCode> {
         Verb::Origin(options) => return done(origin::run(&options)),
         Verb::Client(options) => return done(client::run(options)),
         Verb::Knocker(options) => return done(knocker::run(&options)),
+        Verb::Slopes(options) => return done(slopes::run(&options)),
+        Verb::Report(options) => return done(report::run(&options)),
         Verb::Cpu(options) => cpu::run(&options)?,
         Verb::Handshakes(options) => handshakes::run(&options)?,
         Verb::Memory(options) => memory::run(&options)?,

@@ -71,7 +71,7 @@ impl Document {
         Ok(document)
     }
 
-    /// Whole or not at all: an earlier file stays until the new one is on disk.
+    /// Whole or not at all: an earlier file stays until the new one is written.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         self.check()?;
         let mut text = serde_json::to_string_pretty(self)?;
@@ -107,7 +107,6 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
             .tempfile_in(folder)?;
         file.write_all(bytes)?;
-        file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())
     };

@@ -1,0 +1,199 @@
+//! One round of all slopes. Everything is between two counts of what grows: connections, messages,
+//! heartbeats; what does not grow falls out.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+
+use crate::certificate::Certificate;
+use crate::children::{Client, Connects, Origin};
+use crate::figures::Spread;
+use crate::measure;
+use crate::proxy::{Kind, Proxy, Setup, free_address};
+
+/// Connections between which memory is measured.
+const FEW: usize = 1_000;
+const MANY: usize = 9_000;
+/// Under TLS; a handshake takes the client longer.
+const MANY_TLS: usize = 5_000;
+/// Messages between whose lengths the slope of bytes is measured.
+const SMALL: usize = 64;
+const LARGE: usize = 16 * 1024;
+const HEARTBEAT_SECONDS: u32 = 5;
+const HEARTBEATS_WATCHED: Duration = Duration::from_secs(15);
+const SETTLE: Duration = Duration::from_secs(2);
+/// Turns of a busy load; the median counts.
+const TURNS: usize = 5;
+const TURN: Duration = Duration::from_millis(500);
+
+pub type Named = Vec<(&'static str, f64)>;
+
+/// Every slope once, by the names of its field.
+pub fn round(round: usize, rounds: usize) -> anyhow::Result<Named> {
+    // Addresses of their own for the measurements of a round: closed connections keep their ports
+    // for a minute.
+    let mut nets = (1 + (round % 40) as u8 * 6)..;
+    let mut net = || nets.next().context("more measurements than addresses");
+    let say = |what: &str| eprintln!("round {} of {rounds}: {what}", round + 1);
+    let certificate = Certificate::make()?;
+    let mut values = Named::new();
+
+    say("sockets without a proxy");
+    let socket = direct(net()?)? / 2.0;
+    values.push(("socket_bytes", socket));
+    say("connections, ws");
+    let ws = connections(net()?, None, MANY)?;
+    values.push(("base_bytes", ws.base));
+    values.push(("user_ws_bytes", ws.user));
+    // Client and origin have a socket each besides the proxy's two.
+    values.push(("ring_bytes", (ws.kernel - 4.0 * socket).max(1.0)));
+    values.push(("handshake_ws_us", ws.handshake_us));
+    say("connections, wss");
+    let wss = connections(net()?, Some(&certificate), MANY_TLS)?;
+    values.push(("user_wss_bytes", wss.user));
+    values.push(("handshake_wss_us", wss.handshake_us));
+    say("heartbeats");
+    values.push(("heartbeat_us", heartbeat(net()?)?));
+    say("messages, ws");
+    let (small, kib) = messages(None)?;
+    values.extend([("message_ws_us", small), ("kib_ws_us", kib)]);
+    say("messages, wss");
+    let (small, kib) = messages(Some(&certificate))?;
+    values.extend([("message_wss_us", small), ("kib_wss_us", kib)]);
+    Ok(values)
+}
+
+/// Kernel memory of a connection between our own client and origin.
+fn direct(net: u8) -> anyhow::Result<f64> {
+    let origin = Origin::start(Ipv4Addr::new(127, 1, net, 1), None)?;
+    let source = Ipv4Addr::new(127, 2, net, 1);
+    let mut client = Client::start(&Connects { source, ..Connects::to(origin.addr) })?;
+    client.open(FEW)?;
+    sleep(SETTLE);
+    let before = slab_bytes()?;
+    client.open(MANY)?;
+    sleep(SETTLE);
+    Ok((slab_bytes()? - before) / (MANY - FEW) as f64)
+}
+
+struct PerConnection {
+    base: f64,
+    user: f64,
+    kernel: f64,
+    handshake_us: f64,
+}
+
+/// Everything that grows with connections, from `FEW` to `many`, each after a message.
+fn connections(
+    net: u8,
+    certificate: Option<&Certificate>,
+    many: usize,
+) -> anyhow::Result<PerConnection> {
+    let origin = Origin::start(Ipv4Addr::new(127, 1, net, 1), None)?;
+    let origins = [origin.addr];
+    let setup =
+        Setup { origins: &origins, heartbeat_seconds: 300, certificate, ..Setup::default() };
+    let proxy = Proxy::start(Kind::Hawser, &setup)?;
+    let source = Ipv4Addr::new(127, 2, net, 1);
+    let authority = certificate.map(Certificate::authority);
+    let connects = Connects { source, authority: authority.as_deref(), ..Connects::to(proxy.addr) };
+    let mut client = Client::start(&connects)?;
+    let mut seen = Vec::new();
+    for n in [FEW, many] {
+        let cpu = measure::cpu_ns(proxy.id())?;
+        client.open(n)?;
+        let opened_us = (measure::cpu_ns(proxy.id())? - cpu) as f64 / 1000.0;
+        let echo = client.ask(&format!("echo {SMALL} 256"))?;
+        ensure!(echo["wrong_bytes"] == 0 && echo["open"] == n, "{echo}");
+        sleep(SETTLE);
+        seen.push((measure::pss_bytes(proxy.id())? as f64, slab_bytes()?, opened_us));
+    }
+    let ((few_user, few_kernel, _), (user, kernel, opened_us)) = (seen[0], seen[1]);
+    let more = (many - FEW) as f64;
+    let per_connection = (user - few_user) / more;
+    Ok(PerConnection {
+        base: few_user - per_connection * FEW as f64,
+        user: per_connection,
+        kernel: (kernel - few_kernel) / more,
+        handshake_us: opened_us / more,
+    })
+}
+
+/// CPU of the proxy for one heartbeat of one tunnel, both legs.
+fn heartbeat(net: u8) -> anyhow::Result<f64> {
+    let origin = Origin::start(Ipv4Addr::new(127, 1, net, 1), None)?;
+    let origins = [origin.addr];
+    let setup =
+        Setup { origins: &origins, heartbeat_seconds: HEARTBEAT_SECONDS, ..Setup::default() };
+    let proxy = Proxy::start(Kind::Hawser, &setup)?;
+    let source = Ipv4Addr::new(127, 2, net, 1);
+    let mut client = Client::start(&Connects { source, ..Connects::to(proxy.addr) })?;
+    client.open(MANY)?;
+    // Until the first of every tunnel is due.
+    sleep(Duration::from_secs(u64::from(HEARTBEAT_SECONDS) + 1));
+    let (before, since) = (measure::cpu_ns(proxy.id())?, Instant::now());
+    sleep(HEARTBEATS_WATCHED);
+    let us = (measure::cpu_ns(proxy.id())? - before) as f64 / 1000.0;
+    let intervals = since.elapsed().as_secs_f64() / f64::from(HEARTBEAT_SECONDS);
+    let end = client.ask("status")?;
+    ensure!(end["open"] == MANY, "connections ended under heartbeats: {end}");
+    Ok(us / intervals / MANY as f64)
+}
+
+/// CPU of a small message, and of each further KiB.
+fn messages(certificate: Option<&Certificate>) -> anyhow::Result<(f64, f64)> {
+    let (small, large) = (message(SMALL, certificate)?, message(LARGE, certificate)?);
+    Ok((small, (large - small) / ((LARGE - SMALL) as f64 / 1024.0)))
+}
+
+/// CPU of a forwarded message while the proxy's core is busy.
+fn message(bytes: usize, certificate: Option<&Certificate>) -> anyhow::Result<f64> {
+    let (origin, listen) = (free_address()?, free_address()?);
+    let authority = certificate.map(Certificate::authority);
+    // One thread is client and origin, so that its core always has something to do.
+    let connects = Connects {
+        serve: Some(origin),
+        cpu: Some(1),
+        authority: authority.as_deref(),
+        ..Connects::to(listen)
+    };
+    let mut client = Client::start(&connects)?;
+    client.ask("status")?;
+    let origins = [origin];
+    let setup = Setup {
+        listen: Some(listen),
+        origins: &origins,
+        cpu: Some(0),
+        certificate,
+        ..Setup::default()
+    };
+    let proxy = Proxy::start(Kind::Hawser, &setup)?;
+    client.open(if bytes > 1024 { 50 } else { 200 })?;
+    let mut turns = Vec::new();
+    for _ in 0..TURNS {
+        client.ask(&format!("pingpong {bytes}"))?;
+        sleep(Duration::from_millis(100));
+        let before = (client.ask("status")?, measure::cpu_ns(proxy.id())?);
+        sleep(TURN);
+        let after = (client.ask("status")?, measure::cpu_ns(proxy.id())?);
+        let end = client.ask("stop")?;
+        ensure!(end["wrong_bytes"] == 0, "{end}");
+        let echoed = |answer: &Value| answer["echoed_bytes"].as_f64().unwrap_or(0.0);
+        let messages = 2.0 * (echoed(&after.0) - echoed(&before.0)) / bytes as f64;
+        ensure!(messages > 100.0, "only {messages} messages were forwarded: {end}");
+        turns.push((after.1 - before.1) as f64 / 1000.0 / messages);
+    }
+    Ok(Spread::of(&turns).median)
+}
+
+/// What the kernel has in its object caches, where sockets and files are.
+fn slab_bytes() -> anyhow::Result<f64> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Slab:"));
+    let line = line.context("/proc/meminfo has no line `Slab:`")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0)
+}
