@@ -20,10 +20,10 @@ pub struct Slopes {
     /// User memory of an idle connection, both legs.
     pub user_ws_bytes: f64,
     pub user_wss_bytes: f64,
-    /// Kernel memory of one idle TCP socket, with its file.
+    /// Kernel memory of a connection: two sockets, and what the ring keeps of them.
+    pub kernel_bytes: f64,
+    /// Kernel memory of one TCP socket of a program on epoll, to see what the ring's part is.
     pub socket_bytes: f64,
-    /// Kernel memory of a connection of Hawser besides its two sockets: armed receives, above all.
-    pub ring_bytes: f64,
     /// CPU of a forwarded message of 64 bytes, all cores of the worker busy.
     pub message_ws_us: f64,
     pub message_wss_us: f64,
@@ -86,17 +86,17 @@ pub const ROWS: [Row; 12] = [
         differs: USER_DIFFERS,
     },
     Row {
-        name: "kernel memory per TCP socket",
+        name: "kernel memory per connection",
         unit: "bytes",
-        value: |s| s.socket_bytes,
+        value: |s| s.kernel_bytes,
         factor: 1.3,
         differs: KERNEL_DIFFERS,
     },
     Row {
-        name: "kernel memory per connection for io_uring",
+        name: "kernel memory per TCP socket on epoll",
         unit: "bytes",
-        value: |s| s.ring_bytes,
-        factor: 2.0,
+        value: |s| s.socket_bytes,
+        factor: 1.3,
         differs: KERNEL_DIFFERS,
     },
     Row {
@@ -216,7 +216,7 @@ impl Need {
         let further = (load.message_bytes - 64.0).max(0.0) / 1024.0;
         Need {
             user_bytes: slopes.base_bytes + n * user,
-            kernel_bytes: n * (2.0 * slopes.socket_bytes + slopes.ring_bytes),
+            kernel_bytes: n * slopes.kernel_bytes,
             cores_messages: load.messages_per_second * (message + further * kib) / 1e6,
             cores_heartbeats: n / load.heartbeat_seconds * slopes.heartbeat_us / 1e6,
             come_back_core_seconds: n * handshake / 1e6,

@@ -136,8 +136,8 @@ fn measure(rounds: usize) -> anyhow::Result<Slopes> {
         base_bytes: median("base_bytes")?.round(),
         user_ws_bytes: median("user_ws_bytes")?.round(),
         user_wss_bytes: median("user_wss_bytes")?.round(),
+        kernel_bytes: median("kernel_bytes")?.round(),
         socket_bytes: median("socket_bytes")?.round(),
-        ring_bytes: median("ring_bytes")?.round(),
         message_ws_us: median("message_ws_us")?,
         message_wss_us: median("message_wss_us")?,
         kib_ws_us: median("kib_ws_us")?,
@@ -231,9 +231,7 @@ mod tests {
         assert_eq!(said.len(), 1);
         assert!(said[0].starts_with("CPU per message of 64 bytes, ws is 2.00 of"), "{}", said[0]);
         let smaller = Slopes { socket_bytes: document.socket_bytes / 2.0, ..document };
-        assert!(
-            differences(&smaller, &document)[0].contains("kernel memory per TCP socket is 0.5")
-        );
+        assert!(differences(&smaller, &document)[0].contains("per TCP socket on epoll is 0.50"));
         assert_eq!(beside(&slower, &document).lines().count(), ROWS.len() + 1);
     }
 }

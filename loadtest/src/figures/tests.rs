@@ -76,14 +76,14 @@ fn goals_are_judged_by_medians() {
 
 #[test]
 fn rounds_that_are_none_are_refused() {
-    let cases: [(&[(&str, &[f64])], &str); 4] = [
-        (&[], "no proxy was measured"),
-        (&[("hawser", &[])], "hawser has no rounds"),
-        (&[("hawser", &[1.0]), ("nginx", &[1.0, 2.0])], "hawser has 1 rounds, nginx has 2"),
-        (&[("hawser", &[f64::NAN])], "hawser has a round that is no number"),
+    let cases = [
+        (rounds(&[]), "no proxy was measured"),
+        (rounds(&[("hawser", &[])]), "hawser has no rounds"),
+        (rounds(&[("hawser", &[1.0]), ("nginx", &[1.0, 2.0])]), "hawser has 1 rounds, nginx has 2"),
+        (rounds(&[("hawser", &[f64::NAN])]), "hawser has a round that is no number"),
     ];
-    for (each, expected) in cases {
-        let made = Figure::new(("f", "", ""), Better::Less, rounds(each), &[]);
+    for (rounds, expected) in cases {
+        let made = Figure::new(("f", "", ""), Better::Less, rounds, &[]);
         let error = format!("{:#}", made.unwrap_err());
         assert!(error.starts_with("figure f: ") && error.contains(expected), "{error}");
     }

@@ -14,8 +14,8 @@ const SLOPES: Slopes = Slopes {
     base_bytes: 1e6,
     user_ws_bytes: 500.0,
     user_wss_bytes: 1_500.0,
+    kernel_bytes: 7_500.0,
     socket_bytes: 3_500.0,
-    ring_bytes: 500.0,
     message_ws_us: 5.0,
     message_wss_us: 8.0,
     kib_ws_us: 1.0,
@@ -31,7 +31,7 @@ fn load(transport: Transport) -> Load {
         transport,
         messages_per_second: 1e5,
         message_bytes: 64.0 + 2048.0,
-        heartbeat_seconds: 60.0,
+        heartbeat_seconds: 64.0,
     }
 }
 
@@ -44,7 +44,7 @@ fn a_load_is_sized_as_by_hand() {
             user_bytes: 1.001e9,
             kernel_bytes: 15e9,
             cores_messages: 0.7,
-            cores_heartbeats: 1.0,
+            cores_heartbeats: 0.9375,
             come_back_core_seconds: 200.0,
             routes: 37.0,
             conntrack_bytes: 1.536e9,

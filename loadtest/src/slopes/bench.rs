@@ -18,14 +18,13 @@ use crate::proxy::{Kind, Proxy, Setup, free_address};
 /// Connections between which memory is measured.
 const FEW: usize = 1_000;
 const MANY: usize = 9_000;
-/// Under TLS; a handshake takes the client longer.
-const MANY_TLS: usize = 5_000;
 /// Messages between whose lengths the slope of bytes is measured.
 const SMALL: usize = 64;
 const LARGE: usize = 16 * 1024;
 const HEARTBEAT_SECONDS: u32 = 5;
 const HEARTBEATS_WATCHED: Duration = Duration::from_secs(15);
-const SETTLE: Duration = Duration::from_secs(2);
+/// Until memory of handshakes and messages has gone back.
+const SETTLE: Duration = Duration::from_secs(5);
 /// Turns of a busy load; the median counts.
 const TURNS: usize = 5;
 const TURN: Duration = Duration::from_millis(500);
@@ -43,17 +42,17 @@ pub fn round(round: usize, rounds: usize) -> anyhow::Result<Named> {
     let mut values = Named::new();
 
     say("sockets without a proxy");
-    let socket = direct(net()?)? / 2.0;
-    values.push(("socket_bytes", socket));
+    let direct = direct(net()?)?;
+    values.push(("socket_bytes", direct / 2.0));
     say("connections, ws");
-    let ws = connections(net()?, None, MANY)?;
+    let ws = connections(net()?, None)?;
     values.push(("base_bytes", ws.base));
     values.push(("user_ws_bytes", ws.user));
-    // Client and origin have a socket each besides the proxy's two.
-    values.push(("ring_bytes", (ws.kernel - 4.0 * socket).max(1.0)));
+    // Client and origin have a socket each, with or without a proxy between them.
+    values.push(("kernel_bytes", ws.kernel - direct));
     values.push(("handshake_ws_us", ws.handshake_us));
     say("connections, wss");
-    let wss = connections(net()?, Some(&certificate), MANY_TLS)?;
+    let wss = connections(net()?, Some(&certificate))?;
     values.push(("user_wss_bytes", wss.user));
     values.push(("handshake_wss_us", wss.handshake_us));
     say("heartbeats");
@@ -87,12 +86,8 @@ struct PerConnection {
     handshake_us: f64,
 }
 
-/// Everything that grows with connections, from `FEW` to `many`, each after a message.
-fn connections(
-    net: u8,
-    certificate: Option<&Certificate>,
-    many: usize,
-) -> anyhow::Result<PerConnection> {
+/// Everything that grows with connections, from `FEW` to `MANY`, each after a message.
+fn connections(net: u8, certificate: Option<&Certificate>) -> anyhow::Result<PerConnection> {
     let origin = Origin::start(Ipv4Addr::new(127, 1, net, 1), None)?;
     let origins = [origin.addr];
     let setup =
@@ -103,7 +98,7 @@ fn connections(
     let connects = Connects { source, authority: authority.as_deref(), ..Connects::to(proxy.addr) };
     let mut client = Client::start(&connects)?;
     let mut seen = Vec::new();
-    for n in [FEW, many] {
+    for n in [FEW, MANY] {
         let cpu = measure::cpu_ns(proxy.id())?;
         client.open(n)?;
         let opened_us = (measure::cpu_ns(proxy.id())? - cpu) as f64 / 1000.0;
@@ -113,7 +108,7 @@ fn connections(
         seen.push((measure::pss_bytes(proxy.id())? as f64, slab_bytes()?, opened_us));
     }
     let ((few_user, few_kernel, _), (user, kernel, opened_us)) = (seen[0], seen[1]);
-    let more = (many - FEW) as f64;
+    let more = (MANY - FEW) as f64;
     let per_connection = (user - few_user) / more;
     Ok(PerConnection {
         base: few_user - per_connection * FEW as f64,
