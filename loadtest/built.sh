@@ -13,3 +13,18 @@ scenario() {
     fi
     exec "$programs/hawser-loadtest" "$@"
 }
+
+# Runs the rest of the line beside this shell, so that Ctrl-C reaches what has a session of its own; its result is the shell's.
+until_signal() {
+    "$@" &
+    running=$!
+    trap 'kill -TERM "$running" 2>/dev/null' INT TERM HUP
+    wait "$running" && exit 0
+    # A signal to this shell ends the wait, not what it waits for.
+    result=$?
+    while kill -0 "$running" 2>/dev/null; do
+        wait "$running"
+        result=$?
+    done
+    exit "$result"
+}

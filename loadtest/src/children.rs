@@ -194,6 +194,6 @@ pub fn sum(answers: &[Value], figure: &str) -> u64 {
     answers.iter().map(|answer| answer[figure].as_u64().unwrap_or(0)).sum()
 }
 
-fn own_path() -> anyhow::Result<String> {
+pub fn own_path() -> anyhow::Result<String> {
     Ok(std::env::current_exe()?.to_string_lossy().into_owned())
 }
