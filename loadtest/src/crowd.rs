@@ -327,7 +327,7 @@ impl Crowd {
     fn ask(&mut self, key: usize, len: usize) {
         let mut message = Vec::with_capacity(len + 14);
         let seed = self.seed(key);
-        ws::masked_frame(&mut message, len, mask(key), |out| pattern::append(seed, len, out));
+        ws::masked_frame(&mut message, len, mask(key), |out| pattern::append(seed, 0, len, out));
         let Some(conn) = self.conns.get_mut(key) else { return };
         match send(&mut conn.stream, &message) {
             Ok(()) => {
@@ -339,7 +339,7 @@ impl Crowd {
 
     /// Of the message that a connection carries in this round.
     fn seed(&self, key: usize) -> u64 {
-        (key as u64 * 2_654_435_761 + self.round) << 20
+        pattern::seed(key as u64 * 2_654_435_761 + self.round)
     }
 
     fn advance(&mut self, key: usize, event: &Event, buffer: &mut [u8]) {
