@@ -117,6 +117,12 @@ impl Metrics {
         self.of(name, "")
     }
 
+    /// One series, named with all of its labels.
+    pub fn exact(&self, series: &str) -> f64 {
+        let line = self.0.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.and_then(|value| value.trim().parse().ok()).unwrap_or(0.0)
+    }
+
     /// The sum over those that have this label, such as `cause="drain"`.
     pub fn of(&self, name: &str, label: &str) -> f64 {
         let lines = self.0.lines().filter_map(|line| line.strip_prefix(name));
@@ -192,5 +198,8 @@ mod tests {
         ] {
             assert_eq!(metrics.of(name, label), sum, "{name} {label}");
         }
+        let series = "hawser_closed_total{domain=\"b\",cause=\"drain\"}";
+        assert_eq!(metrics.exact(series), 5.0);
+        assert_eq!(metrics.exact("hawser_closed_total"), 0.0);
     }
 }

@@ -48,6 +48,8 @@ const OF_ONE_PROCESS: usize = 18_500;
 /// Handshakes under way at once, over all clients.
 const HANDSHAKES: usize = 768;
 const STEPS: usize = 10;
+/// User memory of both processes of the crowd for one connection.
+const CROWD_BYTES: f64 = 150.0;
 /// What a connection takes of the machine before anything was measured: four sockets, two armed
 /// receives, three processes' state.
 const EXPECTED_BYTES: f64 = 18_500.0;
@@ -224,7 +226,7 @@ impl Hold {
             let rate = opened as f64 / since.elapsed().as_secs_f64();
             self.step(total)?;
             self.tell_progress(rate);
-            let each = self.machine_slope().unwrap_or(EXPECTED_BYTES);
+            let each = self.own_slope().unwrap_or(EXPECTED_BYTES);
             let available = self.watch.available()?;
             budget::fits(self.connections - total, each, available, leave)
                 .map_err(anyhow::Error::msg)
@@ -248,7 +250,14 @@ impl Hold {
         );
     }
 
-    /// Bytes of the machine's memory for one more connection, all ends of it.
+    /// What one more connection takes of the machine, told by what is ours: what others do with
+    /// their memory meanwhile shows in `machine_slope`.
+    fn own_slope(&self) -> Option<f64> {
+        let kernel = self.slope(|step| step.slab_bytes() as f64).filter(|slope| *slope > 0.0)?;
+        Some(kernel + self.slope(|step| step.hawser_pss as f64)? + CROWD_BYTES)
+    }
+
+    /// The same by all memory of the machine.
     fn machine_slope(&self) -> Option<f64> {
         self.slope(|step| -(step.available as f64))
     }
@@ -272,6 +281,7 @@ impl Hold {
             "hawser_user_since_empty": fixed,
             "kernel_slabs_slope": rounded(self.slope(|step| step.slab_bytes() as f64)),
             "kernel_slabs_by_name": named,
+            "all_slope": rounded(self.own_slope()),
             "machine_slope": rounded(self.machine_slope()),
         })
     }

@@ -8,7 +8,7 @@
 //! | calm.test | messages at a steady rate, each echoed | nothing |
 //! | push.test | listen to what the origin pushes | nothing |
 //! | churn.test | connect, one echo, Close, again | nothing |
-//! | flap.test | like calm.test, on an origin that is killed | all end with a close code, come again |
+//! | flap.test | like calm.test, on an origin that is killed | all end, as their causes say, and come again |
 //! | slow.test | never read what the origin pushes | are given up, or vanish |
 //!
 //! Not here: speed; see `compare`.
@@ -197,9 +197,6 @@ impl Soak {
         if ended["open"] != 0 {
             self.faults.push(format!("flap.test: open after its origin had died: {ended}"));
         }
-        if let Some(cut) = ended["ended"]["1006"].as_u64() {
-            self.faults.push(format!("flap.test: {cut} tunnels ended without a close code"));
-        }
         let refused = self.flap.ask("open 1", &mut self.watch, PATIENCE)?;
         if refused["open"] != 0 {
             self.faults.push("flap.test: opened without an origin".into());
@@ -264,6 +261,7 @@ impl Soak {
         self.await_empty()?;
         let accounts = self.accounts(&[&calm, &push, &churn, &flap])?;
         self.faults.extend(accounts.iter().flat_map(Account::differences));
+        self.compare_ends(&flap)?;
         for (name, answer) in [("calm", &steady), ("push", &pushed)] {
             self.expect_nothing(name, answer, &["lost", "unsent", "repeated"]);
         }
@@ -365,6 +363,29 @@ impl Soak {
             account("flap.test", uncounted(opened(flap))),
             account("slow.test", uncounted(self.slow_opened)),
         ])
+    }
+
+    /// Every end that a client of the dying origin saw has a cause that leads to it: where the
+    /// origin's end was a FIN it is passed on and there is no code (1006), after a reset there is.
+    fn compare_ends(&mut self, flap: &Value) -> anyhow::Result<()> {
+        let metrics = self.edge.metrics()?;
+        let closed = "hawser_tunnels_closed_total{domain=\"flap.test\",";
+        for (code, cause) in [("1000", "peer_close"), ("1006", "peer_eof"), ("1011", "peer_reset")]
+        {
+            let seen = flap["ended"][code].as_u64().unwrap_or(0);
+            let counted = metrics.exact(&format!("{closed}cause=\"{cause}\"}}")) as u64;
+            if seen != counted {
+                let fault =
+                    format!("flap.test: {code} seen {seen} times, {cause} counted {counted}");
+                self.faults.push(fault);
+            }
+        }
+        let known = ["1000", "1006", "1011"];
+        let others = flap["ended"].as_object().into_iter().flatten();
+        for (code, count) in others.filter(|(code, _)| !known.contains(&code.as_str())) {
+            self.faults.push(format!("flap.test: {count} ended with {code}"));
+        }
+        Ok(())
     }
 
     /// Of the samples after warm-up: the first fifth, and not less than two.
