@@ -516,14 +516,19 @@ fn names_of(loaded: &Loaded) -> HashSet<Arc<str>> {
 }
 
 /// What a snapshot has of TLS.
-struct Tls<'a> {
-    keyring: &'a Keyring,
-    challenges: &'a Challenges,
+pub struct Tls<'a> {
+    pub keyring: &'a Keyring,
+    pub challenges: &'a Challenges,
     /// Whether clients come over TLS.
-    listening: bool,
+    pub listening: bool,
 }
 
-fn build(
+/// The snapshot of a configuration. Without side effects but for slots and endpoints that
+/// `registry` hands out and takes back.
+///
+/// # Errors
+/// [`Full`]: the domains are more than there are slots.
+pub fn build(
     loaded: &Loaded,
     generation: u64,
     registry: &mut Registry,
@@ -614,7 +619,7 @@ fn endpoints(domain: &Domain) -> impl Iterator<Item = &Endpoint> {
 }
 
 /// Names of domains that `new` has and `old` has not.
-fn missing_from(old: &Snapshot, new: &Snapshot) -> Vec<Arc<str>> {
+pub fn missing_from(old: &Snapshot, new: &Snapshot) -> Vec<Arc<str>> {
     let had: HashSet<&str> = old.hosts.iter().map(|domain| &*domain.name).collect();
     let names = new.hosts.iter().map(|domain| &domain.name);
     let mut missing: Vec<_> = names.filter(|name| !had.contains(&***name)).cloned().collect();
@@ -624,14 +629,15 @@ fn missing_from(old: &Snapshot, new: &Snapshot) -> Vec<Arc<str>> {
 
 /// An endpoint that a domain used until now, and whose tunnels it wants closed.
 #[derive(Debug, PartialEq, Eq)]
-struct Lost {
-    domain: Arc<str>,
-    addr: SocketAddr,
-    rate: u32,
+pub struct Lost {
+    pub domain: Arc<str>,
+    pub addr: SocketAddr,
+    /// Tunnels closed per second.
+    pub rate: u32,
 }
 
 /// Endpoints that left their domain. A domain that left is not listed: its tunnels end with it.
-fn lost(old: &Snapshot, new: &Snapshot) -> Vec<Lost> {
+pub fn lost(old: &Snapshot, new: &Snapshot) -> Vec<Lost> {
     let before: HashMap<&str, &Domain> = old.hosts.iter().map(|d| (&*d.name, &**d)).collect();
     let mut all = Vec::new();
     for domain in new.hosts.iter() {
