@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn what_is_written_reads_back() {
         let counts = counts("1.95.0", "glibc 2.36", &[("scan one per cent", 200.125), ("m", 0.5)]);
-        assert_eq!(counts.to_string().parse(), Ok(counts.clone()));
+        assert_eq!(counts.to_string().parse(), Ok(counts));
         for (text, problem) in [
             ("", "no line `rustc ...`; write it anew"),
             (
