@@ -18,25 +18,30 @@ const PLOT: f32 = 170.0;
 const GAP: f32 = 8.0;
 /// A browser may write in a wider font than the one that is measured with.
 const WIDER: f32 = 1.15;
+/// Of the largest median; rounds beyond leave the plot, or one outlier would make all bars small.
+const CUT: f64 = 2.5;
 
 /// Horizontal bars of the medians, with whiskers.
 pub fn bars(figure: &Figure) -> Drawing {
     let mut sketch = Sketch::titled(&figure.title, &subtitle(figure));
     let goal = absolute_goal(figure);
-    let most = figure.spread.values().map(|spread| spread.max).fold(0.0, f64::max);
-    let scale = Scale::linear(most.max(goal.unwrap_or(0.0)));
+    let scale = Scale::linear(most_shown(figure).max(goal.unwrap_or(0.0)));
     let left = figure.spread.keys().map(|name| room(shown(name), LABEL, Weight::Bold));
     let left = left.fold(0.0, f32::max) + GAP;
     let right = figure.spread.values().map(|s| room(&number(s.median), LABEL, Weight::Bold));
     let right = WIDTH - right.fold(0.0, f32::max) - GAP;
-    let at = |value: f64| left + (right - left) * scale.fraction(value);
+    // A slope of noise may be negative; a bar is not.
+    let at = |value: f64| left + (right - left) * scale.fraction(value).clamp(0.0, 1.0);
 
     let top = sketch.y;
     let bottom = top + ROW * figure.spread.len() as f32;
-    for value in scale.ticks() {
+    let every = labels_every(&scale.ticks(), right - left);
+    for (i, value) in scale.ticks().into_iter().enumerate() {
         sketch.line(&[(at(value), top), (at(value), bottom)], Ink::Grid, 1.0, Stroke::Solid);
         let place = (at(value), bottom + 14.0);
-        sketch.text(place, SMALL, Ink::Muted, Anchor::Middle, &tick(value));
+        if i % every == 0 {
+            sketch.text(place, SMALL, Ink::Muted, Anchor::Middle, &tick(value));
+        }
     }
     for (row, (name, spread)) in figure.spread.iter().enumerate() {
         let middle = top + ROW * (row as f32 + 0.5);
@@ -46,7 +51,8 @@ pub fn bars(figure: &Figure) -> Drawing {
         sketch.shape(Shape::Rect { x: at(0.0), y, width, height: BAR, ink: Ink::of(name) });
         // Of one round there is no spread to show.
         if figure.rounds[name].len() > 1 {
-            sketch.whisker(at(spread.min), at(spread.max), middle);
+            let end = if scale.fraction(spread.max) > 1.0 { End::Arrow } else { End::Cap };
+            sketch.whisker(at(spread.min), at(spread.max), middle, end);
         }
         let value = number(spread.median);
         sketch.words((WIDTH, middle + 4.0), LABEL, Ink::Text, Anchor::End, weight, &value);
@@ -111,7 +117,11 @@ pub fn subtitle(figure: &Figure) -> String {
         Some(_) => "; dashed: the goal",
         None => "",
     };
-    format!("{}; {better}{goal}", unit(&figure.unit))
+    let beyond = match figure.spread.values().any(|spread| spread.max > most_shown(figure)) {
+        true => "; arrows: rounds beyond the plot",
+        false => "",
+    };
+    format!("{}; {better}{goal}{beyond}", unit(&figure.unit))
 }
 
 /// The figure in words.
@@ -138,6 +148,19 @@ pub fn heard_curve(curve: &Curve) -> String {
     format!("Lines of {} over {}. {}.", curve.y_label, curve.x_label, each.join("; "))
 }
 
+/// Where the plot may end.
+fn most_shown(figure: &Figure) -> f64 {
+    let most = |of: fn(&Spread) -> f64| figure.spread.values().map(of).fold(0.0, f64::max);
+    most(|spread| spread.max).min(CUT * most(|spread| spread.median))
+}
+
+/// Only every so many steps has a label, so that labels stand apart.
+fn labels_every(ticks: &[f64], width: f32) -> usize {
+    let widest = ticks.iter().map(|value| room(&tick(*value), SMALL, Weight::Regular));
+    let needed = (widest.fold(0.0, f32::max) + GAP) * (ticks.len() - 1) as f32;
+    (needed / width).ceil().max(1.0) as usize
+}
+
 fn absolute_goal(figure: &Figure) -> Option<f64> {
     let goal = figure.goals.iter().find(|goal| goal.against == Against::Absolute)?;
     match goal.bound {
@@ -160,6 +183,13 @@ fn mark(index: usize, (x, y): (f32, f32), ink: Ink) -> Shape {
         (x + radius * angle.cos(), y + radius * angle.sin())
     };
     Shape::Polygon { points: (0..corners).map(corner).collect(), ink }
+}
+
+/// Of a whisker.
+#[derive(Clone, Copy)]
+enum End {
+    Cap,
+    Arrow,
 }
 
 /// A drawing that grows downwards.
@@ -210,12 +240,18 @@ impl Sketch {
     }
 
     /// With an edge of paper, so that it is seen on the bar too.
-    fn whisker(&mut self, from: f32, to: f32, y: f32) {
+    fn whisker(&mut self, from: f32, to: f32, y: f32, end: End) {
+        let ends = |x: f32| [(x, y - 3.5), (x, y + 3.5)];
         for (ink, width) in [(Ink::Paper, 3.5), (Ink::Text, 1.5)] {
             self.line(&[(from, y), (to, y)], ink, width, Stroke::Solid);
-            for x in [from, to] {
-                self.line(&[(x, y - 3.5), (x, y + 3.5)], ink, width, Stroke::Solid);
+            self.line(&ends(from), ink, width, Stroke::Solid);
+            if let End::Cap = end {
+                self.line(&ends(to), ink, width, Stroke::Solid);
             }
+        }
+        if let End::Arrow = end {
+            let points = vec![(to, y - 4.0), (to + 6.0, y), (to, y + 4.0)];
+            self.shape(Shape::Polygon { points, ink: Ink::Text });
         }
     }
 

@@ -19,7 +19,7 @@ struct Face {
     colours: [u32; 2],
 }
 
-const FACES: [Face; 9] = [
+const FACES: [Face; 10] = [
     Face { name: "hawser", shown: "Hawser", colours: [0x0072b2, 0x3d9fe0] },
     Face { name: "nginx", shown: "nginx", colours: [0x009e73, 0x1fb890] },
     Face { name: "haproxy", shown: "HAProxy", colours: [0xd55e00, 0xf07f2e] },
@@ -28,7 +28,8 @@ const FACES: [Face; 9] = [
     Face { name: "traefik", shown: "Traefik", colours: [0xd18f00, 0xf0bb4e] },
     Face { name: "io_uring_floor", shown: "floor (io_uring)", colours: [0x6b6b6b, 0xa0a0a0] },
     Face { name: "epoll_floor", shown: "floor (epoll)", colours: [0x9a9a9a, 0x757575] },
-    Face { name: "", shown: "", colours: [0x3f3f3f, 0xd0d0d0] },
+    Face { name: "direct", shown: "no proxy", colours: [0x1b1f24, 0xe6e8eb] },
+    Face { name: "", shown: "", colours: [0x4a3f6b, 0xb9aee0] },
 ];
 
 const INKS: [(Ink, &str, [u32; 2]); 4] = [
@@ -185,7 +186,7 @@ mod tests {
             colours.dedup();
             assert_eq!(colours.len(), FACES.len());
         }
-        assert_eq!((Ink::of("hawser"), Ink::of("pound")), (Ink::Proxy(0), Ink::Proxy(8)));
+        assert_eq!((Ink::of("hawser"), Ink::of("pound")), (Ink::Proxy(0), Ink::Proxy(9)));
         assert_eq!((shown("haproxy"), shown("pound")), ("HAProxy", "pound"));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::{Result, Write as _};
 
 use super::chart;
 use super::look::{shown, unit};
-use super::sections::{READING, Section, Verdict, machine, seen, spread, summary, wanted};
+use super::sections::{READING, Section, Verdict, machine, notes, seen, spread, summary, wanted};
 use crate::figures::{Better, Document, Figure, Spread};
 
 pub fn text(title: &str, document: &Document, sections: &[Section<'_>]) -> String {
@@ -28,7 +28,7 @@ fn write_all(
         document.measured
     )?;
     writeln!(out, "{READING}\n")?;
-    for note in &document.notes {
+    for note in notes(document) {
         writeln!(out, "- {note}")?;
     }
     goals(out, document)?;

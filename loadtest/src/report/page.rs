@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::chart;
 use super::drawing::Drawing;
 use super::look::{css, number, shown, unit};
-use super::sections::{READING, Section, Verdict, machine, seen, spread, summary, wanted};
+use super::sections::{READING, Section, Verdict, machine, notes, seen, spread, summary, wanted};
 use crate::figures::{Document, Figure};
 
 /// Styles besides those of colours.
@@ -37,7 +37,7 @@ pub fn text(title: &str, document: &Document, sections: &[Section<'_>]) -> Strin
                     }
                     p { (READING) }
                     @if !document.notes.is_empty() {
-                        ul { @for note in &document.notes { li { (note) } } }
+                        ul { @for note in notes(document) { li { (note) } } }
                     }
                     (contents(sections))
                 }

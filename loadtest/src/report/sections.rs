@@ -153,6 +153,18 @@ pub fn summary(document: &Document) -> String {
     text + "."
 }
 
+/// Longer notes end in `…`; the whole text is in the document.
+const NOTE_CHARS: usize = 240;
+
+/// What a reader has to know of this measurement apart from others.
+pub fn notes(document: &Document) -> Vec<String> {
+    let shortened = |note: &String| match note.char_indices().nth(NOTE_CHARS) {
+        Some((end, _)) => format!("{}…", &note[..end]),
+        None => note.clone(),
+    };
+    document.notes.iter().map(shortened).collect()
+}
+
 /// Name and value of what the figures depend on.
 pub fn machine(document: &Document) -> Vec<(&'static str, String)> {
     let machine = &document.machine;

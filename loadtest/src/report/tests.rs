@@ -30,7 +30,7 @@ fn document() -> Document {
         governor: "unknown".into(),
         distribution: "Debian 12".into(),
     };
-    document.notes.push("Numbers of nothing & nobody.".into());
+    document.notes = vec!["Numbers of nothing & nobody.".into(), "µ".repeat(300)];
     document.figures = vec![cpu(), memory(), handshakes()];
     document.curves = curves();
     document
@@ -180,4 +180,18 @@ fn words(html: &str) -> String {
     let pieces = html.split('<').map(|piece| piece.split_once('>').map_or(piece, |(_, text)| text));
     let lines = pieces.map(str::trim).filter(|text| !text.is_empty());
     lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn an_outlier_leaves_the_plot_and_noise_below_zero_has_no_bar() {
+    let rounds = rounds(&[("hawser", &[-5.0, -4.0, -3.0]), ("nginx", &[10.0, 11.0, 1000.0])]);
+    let figure = Figure::new(("memory-x", "x", "B"), Better::Less, rounds, &[]).unwrap();
+    let drawing = chart::bars(&figure);
+    assert!(drawing.description.contains("arrows: rounds beyond the plot"));
+    assert!(drawing.description.contains("-4.00 (-5.00 to -3.00)"));
+    for shape in &drawing.shapes {
+        if let drawing::Shape::Rect { x, width, .. } = shape {
+            assert!(*width >= 0.0 && x + width <= drawing.width, "{shape:?}");
+        }
+    }
 }
