@@ -92,6 +92,8 @@ pub struct Client {
 pub struct Connects<'a> {
     pub target: SocketAddr,
     pub source: Ipv4Addr,
+    /// Addresses from `source` on that connections come from in turn: one has some 28,000 ports.
+    pub sources: u8,
     pub path: &'static str,
     pub silent: bool,
     /// Where it is the origin too.
@@ -107,6 +109,7 @@ impl Connects<'_> {
         Connects {
             target,
             source: Ipv4Addr::LOCALHOST,
+            sources: 1,
             path: "/echo",
             silent: false,
             serve: None,
@@ -120,7 +123,13 @@ impl Client {
     pub fn start(how: &Connects<'_>) -> anyhow::Result<Client> {
         let mut command = command(how.cpu, DESCRIPTORS, &own_path()?);
         command.args(["client", "--target", &how.target.to_string(), "--path", how.path]);
-        command.args(["--source", &how.source.to_string()]);
+        let [a, b, c, d] = how.source.octets();
+        let last = Ipv4Addr::new(a, b, c, d + (how.sources - 1));
+        let source = match how.sources {
+            1 => how.source.to_string(),
+            _ => format!("{}-{last}", how.source),
+        };
+        command.args(["--source", &source]);
         if how.silent {
             command.arg("--silent");
         }
@@ -175,10 +184,18 @@ impl Client {
     pub fn open(&mut self, n: usize) -> anyhow::Result<()> {
         let answer = self.ask(&format!("open {n}"))?;
         if answer["open"] != n {
-            bail!("{n} connections were wanted: {answer}");
+            bail!("{n} connections were wanted: {}", brief(answer));
         }
         Ok(())
     }
+}
+
+/// An answer without its histograms, for a message.
+pub fn brief(mut answer: Value) -> Value {
+    if let Some(figures) = answer.as_object_mut() {
+        figures.retain(|_, figure| figure.get("hdr").is_none());
+    }
+    answer
 }
 
 /// Gives every client the same line at once and hears them all.

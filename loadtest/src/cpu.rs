@@ -4,17 +4,17 @@
 //! All proxies stand ready from the start, each with a load of its own; one at a time is busy, for
 //! a fraction of a second.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::ensure;
 use serde_json::{Value, json};
 
+use crate::bench::{Bench, Load};
 use crate::certificate::Certificate;
-use crate::children::{Client, Connects};
-use crate::compare::Rounds;
-use crate::measure;
-use crate::proxy::{self, Kind, Proxy, Setup, free_address};
+use crate::children::brief;
+use crate::peers;
+use crate::proxy::Kind;
+use crate::rounds::Rounds;
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -33,7 +33,7 @@ pub struct Options {
     #[arg(long)]
     tls: bool,
     /// Whom to measure; ratios are those of the first to each other one. Without it, hawser,
-    /// nginx, haproxy and floor, or envoy under TLS.
+    /// nginx, haproxy and io_uring_floor, or envoy under TLS.
     #[arg(long, value_delimiter = ',', value_parser = Kind::named)]
     proxies: Vec<Kind>,
     /// Core of the proxy; origin and client share another.
@@ -45,13 +45,7 @@ pub struct Options {
 
 impl Options {
     fn connections(&self) -> usize {
-        // Fewer bytes under way than the machine's last-level cache, so that it is not memory
-        // that is measured.
-        self.connections.unwrap_or(match self.bytes {
-            0..4096 => 200,
-            4096..65_536 => 50,
-            _ => 8,
-        })
+        self.connections.unwrap_or(busy_connections(self.bytes))
     }
 
     fn proxies(&self) -> &[Kind] {
@@ -63,16 +57,38 @@ impl Options {
     }
 }
 
+/// Fewer bytes under way than the machine's last-level cache, so that it is not memory that is
+/// measured.
+pub fn busy_connections(bytes: usize) -> usize {
+    match bytes {
+        0..4096 => 200,
+        4096..65_536 => 50,
+        65_536..524_288 => 24,
+        _ => 8,
+    }
+}
+
 pub fn run(options: &Options) -> anyhow::Result<Value> {
     let kinds = options.proxies();
     let certificate = options.tls.then(Certificate::make).transpose()?;
-    let start = |kind: &Kind| Bench::start(*kind, options, certificate.as_ref());
+    let load = Load {
+        connections: options.connections(),
+        path: "/echo",
+        certificate: certificate.as_ref(),
+        large_messages: is_large(options.bytes),
+        cpu: options.cpu,
+        load_cpu: options.load_cpu,
+    };
+    let start = |kind: &Kind| Bench::start(*kind, &load);
     let mut benches: Vec<Bench> = kinds.iter().map(start).collect::<Result<_, _>>()?;
-    let rounds = Rounds::run(kinds, options.rounds, |i| benches[i].us_per_message(options))?;
+    let (bytes, length) = (options.bytes, Duration::from_millis(options.millis));
+    let rounds = Rounds::run(kinds, options.rounds, |i| {
+        us_per_message(kinds[i], &mut benches[i], &load, (bytes, None), length)
+    })?;
     let goal = match options.tls {
-        false => {
-            json!({ "hawser_to_nginx": 0.95, "hawser_to_haproxy": 0.75, "hawser_to_floor": 1.10 })
-        }
+        false => json!({
+            "hawser_to_nginx": 0.95, "hawser_to_haproxy": 0.75, "hawser_to_io_uring_floor": 1.10
+        }),
         true => json!({ "hawser_to_best_other": 1.0 }),
     };
     Ok(json!({
@@ -85,62 +101,34 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
         "us_per_message": rounds.figures(),
         "ratio": rounds.ratios(),
         "goal": goal,
-        "versions": proxy::versions(kinds),
+        "versions": peers::versions(kinds),
     }))
 }
 
-/// A proxy between its own client and origin.
-struct Bench {
-    kind: Kind,
-    client: Client,
-    proxy: Proxy,
+/// Proxies that have to be told get larger buffers from this length on.
+pub fn is_large(bytes: usize) -> bool {
+    bytes >= 4096
 }
 
-impl Bench {
-    fn start(
-        kind: Kind,
-        options: &Options,
-        certificate: Option<&Certificate>,
-    ) -> anyhow::Result<Bench> {
-        // One thread is client and origin, so that the core of the load always has something to do
-        // and the proxy seldom has to wake it.
-        let (origin, listen) = (free_address()?, free_address()?);
-        let authority = certificate.map(Certificate::authority);
-        let mut client = Client::start(&Connects {
-            serve: Some(origin),
-            cpu: Some(options.load_cpu),
-            authority: authority.as_deref(),
-            ..Connects::to(listen)
-        })?;
-        client.ask("status")?;
-        let setup = Setup {
-            listen: Some(listen),
-            origins: &[origin],
-            cpu: Some(options.cpu),
-            certificate,
-            large_messages: options.bytes >= 4096,
-            ..Setup::default()
-        };
-        let proxy = Proxy::start(kind, &setup)?;
-        client.open(options.connections())?;
-        Ok(Bench { kind, client, proxy })
-    }
-
-    fn us_per_message(&mut self, options: &Options) -> anyhow::Result<f64> {
-        self.client.ask(&format!("pingpong {}", options.bytes))?;
-        sleep(Duration::from_millis(100));
-        let before = (self.client.ask("status")?, measure::cpu_ns(self.proxy.id())?);
-        sleep(Duration::from_millis(options.millis));
-        let after = (self.client.ask("status")?, measure::cpu_ns(self.proxy.id())?);
-        let end = self.client.ask("stop")?;
-        let kind = self.kind;
-        ensure!(end["wrong_bytes"] == 0 && end["open"] == options.connections(), "{kind}: {end}");
-        // By bytes, since few large messages are whole within a round. What is under way towards
-        // the origin is as much at its end as at its beginning.
-        let count = |answer: &Value| answer["echoed_bytes"].as_u64().unwrap_or(0) as f64;
-        let messages = 2.0 * (count(&after.0) - count(&before.0)) / options.bytes as f64;
-        let enough = if options.bytes < 65_536 { 1000.0 } else { 20.0 };
-        ensure!(messages > enough, "{kind} forwarded only {messages} messages: {end}");
-        Ok((after.1 - before.1) as f64 / 1000.0 / messages)
-    }
+/// CPU of the proxy per forwarded message of so many bytes, in microseconds, when all connections
+/// are busy or only some. A message counts each way.
+pub fn us_per_message(
+    kind: Kind,
+    bench: &mut Bench,
+    load: &Load,
+    (bytes, busy): (usize, Option<usize>),
+    length: Duration,
+) -> anyhow::Result<f64> {
+    let line = match busy {
+        None => format!("pingpong {bytes}"),
+        Some(busy) => format!("pingpong {bytes} {busy}"),
+    };
+    let window = bench.window(&line, length)?;
+    let end = brief(window.end);
+    ensure!(end["wrong_bytes"] == 0 && end["open"] == load.connections, "{kind}: {end}");
+    let messages = 2.0 * window.echoed_bytes as f64 / bytes as f64;
+    // Below that a window is so short of messages that its ends weigh.
+    let enough = if bytes < 65_536 { 2.5 } else { 0.05 } * length.as_millis() as f64;
+    ensure!(messages > enough, "{kind} forwarded only {messages} messages: {end}");
+    Ok(window.cpu_ns as f64 / 1000.0 / messages)
 }

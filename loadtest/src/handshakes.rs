@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::certificate::Certificate;
 use crate::children::Client;
-use crate::compare::{Rounds, rounded};
-use crate::measure;
-use crate::proxy::{self, Kind, Proxy, Setup, free_address};
+use crate::peers;
+use crate::proxy::{Kind, Proxy, Setup, free_address};
+use crate::rounds::{Rounds, rounded};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -41,12 +41,13 @@ pub struct Options {
 
 pub fn run(options: &Options) -> anyhow::Result<Value> {
     let certificate = Certificate::make()?;
-    let start = |kind: &Kind| Bench::start(*kind, options, &certificate);
+    let cpus = (options.cpu, options.load_cpu);
+    let start = |kind: &Kind| Bench::start(*kind, &certificate, cpus);
     let mut benches: Vec<Bench> = options.proxies.iter().map(start).collect::<Result<_, _>>()?;
     let mut variants = Map::new();
     for variant in &options.variants {
         let rounds = Rounds::run(&options.proxies, options.rounds, |i| {
-            benches[i].us_per_handshake(variant, options)
+            benches[i].us_per_handshake(variant, (options.connections, options.millis))
         })?;
         let figures = rounds.figures();
         let per_core_second: Value = figures
@@ -71,44 +72,53 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
         "connections": options.connections,
         "variants": variants,
         "goal": { "hawser_to_best_other": 1.0 },
-        "versions": proxy::versions(&options.proxies),
+        "versions": peers::versions(&options.proxies),
     }))
 }
 
 /// A proxy between its own knocking client and origin.
-struct Bench {
+pub struct Bench {
     kind: Kind,
     client: Client,
     proxy: Proxy,
 }
 
 impl Bench {
-    fn start(kind: Kind, options: &Options, certificate: &Certificate) -> anyhow::Result<Bench> {
+    pub fn start(
+        kind: Kind,
+        certificate: &Certificate,
+        (cpu, load_cpu): (usize, usize),
+    ) -> anyhow::Result<Bench> {
         let (origin, listen) = (free_address()?, free_address()?);
         let authority = certificate.authority();
-        let mut client = Client::knocker(listen, origin, &authority, options.load_cpu)?;
+        let mut client = Client::knocker(listen, origin, &authority, load_cpu)?;
         client.ask("status")?;
         let setup = Setup {
             listen: Some(listen),
             origins: &[origin],
-            cpu: Some(options.cpu),
+            cpu: Some(cpu),
             certificate: Some(certificate),
             ..Setup::default()
         };
         Ok(Bench { kind, client, proxy: Proxy::start(kind, &setup)? })
     }
 
-    fn us_per_handshake(&mut self, variant: &str, options: &Options) -> anyhow::Result<f64> {
+    /// With so many connections under way at once, for so many milliseconds.
+    pub fn us_per_handshake(
+        &mut self,
+        variant: &str,
+        (connections, millis): (usize, u64),
+    ) -> anyhow::Result<f64> {
         let full = variant.starts_with("full");
         if !full {
             // More than can be used up in this round.
-            self.client.ask(&format!("stock {}", 20 * (options.millis + 200)))?;
+            self.client.ask(&format!("stock {}", 20 * (millis + 200)))?;
         }
-        self.client.ask(&format!("{variant} {}", options.connections))?;
+        self.client.ask(&format!("{variant} {connections}"))?;
         sleep(Duration::from_millis(100));
-        let before = (self.client.ask("status")?, measure::cpu_ns(self.proxy.id())?);
-        sleep(Duration::from_millis(options.millis));
-        let after = (self.client.ask("status")?, measure::cpu_ns(self.proxy.id())?);
+        let before = (self.client.ask("status")?, self.proxy.cpu_ns()?);
+        sleep(Duration::from_millis(millis));
+        let after = (self.client.ask("status")?, self.proxy.cpu_ns()?);
         let end = self.client.ask("stop")?;
         let kind = self.kind;
         ensure!(end["failed"] == 0, "{kind}, {variant}: {end}");

@@ -1,6 +1,7 @@
 //! Load on loopback and what it costs. Every scenario starts its own origins, clients and proxy,
 //! prints one JSON document and ends what it started. README.md has the method.
 
+mod bench;
 mod certificate;
 mod children;
 mod client;
@@ -19,8 +20,10 @@ mod measure;
 mod memory;
 mod origin;
 mod pattern;
+mod peers;
 mod proxy;
 mod report;
+mod rounds;
 mod run;
 mod sizing;
 mod slopes;
@@ -46,6 +49,8 @@ enum Verb {
     Client(client::Options),
     /// TLS connections that are made and ended as standard input says.
     Knocker(knocker::Options),
+    /// Hawser and its peers in one go, all figures.
+    Compare(compare::Options),
     /// CPU per forwarded message, Hawser beside others.
     Cpu(cpu::Options),
     /// CPU per TLS handshake, Hawser beside others.
@@ -101,6 +106,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Verb::Crowd(options) => return done(crowd::run(&options)),
         Verb::Slopes(options) => return done(slopes::run(&options)),
         Verb::Report(options) => return done(report::run(&options)),
+        Verb::Compare(options) => return done(compare::run(&options)),
         Verb::Cpu(options) => cpu::run(&options)?,
         Verb::Handshakes(options) => handshakes::run(&options)?,
         Verb::Memory(options) => memory::run(&options)?,

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use crate::certificate::Certificate;
 use crate::children::{Client, Connects, Origin};
-use crate::measure;
-use crate::proxy::{self, Kind, Proxy, Setup};
+use crate::peers;
+use crate::proxy::{Kind, Proxy, Setup};
 
 const STEPS: [usize; 5] = [1_000, 3_000, 5_000, 7_000, 9_000];
 
@@ -23,7 +23,7 @@ pub struct Options {
     /// TLS 1.3 (AES-128-GCM) between client and proxy; the origin is plain.
     #[arg(long)]
     tls: bool,
-    /// The proxies to measure: hawser, nginx, haproxy, envoy or floor.
+    /// The proxies to measure.
     #[arg(long, visible_alias = "proxy", value_delimiter = ',', default_value = "hawser",
           value_parser = Kind::named)]
     proxies: Vec<Kind>,
@@ -64,7 +64,7 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
         "settle_seconds": options.settle,
         "proxies": result,
         "goal": { "hawser_bytes_per_tunnel": if options.tls { 1536 } else { 512 } },
-        "versions": proxy::versions(&options.proxies),
+        "versions": peers::versions(&options.proxies),
     }))
 }
 
@@ -75,29 +75,118 @@ fn slope(
     certificate: Option<&Certificate>,
     messages: &[usize],
 ) -> anyhow::Result<Value> {
-    let origin = Origin::start(Ipv4Addr::new(127, 1, net, 1), None)?;
-    let origins = [origin.addr];
-    let workers = options.workers;
-    let proxy =
-        Proxy::start(kind, &Setup { origins: &origins, workers, certificate, ..Setup::default() })?;
-    let authority = certificate.map(Certificate::authority);
-    let source = Ipv4Addr::new(127, 2, net, 1);
-    let connects = Connects { source, authority: authority.as_deref(), ..Connects::to(proxy.addr) };
-    let mut client = Client::start(&connects)?;
-    let mut points = Vec::new();
-    for step in STEPS {
-        client.open(step)?;
-        for bytes in messages {
-            let answer = client.ask(&format!("echo {bytes} {}", options.at_once))?;
-            ensure!(answer["wrong_bytes"] == 0 && answer["open"] == step, "{kind}: {answer}");
-        }
-        sleep(Duration::from_secs(options.settle));
-        points.push((step, measure::pss_bytes(proxy.id())?));
-    }
-    let end = client.ask("close")?;
-    let (first, last) = (points[0], points[points.len() - 1]);
-    ensure!(end["ended"] == json!({ "1000": last.0 }), "{kind}: not all closed in order: {end}");
-    let bytes = (last.1 as f64 - first.1 as f64) / (last.0 - first.0) as f64;
+    let points = climb(
+        kind,
+        net,
+        &Climb {
+            steps: &STEPS,
+            workers: options.workers,
+            certificate,
+            messages,
+            at_once: options.at_once,
+            settle: Duration::from_secs(options.settle),
+            cpus: None,
+        },
+    )?;
     let pss: Value = points.iter().map(|(n, pss)| (n.to_string(), json!(pss))).collect();
-    Ok(json!({ "bytes_per_tunnel": bytes.round(), "pss_bytes": pss }))
+    Ok(json!({ "bytes_per_tunnel": slope_of(&points).round(), "pss_bytes": pss }))
+}
+
+/// How connections are opened for a slope.
+pub struct Climb<'a> {
+    /// Numbers of connections at which memory is read, rising.
+    pub steps: &'a [usize],
+    pub workers: usize,
+    pub certificate: Option<&'a Certificate>,
+    /// Lengths of the messages that all carried before memory is read.
+    pub messages: &'a [usize],
+    /// So many have one under way at a time.
+    pub at_once: usize,
+    pub settle: Duration,
+    /// Cores of the proxy and of the load.
+    pub cpus: Option<(usize, usize)>,
+}
+
+/// Opens connections through a proxy, or to the origin itself, step by step. `net` is a part of the
+/// addresses: closed connections keep their ports for a minute.
+fn climb(kind: Kind, net: u8, how: &Climb<'_>) -> anyhow::Result<Vec<Point>> {
+    let mut climber = Climber::start(kind, net, how)?;
+    let mut points = Vec::new();
+    for &connections in how.steps {
+        climber.step(connections, how)?;
+        sleep(how.settle);
+        points.push((connections, climber.user_bytes()?));
+    }
+    climber.finish()?;
+    Ok(points)
+}
+
+/// Connections that stay open, through a proxy or to the origin itself.
+pub struct Climber {
+    kind: Kind,
+    _origin: Origin,
+    /// Nobody under [`Kind::Direct`].
+    proxy: Option<Proxy>,
+    client: Client,
+    open: usize,
+}
+
+impl Climber {
+    pub fn start(kind: Kind, net: u8, how: &Climb<'_>) -> anyhow::Result<Climber> {
+        let load_cpu = how.cpus.map(|(_, load)| load);
+        let origin = Origin::start(Ipv4Addr::new(127, 1, net, 1), load_cpu)?;
+        let origins = [origin.addr];
+        let setup = Setup {
+            origins: &origins,
+            workers: how.workers,
+            certificate: how.certificate,
+            cpu: how.cpus.map(|(proxy, _)| proxy),
+            ..Setup::default()
+        };
+        let proxy = match kind {
+            Kind::Direct => None,
+            _ => Some(Proxy::start(kind, &setup)?),
+        };
+        let authority = how.certificate.filter(|_| proxy.is_some()).map(Certificate::authority);
+        let target = proxy.as_ref().map_or(origin.addr, |proxy| proxy.addr);
+        let source = Ipv4Addr::new(127, 2, net, 1);
+        let (authority, cpu) = (authority.as_deref(), load_cpu);
+        let client = Client::start(&Connects { source, authority, cpu, ..Connects::to(target) })?;
+        Ok(Climber { kind, _origin: origin, proxy, client, open: 0 })
+    }
+
+    /// Opens connections until so many are open, and sends messages on all of them.
+    pub fn step(&mut self, connections: usize, how: &Climb<'_>) -> anyhow::Result<()> {
+        self.client.open(connections)?;
+        self.open = connections;
+        for bytes in how.messages {
+            let answer = self.client.ask(&format!("echo {bytes} {}", how.at_once))?;
+            let kind = self.kind;
+            ensure!(
+                answer["wrong_bytes"] == 0 && answer["open"] == connections,
+                "{kind}: {answer}"
+            );
+        }
+        Ok(())
+    }
+
+    pub fn user_bytes(&self) -> anyhow::Result<u64> {
+        self.proxy.as_ref().map_or(Ok(0), Proxy::pss_bytes)
+    }
+
+    pub fn finish(mut self) -> anyhow::Result<()> {
+        let (kind, end) = (self.kind, self.client.ask("close")?);
+        let orderly = json!({ "1000": self.open });
+        ensure!(end["ended"] == orderly, "{kind}: not all closed in order: {end}");
+        Ok(())
+    }
+}
+
+/// Numbers of connections, and bytes at each.
+pub type Point = (usize, u64);
+
+/// Bytes for one more connection, from the first point to the last.
+pub fn slope_of(points: &[Point]) -> f64 {
+    let ((least, first), (most, last)) = (points[0], points[points.len() - 1]);
+    (last as f64 - first as f64) / (most - least) as f64
 }

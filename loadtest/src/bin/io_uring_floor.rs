@@ -2,9 +2,11 @@
 //! flags of Hawser's engine, and nothing else. No HTTP, no frames, no limits, no end of a
 //! connection: what it costs is what any relay on such a ring costs.
 //!
-//! `relay_floor LISTEN ORIGIN`; runs until it is killed.
+//! `io_uring_floor LISTEN ORIGIN [BUFFER_BYTES]`; runs until it is killed. A pair that ends keeps
+//! its two places in the file table.
 
 use std::alloc::{Layout, alloc_zeroed};
+use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -13,8 +15,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use io_uring::types::{BufRingEntry, Fd, Fixed};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
-const FILES: u32 = 4096;
-const BUFFERS: u16 = 4096;
+/// Two for each of 8,000 pairs; the kernel allows no more than RLIMIT_NOFILE.
+const FILES: u32 = 16 * 1024;
+/// All buffers together, no more than what a core's own caches and a share of the last one hold.
+const POOL_BYTES: usize = 8 << 20;
+/// Messages of 64 bytes need no more.
 const BUFFER_BYTES: usize = 2048;
 const GROUP: u16 = 0;
 
@@ -24,11 +29,28 @@ const SENT: u64 = 2;
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, listen, origin] = &arguments[..] else {
-        return Err(io::Error::other("usage: relay_floor LISTEN ORIGIN"));
+    let (listen, origin, bytes) = match &arguments[..] {
+        [_, listen, origin] => (listen, origin, BUFFER_BYTES),
+        [_, listen, origin, bytes] => (listen, origin, bytes.parse().map_err(io::Error::other)?),
+        _ => {
+            return Err(io::Error::other("usage: io_uring_floor LISTEN ORIGIN [BUFFER_BYTES]"));
+        }
     };
+    if !(1024..=1 << 20).contains(&bytes) || !bytes.is_power_of_two() {
+        return Err(io::Error::other(format!(
+            "{bytes} bytes: not a power of two from 1024 to 1048576"
+        )));
+    }
     let origin = origin.parse().map_err(io::Error::other)?;
-    Relay::new(TcpListener::bind(listen)?, origin)?.run()
+    Relay::new(listen_on(listen.parse().map_err(io::Error::other)?)?, origin, bytes)?.run()
+}
+
+fn listen_on(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(4096)?;
+    Ok(socket.into())
 }
 
 struct Relay {
@@ -37,29 +59,41 @@ struct Relay {
     origin: SocketAddr,
     listener: TcpListener,
     /// Legs `i` and `i ^ 1` belong together; the number is their place in the file table too.
-    legs: u32,
+    legs: Vec<Leg>,
+    /// Legs whose receive ended for want of a buffer.
+    starved: Vec<u32>,
+}
+
+/// What goes out on one leg.
+struct Leg {
+    /// Keeps its descriptor open.
+    _stream: TcpStream,
+    /// One send at a time is under way, since two could overtake each other.
+    sending: bool,
+    /// Buffers, and bytes in them, that follow it.
+    waiting: VecDeque<(u16, u32)>,
 }
 
 impl Relay {
-    fn new(listener: TcpListener, origin: SocketAddr) -> io::Result<Relay> {
+    fn new(listener: TcpListener, origin: SocketAddr, bytes: usize) -> io::Result<Relay> {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_submit_all()
             .setup_cqsize(8192)
             .build(1024)?;
-        let buffers = Buffers::new();
-        // SAFETY: `Buffers` allocates the ring page-aligned for BUFFERS entries and never frees it.
+        let buffers = Buffers::new(bytes);
+        // SAFETY: `Buffers` allocates the ring page-aligned for `count` entries and never frees it.
         unsafe {
             ring.submitter().register_buf_ring_with_flags(
                 buffers.entries as u64,
-                BUFFERS,
+                buffers.count,
                 GROUP,
                 0,
             )?;
         }
         ring.submitter().register_files_sparse(FILES)?;
-        Ok(Relay { ring, buffers, origin, listener, legs: 0 })
+        Ok(Relay { ring, buffers, origin, listener, legs: Vec::new(), starved: Vec::new() })
     }
 
     fn run(mut self) -> io::Result<()> {
@@ -80,10 +114,14 @@ impl Relay {
                 match kind {
                     ACCEPTED => self.connect(completion.result())?,
                     RECEIVED => self.forward(leg, completion),
-                    _ => self.buffers.give(buffer),
+                    _ => self.sent(leg, buffer),
                 }
             }
-            self.buffers.publish();
+            if self.buffers.publish() {
+                for leg in std::mem::take(&mut self.starved) {
+                    self.receive(leg);
+                }
+            }
         }
     }
 
@@ -95,15 +133,14 @@ impl Relay {
         // owns.
         let client = TcpStream::from(unsafe { OwnedFd::from_raw_fd(accepted) });
         let origin = TcpStream::connect(self.origin)?;
-        for stream in [&client, &origin] {
-            stream.set_nodelay(true)?;
-        }
+        let first = self.legs.len() as u32;
         let pair = [client.as_raw_fd(), origin.as_raw_fd()];
-        self.ring.submitter().register_files_update(self.legs, &pair)?;
-        for leg in [self.legs, self.legs + 1] {
+        self.ring.submitter().register_files_update(first, &pair)?;
+        for (leg, stream) in (first..).zip([client, origin]) {
+            stream.set_nodelay(true)?;
+            self.legs.push(Leg { _stream: stream, sending: false, waiting: VecDeque::new() });
             self.receive(leg);
         }
-        self.legs += 2;
         Ok(())
     }
 
@@ -116,14 +153,36 @@ impl Relay {
         let length = completion.result();
         if length > 0 {
             let buffer = cqueue::buffer_select(completion.flags()).expect("a receive has a buffer");
-            let send = opcode::Send::new(Fixed(leg ^ 1), self.buffers.at(buffer), length as u32)
-                .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
-                .build();
-            self.push(send.user_data(tag(SENT, leg ^ 1, buffer)));
+            let to = &mut self.legs[(leg ^ 1) as usize];
+            match to.sending {
+                true => to.waiting.push_back((buffer, length as u32)),
+                false => self.send(leg ^ 1, buffer, length as u32),
+            }
         }
-        let alive = length > 0 || length == -libc::ENOBUFS;
-        if alive && !cqueue::more(completion.flags()) {
-            self.receive(leg);
+        if cqueue::more(completion.flags()) {
+            return;
+        }
+        match length {
+            1.. => self.receive(leg),
+            _ if length == -libc::ENOBUFS => self.starved.push(leg),
+            _ => {}
+        }
+    }
+
+    fn send(&mut self, leg: u32, buffer: u16, length: u32) {
+        self.legs[leg as usize].sending = true;
+        let send = opcode::Send::new(Fixed(leg), self.buffers.at(buffer), length)
+            .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
+            .build();
+        self.push(send.user_data(tag(SENT, leg, buffer)));
+    }
+
+    fn sent(&mut self, leg: u32, buffer: u16) {
+        self.buffers.give(buffer);
+        let next = self.legs[leg as usize].waiting.pop_front();
+        self.legs[leg as usize].sending = next.is_some();
+        if let Some((buffer, length)) = next {
+            self.send(leg, buffer, length);
         }
     }
 
@@ -148,23 +207,30 @@ fn untag(tag: u64) -> (u64, u32, u16) {
 struct Buffers {
     entries: *mut BufRingEntry,
     data: *mut u8,
+    /// Of each buffer; a power of two.
+    bytes: usize,
+    /// A power of two too.
+    count: u16,
     tail: u16,
+    published: u16,
 }
 
 impl Buffers {
-    fn new() -> Buffers {
+    fn new(bytes: usize) -> Buffers {
+        let count = (POOL_BYTES / bytes) as u16;
         let page = |bytes| Layout::from_size_align(bytes, 4096).expect("a page is a power of two");
         // SAFETY: both sizes are more than zero. Never freed: the kernel may write until the
         // process ends.
         let (entries, data) = unsafe {
             (
-                alloc_zeroed(page(usize::from(BUFFERS) * size_of::<BufRingEntry>())),
-                alloc_zeroed(page(usize::from(BUFFERS) * BUFFER_BYTES)),
+                alloc_zeroed(page(usize::from(count) * size_of::<BufRingEntry>())),
+                alloc_zeroed(page(usize::from(count) * bytes)),
             )
         };
-        assert!(!entries.is_null() && !data.is_null(), "no memory for {BUFFERS} buffers");
-        let mut buffers = Buffers { entries: entries.cast(), data, tail: 0 };
-        for buffer in 0..BUFFERS {
+        assert!(!entries.is_null() && !data.is_null(), "no memory for {count} buffers");
+        let entries = entries.cast();
+        let mut buffers = Buffers { entries, data, bytes, count, tail: 0, published: 0 };
+        for buffer in 0..count {
             buffers.give(buffer);
         }
         buffers.publish();
@@ -172,27 +238,29 @@ impl Buffers {
     }
 
     fn at(&self, buffer: u16) -> *mut u8 {
-        // SAFETY: the kernel and `new` name only buffers below BUFFERS, so it stays inside the
+        // SAFETY: the kernel and `new` name only buffers below `count`, so it stays inside the
         // allocation.
-        unsafe { self.data.add(usize::from(buffer) * BUFFER_BYTES) }
+        unsafe { self.data.add(usize::from(buffer) * self.bytes) }
     }
 
     /// Puts a buffer back; the kernel sees it after [`Buffers::publish`].
     fn give(&mut self, buffer: u16) {
         let address = self.at(buffer) as u64;
-        // SAFETY: the index is below BUFFERS by the mask; the kernel reads entries only up to the
+        // SAFETY: the index is below `count` by the mask; the kernel reads entries only up to the
         // published tail.
-        let entry = unsafe { &mut *self.entries.add(usize::from(self.tail & (BUFFERS - 1))) };
+        let entry = unsafe { &mut *self.entries.add(usize::from(self.tail & (self.count - 1))) };
         entry.set_addr(address);
-        entry.set_len(BUFFER_BYTES as u32);
+        entry.set_len(self.bytes as u32);
         entry.set_bid(buffer);
         self.tail = self.tail.wrapping_add(1);
     }
 
-    fn publish(&self) {
+    /// True when there was something to publish.
+    fn publish(&mut self) -> bool {
         // SAFETY: the tail word lies inside the first entry, aligned for a u16; this thread alone
         // writes it.
         let tail = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(self.entries).cast_mut()) };
         tail.store(self.tail, Ordering::Release);
+        std::mem::replace(&mut self.published, self.tail) != self.tail
     }
 }
