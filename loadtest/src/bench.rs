@@ -60,12 +60,8 @@ impl Bench {
             path: load.path,
             cpu: Some(load.load_cpu),
             authority: authority.as_deref(),
-            source: if load.sources > 1 {
-                Ipv4Addr::new(127, 0, 8, 1)
-            } else {
-                Ipv4Addr::LOCALHOST
-            },
-            sources: load.sources,
+            source: SOURCE,
+            sources: SOURCES,
             ..Connects::to(target)
         })?;
         client.ask("status")?;

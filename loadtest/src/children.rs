@@ -198,14 +198,6 @@ pub fn brief(mut answer: Value) -> Value {
     answer
 }
 
-/// Gives every client the same line at once and hears them all.
-pub fn ask_all(clients: &mut [Client], line: &str) -> anyhow::Result<Vec<Value>> {
-    for client in clients.iter_mut() {
-        client.tell(line)?;
-    }
-    clients.iter_mut().map(Client::hear).collect()
-}
-
 /// The sum of one figure over answers.
 pub fn sum(answers: &[Value], figure: &str) -> u64 {
     answers.iter().map(|answer| answer[figure].as_u64().unwrap_or(0)).sum()

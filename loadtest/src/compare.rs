@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(names(&["cpu-ws-64"]), ["cpu-ws-64", "cpu-ws-64-8-of-200"]);
         // A figure's name chooses the measurement that makes it.
         assert_eq!(names(&["memory-wss-kernel"]), ["memory-wss"]);
-        assert_eq!(names(&["push", "herd"]), ["push-5000", "herd-ws"]);
+        assert_eq!(names(&["push", "herd"]), ["push-5000", "herd-ws", "herd-wss"]);
         let error = chosen(&["cpu-ws-6".to_owned()]).err().expect("no such name").to_string();
         assert!(error.contains("cpu-ws-6") && error.contains("push-5000"), "{error}");
     }

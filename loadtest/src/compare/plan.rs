@@ -2,9 +2,11 @@
 
 use super::space::Speech;
 use super::traffic::Messages;
-use super::{Subject, latency, setups, space, traffic};
+use super::{Findings, Subject, latency, setups, space, traffic};
 use crate::figures::Bound::{AtLeast, AtMost};
 use crate::figures::{Against, Bound};
+use crate::idle;
+use crate::proxy::Kind;
 
 pub const SUBJECTS: &[Subject] = &[
     Subject {
@@ -99,6 +101,17 @@ pub const SUBJECTS: &[Subject] = &[
     Subject {
         name: "memory-wss",
         measure: |run| space::memory(run, Speech::Secured, &absolute(AtMost(1536.0))),
+    },
+    Subject {
+        name: "idle",
+        measure: |run| {
+            // Peers send no pings: it stands beside what the pings cost anybody.
+            let figures = match run.kinds.contains(&Kind::Hawser) {
+                true => idle::figure(run.pace.memory_rounds)?,
+                false => Vec::new(),
+            };
+            Ok(Findings { figures, ..Findings::default() })
+        },
     },
 ];
 

@@ -59,19 +59,19 @@ pub fn memory(run: &Run, speech: Speech, goals: &[(Against, Bound)]) -> anyhow::
     }
     let mut findings = Findings::default();
     findings.notes.extend(rounds.failures.iter().map(|failure| format!("{name}: {failure}")));
-    let slopes = |of: fn(&(Vec<Point>, Vec<Point>)) -> &Vec<Point>| -> IndexMap<String, Vec<f64>> {
+    let slopes = |of: fn(&Climbed) -> &Vec<Point>| -> IndexMap<String, Vec<f64>> {
         let each = rounds.points.iter().map(|(kind, rounds)| {
             let slopes = rounds.iter().map(|points| slope_of(of(points)));
             (kind.name().to_owned(), slopes.collect())
         });
         each.collect()
     };
-    let mut user = slopes(|(user, _)| user);
+    let mut user = slopes(|climbed| &climbed.user);
     user.shift_remove(Kind::Direct.name());
     let title = format!("User memory per idle connection, {speech}");
     findings.add((&name, &title, "bytes"), Better::Less, user, goals)?;
 
-    let mut kernel = slopes(|(_, kernel)| kernel);
+    let mut kernel = slopes(|climbed| &climbed.kernel);
     let ends = kernel.shift_remove(Kind::Direct.name());
     let ends = Spread::of(&ends.context("the load failed without a proxy")?).median;
     kernel.values_mut().flatten().for_each(|bytes| *bytes -= ends);
@@ -85,12 +85,19 @@ pub fn memory(run: &Run, speech: Speech, goals: &[(Against, Bound)]) -> anyhow::
     Ok(findings)
 }
 
+/// Memory at each step, of the proxy and of the kernel.
+#[derive(Default)]
+struct Climbed {
+    user: Vec<Point>,
+    kernel: Vec<Point>,
+}
+
 /// Rounds of connections that are opened step by step.
 #[derive(Default)]
 struct Climbs {
     kinds: Vec<Kind>,
-    /// User's and kernel's points of each round.
-    points: IndexMap<Kind, Vec<(Vec<Point>, Vec<Point>)>>,
+    /// A climb for each round.
+    points: IndexMap<Kind, Vec<Climbed>>,
     /// Part of the addresses; each climb has its own.
     next_net: u8,
     failures: Vec<String>,
@@ -105,34 +112,34 @@ impl Climbs {
         for kind in kinds {
             self.next_net += 1;
             match Climber::start(kind, self.next_net, how) {
-                Ok(climber) => climbers.push((kind, climber, Vec::new(), Vec::new())),
+                Ok(climber) => climbers.push((kind, climber, Climbed::default())),
                 Err(error) => self.give_up(kind, &error),
             }
         }
         for &connections in how.steps {
             // What one that has failed leaves behind is not another's.
             let mut standing = Vec::new();
-            for (kind, mut climber, user, mut kernel) in climbers {
+            for (kind, mut climber, mut points) in climbers {
                 let before = measure::kernel_bytes()?;
                 match climber.step(connections, how) {
                     Ok(()) => {
-                        let below: u64 = kernel.last().map_or(0, |(_, bytes)| *bytes);
+                        let below: u64 = points.kernel.last().map_or(0, |(_, bytes)| *bytes);
                         let more = measure::kernel_bytes()?.saturating_sub(before);
-                        kernel.push((connections, below + more));
-                        standing.push((kind, climber, user, kernel));
+                        points.kernel.push((connections, below + more));
+                        standing.push((kind, climber, points));
                     }
                     Err(error) => self.give_up(kind, &error),
                 }
             }
             climbers = standing;
             sleep(how.settle);
-            for (_, climber, user, _) in &mut climbers {
-                user.push((connections, climber.user_bytes()?));
+            for (_, climber, points) in &mut climbers {
+                points.user.push((connections, climber.user_bytes()?));
             }
         }
-        for (kind, climber, user, kernel) in climbers {
+        for (kind, climber, points) in climbers {
             match climber.finish() {
-                Ok(()) => self.points.entry(kind).or_default().push((user, kernel)),
+                Ok(()) => self.points.entry(kind).or_default().push(points),
                 Err(error) => self.give_up(kind, &error),
             }
         }
@@ -150,13 +157,13 @@ impl Climbs {
 }
 
 fn user_curve(name: &str, speech: Speech, climbs: &Climbs) -> Curve {
-    let line = |rounds: &Vec<(Vec<Point>, Vec<Point>)>| -> Vec<[f64; 2]> {
+    let line = |rounds: &Vec<Climbed>| -> Vec<[f64; 2]> {
         let median = |place: usize| {
             let megabytes: Vec<f64> =
-                rounds.iter().map(|(user, _)| user[place].1 as f64 / 1e6).collect();
-            [rounds[0].0[place].0 as f64, Spread::of(&megabytes).median]
+                rounds.iter().map(|climbed| climbed.user[place].1 as f64 / 1e6).collect();
+            [rounds[0].user[place].0 as f64, Spread::of(&megabytes).median]
         };
-        (0..rounds[0].0.len()).map(median).collect()
+        (0..rounds[0].user.len()).map(median).collect()
     };
     let proxies = climbs.points.iter().filter(|(kind, _)| **kind != Kind::Direct);
     Curve {
