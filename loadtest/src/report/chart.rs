@@ -17,15 +17,14 @@ const PLOT: f32 = 170.0;
 /// Between two texts that stand beside each other.
 const GAP: f32 = 8.0;
 /// A browser may write in a wider font than the one that is measured with.
-const WIDER: f32 = 1.15;
+const WIDER: f32 = 1.2;
 /// Of the largest median; rounds beyond leave the plot, or one outlier would make all bars small.
 const CUT: f64 = 2.5;
 
 /// Horizontal bars of the medians, with whiskers.
 pub fn bars(figure: &Figure) -> Drawing {
     let mut sketch = Sketch::titled(&figure.title, &subtitle(figure));
-    let goal = absolute_goal(figure);
-    let scale = Scale::linear(most_shown(figure).max(goal.unwrap_or(0.0)));
+    let (goal, scale) = (absolute_goal(figure), scale_of(figure));
     let left = figure.spread.keys().map(|name| room(shown(name), LABEL, Weight::Bold));
     let left = left.fold(0.0, f32::max) + GAP;
     let right = figure.spread.values().map(|s| room(&number(s.median), LABEL, Weight::Bold));
@@ -51,7 +50,7 @@ pub fn bars(figure: &Figure) -> Drawing {
         sketch.shape(Shape::Rect { x: at(0.0), y, width, height: BAR, ink: Ink::of(name) });
         // Of one round there is no spread to show.
         if figure.rounds[name].len() > 1 {
-            let end = if scale.fraction(spread.max) > 1.0 { End::Arrow } else { End::Cap };
+            let end = if leaves(scale, spread) { End::Arrow } else { End::Cap };
             sketch.whisker(at(spread.min), at(spread.max), middle, end);
         }
         let value = number(spread.median);
@@ -117,7 +116,8 @@ pub fn subtitle(figure: &Figure) -> String {
         Some(_) => "; dashed: the goal",
         None => "",
     };
-    let beyond = match figure.spread.values().any(|spread| spread.max > most_shown(figure)) {
+    let scale = scale_of(figure);
+    let beyond = match figure.spread.values().any(|spread| leaves(scale, spread)) {
         true => "; arrows: rounds beyond the plot",
         false => "",
     };
@@ -148,10 +148,15 @@ pub fn heard_curve(curve: &Curve) -> String {
     format!("Lines of {} over {}. {}.", curve.y_label, curve.x_label, each.join("; "))
 }
 
-/// Where the plot may end.
-fn most_shown(figure: &Figure) -> f64 {
+/// Up to all rounds, or to so much that the medians are still seen.
+fn scale_of(figure: &Figure) -> Scale {
     let most = |of: fn(&Spread) -> f64| figure.spread.values().map(of).fold(0.0, f64::max);
-    most(|spread| spread.max).min(CUT * most(|spread| spread.median))
+    let shown = most(|spread| spread.max).min(CUT * most(|spread| spread.median));
+    Scale::linear(shown.max(absolute_goal(figure).unwrap_or(0.0)))
+}
+
+fn leaves(scale: Scale, spread: &Spread) -> bool {
+    scale.fraction(spread.max) > 1.0
 }
 
 /// Only every so many steps has a label, so that labels stand apart.

@@ -37,7 +37,10 @@ pub fn text(title: &str, document: &Document, sections: &[Section<'_>]) -> Strin
                     }
                     p { (READING) }
                     @if !document.notes.is_empty() {
-                        ul { @for note in notes(document) { li { (note) } } }
+                        details {
+                            summary { "Notes on this measurement: " (document.notes.len()) }
+                            ul { @for note in notes(document) { li { (note) } } }
+                        }
                     }
                     (contents(sections))
                 }

@@ -28,6 +28,8 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// Turns of a busy load; the median counts.
 const TURNS: usize = 5;
 const TURN: Duration = Duration::from_millis(500);
+/// With fewer in a turn, what stands beside messages is no longer small.
+const MESSAGES_LEAST: f64 = 500.0;
 
 pub type Named = Vec<(&'static str, f64)>;
 
@@ -168,19 +170,28 @@ fn message(bytes: usize, certificate: Option<&Certificate>) -> anyhow::Result<f6
     };
     let proxy = Proxy::start(Kind::Hawser, &setup)?;
     client.open(if bytes > 1024 { 50 } else { 200 })?;
-    let mut turns = Vec::new();
-    for _ in 0..TURNS {
+    let (mut turns, mut poor) = (Vec::new(), 0);
+    while turns.len() < TURNS {
         client.ask(&format!("pingpong {bytes}"))?;
         sleep(Duration::from_millis(100));
         let before = (client.ask("status")?, measure::cpu_ns(proxy.id())?);
         sleep(TURN);
         let after = (client.ask("status")?, measure::cpu_ns(proxy.id())?);
         let end = client.ask("stop")?;
-        ensure!(end["wrong_bytes"] == 0, "{end}");
+        ensure!(end["wrong_bytes"] == 0, "bytes came back wrong: {end:.300}");
         let echoed = |answer: &Value| answer["echoed_bytes"].as_f64().unwrap_or(0.0);
         let messages = 2.0 * (echoed(&after.0) - echoed(&before.0)) / bytes as f64;
-        ensure!(messages > 100.0, "only {messages} messages were forwarded: {end}");
-        turns.push((after.1 - before.1) as f64 / 1000.0 / messages);
+        if messages >= MESSAGES_LEAST {
+            turns.push((after.1 - before.1) as f64 / 1000.0 / messages);
+            continue;
+        }
+        // Somebody else had the cores.
+        poor += 1;
+        ensure!(
+            poor < TURNS,
+            "only {messages} messages of {bytes} bytes in {TURN:?}, several times: \
+             measure again when this host is quiet"
+        );
     }
     Ok(Spread::of(&turns).median)
 }
