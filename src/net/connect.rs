@@ -70,7 +70,10 @@ impl std::fmt::Display for ConnectError {
             ConnectError::Refused(e) => write!(f, "refused ({e})"),
             ConnectError::TimedOut => f.write_str("no answer in time"),
             ConnectError::Unreachable(e) => write!(f, "unreachable ({e})"),
-            ConnectError::Ports => f.write_str("no free source port towards this address"),
+            ConnectError::Ports => f.write_str(
+                "no free source port towards this address: widen net.ipv4.ip_local_port_range, or \
+                 give server.source_addresses or the origin more addresses",
+            ),
             ConnectError::Source(ip, e) => {
                 write!(f, "source address {ip} cannot be used ({e}), see server.source_addresses")
             }

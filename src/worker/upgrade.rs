@@ -86,8 +86,7 @@ fn admit<'a>(x: &Exchange<'a>, client: &Client) -> Result<Place<'a>, Refused> {
         return Err(Refused::new(Refusal::Draining, detail).retry_after(soon));
     }
     if !x.core.engine.has_room() {
-        let detail = "this server holds as many connections as it can";
-        return Err(Refused::new(Refusal::EdgeCapacity, detail).retry_after(soon));
+        return Err(no_room());
     }
     let admission = x.core.stats.admission(x.domain.slot);
     let allowance = x.domain.websocket.allowance;
@@ -104,6 +103,11 @@ fn admit<'a>(x: &Exchange<'a>, client: &Client) -> Result<Place<'a>, Refused> {
             Err(Refused::new(refusal, detail).retry_after(wait))
         }
     }
+}
+
+fn no_room() -> Refused {
+    let detail = "this server holds as many connections as it can";
+    Refused::new(Refusal::EdgeCapacity, detail).retry_after(Duration::from_secs(1))
 }
 
 /// An admission that is given back unless a tunnel takes it over.
@@ -199,6 +203,11 @@ async fn open(
     agreed: Agreed,
     (mut place, series): (Place<'_>, u32),
 ) -> Served {
+    // Others may have taken the last places while the origin was asked, and a 101 cannot be taken
+    // back.
+    if !x.core.engine.has_room() {
+        return Served::Refuse(client, no_room());
+    }
     let mut out = Vec::with_capacity(512);
     write_switching(&mut out, answer, &x.to_client(Persistence::KeepAlive, AnswerTo::WebSocket));
     let patience = Patience::Until(now() + x.domain.websocket.stalled_write);

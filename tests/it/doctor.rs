@@ -70,3 +70,29 @@ fn a_file_that_others_may_read_is_a_problem_with_its_fix() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains(&format!("fix: chmod go= {}", path.display())), "{text}");
 }
+
+/// `tuning/affinity` names what is not there, and shows what it would write without writing it.
+#[test]
+fn the_affinity_script_refuses_what_this_host_does_not_have() {
+    let affinity = |words: &[&str]| {
+        let output = Command::new("tuning/affinity").args(words).output().expect("the script");
+        let said = [&output.stdout[..], &output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    for (words, code, said) in [
+        (&["--dry-run", "hawser-none0"][..], 1, "no interface hawser-none0"),
+        (&["--dry-run", "--cpus", "99999", "lo"], 1, "there is no processor 99999"),
+        (&["--dry-run", "--cpus", "0-", "lo"], 1, "is no list such as"),
+        (&["--dry-run", "../lo"], 1, "no name of an interface"),
+        (&["--dry-run"], 2, "--undo INTERFACE"),
+    ] {
+        let (ended, text) = affinity(words);
+        assert!(ended == Some(code) && text.contains(said), "{words:?}: {ended:?}\n{text}");
+    }
+    let queue = "/sys/class/net/lo/queues/rx-0/rps_cpus";
+    // Kernels without RPS have no such file.
+    let Ok(before) = std::fs::read_to_string(queue) else { return };
+    let (ended, text) = affinity(&["--dry-run", "--rps", "--cpus", "0", "lo"]);
+    assert!(ended == Some(0) && text.contains(&format!("1 > {queue}")), "{ended:?}\n{text}");
+    assert_eq!(std::fs::read_to_string(queue).ok(), Some(before));
+}

@@ -216,3 +216,30 @@ fn more_tunnels_than_descriptors() {
     }
     edge.await_metric("hawser_tunnels_active", &[("domain", "a.test")], 240.0);
 }
+
+/// Two handshakes for the last place of a table: both were asked of the origin, one is carried. The
+/// other one once got its 101 and then the end of the connection.
+#[test]
+fn a_101_is_not_followed_by_the_end_when_the_table_was_full() {
+    let origin = Origin::bind();
+    let edge = Edge::builder()
+        .workers(1)
+        .domain(DomainFile::to("a.test", &origin))
+        .wrapped(&["prlimit", "--nofile=200:200"])
+        .start();
+    let mut tunnels: Vec<_> = (0..99).map(|_| Tunnel::open(&edge, &origin, "a.test")).collect();
+    let mut clients = [edge.connect(), edge.connect()];
+    let mut asked = clients.each_mut().map(|client| {
+        client.send(crate::harness::upgrade_request("a.test", ""));
+        let mut wire = origin.accept();
+        let request = wire.head();
+        (wire, request)
+    });
+    for (wire, request) in &mut asked {
+        wire.send(crate::harness::tunnel::switching_with(request, ""));
+    }
+    let mut statuses = clients.each_mut().map(|client| client.head().status());
+    statuses.sort_unstable();
+    assert_eq!(statuses, [101, 503]);
+    tunnels.iter_mut().for_each(Tunnel::check);
+}

@@ -97,6 +97,13 @@ impl Host {
         Ok(least.unwrap_or(total).min(total))
     }
 
+    /// TCP sockets in use.
+    pub fn tcp_sockets(&self) -> Option<u64> {
+        let text = self.text("/proc/net/sockstat").ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("TCP: inuse "))?;
+        line.split_whitespace().next()?.parse().ok()
+    }
+
     /// Processors that the control group allows; `None`: all of them.
     pub fn processors(&self) -> Option<f64> {
         let text = self.group("cpu.max")?;

@@ -1,9 +1,10 @@
-//! The table as `tuning/README.md` has it, topic by topic.
+//! Rows of the table as the pages of `tuning/` have them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::table::{TABLE, Wanted};
-use super::{Scale, Topic, grouped};
+use super::{Scale, grouped};
 
 /// Sizes that the document has a column for, each with the workers that it takes.
 const SCALES: [(&str, Scale); 3] = [
@@ -12,12 +13,15 @@ const SCALES: [(&str, Scale); 3] = [
     ("10 M", Scale { connections: 10_000_000, workers: 32 }),
 ];
 
-/// The text between the marks of a topic.
-pub fn markdown(topic: Topic) -> String {
+/// The rows of those checks, whose names stand apart by `; `; they are added to `told`.
+pub fn markdown(names: &str, told: &mut BTreeSet<&str>) -> String {
     let columns = SCALES.map(|(name, _)| name).join(" | ");
     let mut text = format!("| setting | does | {columns} | verify | care |\n");
     text += "|---|---|---|---|---|---|---|\n";
-    for check in TABLE.iter().filter(|check| check.topic == topic) {
+    for name in names.split("; ") {
+        let check = TABLE.iter().find(|check| check.name == name);
+        let check = check.unwrap_or_else(|| panic!("doctor has no check of the name {name:?}"));
+        told.insert(check.name);
         let values = SCALES.map(|(_, scale)| value(&(check.wanted)(scale)));
         let values = values.join(" | ");
         let (name, does, verify, care) = (check.name, check.does, check.verify, check.care);

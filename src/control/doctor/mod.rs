@@ -1,5 +1,5 @@
 //! What of this host would keep the edge from its size, or slow it down: every check once, in one
-//! table, from which `hawser doctor`, the REST API and `tuning/README.md` are made.
+//! table, from which `hawser doctor`, the REST API and the pages of `tuning/` are made.
 //!
 //! Values are read, never guessed; what cannot be read is said to be so. Not here: what is looked
 //! at (`table`) and where it is read (`host`).
@@ -12,6 +12,7 @@ mod table;
 mod tests;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -132,8 +133,10 @@ pub struct Facts {
     pub state_dir: PathBuf,
     pub workers: u64,
     pub size: Size,
-    /// Addresses and ports of origins: local ports are counted for each of them.
+    /// Addresses and ports of origins, times source addresses: each pair has all local ports.
     pub endpoints: u64,
+    /// Ports that the edge listens on.
+    pub ports: Vec<u16>,
     pub certificates: Vec<Certificate>,
     /// Unix time.
     pub now: i64,
@@ -175,11 +178,17 @@ impl Facts {
             domain: served.domain.to_string(),
             not_after: served.pair.facts.not_after,
         };
+        let server = &loaded.server;
+        let listening = server.listen.iter().chain(&server.listen_tls).chain(&server.admin.listen);
+        let mut ports: Vec<u16> = listening.map(SocketAddr::port).collect();
+        ports.sort_unstable();
+        ports.dedup();
         Facts {
             state_dir: loaded.server.state_dir.clone(),
             workers: workers.max(1) as u64,
             size,
-            endpoints: endpoints.len().max(1) as u64,
+            endpoints: (endpoints.len().max(1) * server.http.source_addresses.len().max(1)) as u64,
+            ports,
             certificates: served.iter().map(certificate).collect(),
             now,
         }

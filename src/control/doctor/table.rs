@@ -119,6 +119,8 @@ const SECRETS: [&str; 8] = [
 /// Bytes that the state directory's file system should have left, and those that it must.
 const FREE_WANTED: u64 = 2 << 30;
 const FREE_LEAST: u64 = 200 << 20;
+/// TIME_WAIT sockets: what origins of two ranges of ports leave within a minute.
+const TIME_WAIT: u64 = 131_072;
 const DAY: i64 = 86_400;
 /// Days before its end from which a certificate is spoken of.
 const CERTIFICATE_DAYS: i64 = 20;
@@ -215,6 +217,19 @@ pub const TABLE: &[Check] = &[
         care: "",
     },
     Check {
+        name: "frequency governor",
+        topic: Topic::Kernel,
+        does: "`powersave` keeps processors slow that are mostly idle, as an edge's are",
+        wanted: |_| Wanted::OneOf(&["performance", "schedutil", "ondemand"]),
+        read: governor,
+        breaks: Breaks::Never,
+        bounds: None,
+        fix: |_| "cpupower frequency-set -g performance".to_owned(),
+        verify: "`cat /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor`",
+        care: "costs power; of `intel_pstate` and `amd_pstate` in active mode `powersave` is not \
+               slow, leave it",
+    },
+    Check {
         name: "LimitNOFILE=",
         topic: Topic::Limits,
         does: "size of each worker's file table, two for each tunnel; handshakes in flight",
@@ -236,13 +251,13 @@ pub const TABLE: &[Check] = &[
         name: "fs.nr_open",
         topic: Topic::Limits,
         does: "ceiling for the above",
-        wanted: |scale| Wanted::AtLeast(scale.files().max(1_048_576)),
+        wanted: |_| Wanted::AtLeast(REGISTERED_FILES_MAX),
         read: |looked| number("fs.nr_open", 0, looked),
         breaks: Breaks::Never,
         bounds: None,
-        fix: |_| sysctl("fs.nr_open", 4_000_000),
+        fix: |_| sysctl("fs.nr_open", REGISTERED_FILES_MAX),
         verify: "`sysctl fs.nr_open`",
-        care: "",
+        care: "the kernel's default is enough, and systemd raises it further: never set it lower",
     },
     Check {
         name: "fs.file-max",
@@ -252,9 +267,9 @@ pub const TABLE: &[Check] = &[
         read: |looked| number("fs.file-max", 0, looked),
         breaks: Breaks::Size,
         bounds: Some(|_, files| files / 2),
-        fix: |scale| sysctl("fs.file-max", (4 * scale.connections).max(8_000_000)),
+        fix: |scale| sysctl("fs.file-max", (4 * scale.connections).max(1_000_000)),
         verify: "`cat /proc/sys/fs/file-nr`",
-        care: "most kernels have no bound here: leave it when it is higher",
+        care: "hosts with systemd have no bound here: leave it when it is higher",
     },
     Check {
         name: "LimitMEMLOCK=",
@@ -283,28 +298,29 @@ pub const TABLE: &[Check] = &[
         care: "Hawser asks for 4,096",
     },
     Check {
-        name: "net.ipv4.tcp_max_syn_backlog",
-        topic: Topic::Accepting,
-        does: "half-open connections of a listener",
-        wanted: |scale| Wanted::AtLeast(if scale.connections > 200_000 { 65_535 } else { 8_192 }),
-        read: |looked| number("net.ipv4.tcp_max_syn_backlog", 0, looked),
-        breaks: Breaks::Never,
-        bounds: None,
-        fix: |_| sysctl("net.ipv4.tcp_max_syn_backlog", 65_535),
-        verify: "`nstat -az TcpExtTCPReqQFullDoCookies`",
-        care: "leave `tcp_syncookies=1`",
-    },
-    Check {
         name: "net.ipv4.tcp_syncookies",
         topic: Topic::Accepting,
-        does: "answers when that queue is full",
+        does: "answers without a queue when the queue of half-open connections is full",
         wanted: |_| Wanted::OneOf(&["1", "2"]),
         read: |looked| word("net.ipv4.tcp_syncookies", looked),
         breaks: Breaks::Never,
         bounds: None,
         fix: |_| sysctl("net.ipv4.tcp_syncookies", 1),
         verify: "`sysctl net.ipv4.tcp_syncookies`",
-        care: "a fall-back, no plan: make the queue large enough",
+        care: "the queue itself is as long as the accept queue; `tcp_max_syn_backlog` counts only \
+               where this is 0",
+    },
+    Check {
+        name: "net.ipv4.tcp_abort_on_overflow",
+        topic: Topic::Accepting,
+        does: "1 resets whom a full accept queue has no room for, who would else try again",
+        wanted: |_| Wanted::OneOf(&["0"]),
+        read: |looked| word("net.ipv4.tcp_abort_on_overflow", looked),
+        breaks: Breaks::Never,
+        bounds: None,
+        fix: |_| sysctl("net.ipv4.tcp_abort_on_overflow", 0),
+        verify: "`sysctl net.ipv4.tcp_abort_on_overflow`",
+        care: "0 is the kernel's default",
     },
     Check {
         name: "net.ipv4.tcp_migrate_req",
@@ -331,14 +347,14 @@ pub const TABLE: &[Check] = &[
         breaks: Breaks::Size,
         bounds: Some(|looked, ports| ports.saturating_mul(looked.facts.endpoints)),
         fix: |_| sysctl("net.ipv4.ip_local_port_range", "10240 65535"),
-        verify: "`ss -s`; EADDRNOTAVAIL in the log",
-        care: "more tunnels than ports need more origin addresses. Put listening ports into \
-               `ip_local_reserved_ports`",
+        verify: "`ss -s`; \"no free source port\" in the access log",
+        care: "more tunnels than ports need more origin addresses or `source_addresses`",
     },
     Check {
         name: "net.ipv4.tcp_tw_reuse",
         topic: Topic::Origins,
-        does: "reuses ports of closed outgoing connections",
+        does: "reuses ports of outgoing connections a second after their end; of clients that \
+               vanish each leaves such a port for a minute",
         wanted: |_| Wanted::OneOf(&["1"]),
         read: |looked| word("net.ipv4.tcp_tw_reuse", looked),
         breaks: Breaks::Never,
@@ -346,6 +362,43 @@ pub const TABLE: &[Check] = &[
         fix: |_| sysctl("net.ipv4.tcp_tw_reuse", 1),
         verify: "`nstat -az TcpExtTWRecycled`",
         care: "outgoing connections only; needs `tcp_timestamps` on",
+    },
+    Check {
+        name: "net.ipv4.tcp_timestamps",
+        topic: Topic::Origins,
+        does: "measures round trips and makes the reuse of ports safe; old lists switch it off",
+        wanted: |_| Wanted::OneOf(&["1", "2"]),
+        read: |looked| word("net.ipv4.tcp_timestamps", looked),
+        breaks: Breaks::Never,
+        bounds: None,
+        fix: |_| sysctl("net.ipv4.tcp_timestamps", 1),
+        verify: "`ss -ti` shows `ts`",
+        care: "1 is the kernel's default",
+    },
+    Check {
+        name: "net.ipv4.ip_local_reserved_ports",
+        topic: Topic::Origins,
+        does: "keeps connections to origins off the ports that the edge listens on, which a \
+               restart would find taken",
+        wanted: |_| Wanted::Said("every listening port that is in ip_local_port_range"),
+        read: reserved_ports,
+        breaks: Breaks::Never,
+        bounds: None,
+        fix: |_| String::new(),
+        verify: "`sysctl net.ipv4.ip_local_reserved_ports`",
+        care: "it replaces the list: keep what is in it",
+    },
+    Check {
+        name: "net.ipv4.tcp_max_tw_buckets",
+        topic: Topic::Origins,
+        does: "closed connections that the kernel remembers; beyond it they are forgotten too soon",
+        wanted: |_| Wanted::AtLeast(TIME_WAIT),
+        read: |looked| number("net.ipv4.tcp_max_tw_buckets", 0, looked),
+        breaks: Breaks::Never,
+        bounds: None,
+        fix: |_| sysctl("net.ipv4.tcp_max_tw_buckets", TIME_WAIT),
+        verify: "`nstat -az TcpExtTCPTimeWaitOverflow`; `tw` in `/proc/net/sockstat`",
+        care: "256 bytes each; the kernel's default is by its memory: never lower it",
     },
     Check {
         name: "memory",
@@ -428,6 +481,30 @@ pub const TABLE: &[Check] = &[
         care: "",
     },
     Check {
+        name: "net.ipv4.tcp_sack",
+        topic: Topic::Memory,
+        does: "says which segments came; old lists switch it off",
+        wanted: |_| Wanted::OneOf(&["1"]),
+        read: |looked| word("net.ipv4.tcp_sack", looked),
+        breaks: Breaks::Never,
+        bounds: None,
+        fix: |_| sysctl("net.ipv4.tcp_sack", 1),
+        verify: "`ss -ti` shows `sack`",
+        care: "1 is the kernel's default",
+    },
+    Check {
+        name: "net.ipv4.tcp_window_scaling",
+        topic: Topic::Memory,
+        does: "lets more than 64 KiB be under way; old lists switch it off",
+        wanted: |_| Wanted::OneOf(&["1"]),
+        read: |looked| word("net.ipv4.tcp_window_scaling", looked),
+        breaks: Breaks::Never,
+        bounds: None,
+        fix: |_| sysctl("net.ipv4.tcp_window_scaling", 1),
+        verify: "`ss -ti` shows `wscale`",
+        care: "1 is the kernel's default",
+    },
+    Check {
         name: "net.ipv4.tcp_ehash_entries",
         topic: Topic::Memory,
         does: "buckets for finding a socket; too few make every packet slower",
@@ -452,7 +529,19 @@ pub const TABLE: &[Check] = &[
         bounds: None,
         fix: |_| sysctl("vm.swappiness", 1),
         verify: "`sysctl vm.swappiness`",
-        care: "leave overcommit at 0",
+        care: "",
+    },
+    Check {
+        name: "vm.overcommit_memory",
+        topic: Topic::Memory,
+        does: "2 counts memory that is reserved and not touched, as tables of tunnels are",
+        wanted: |_| Wanted::OneOf(&["0", "1"]),
+        read: |looked| word("vm.overcommit_memory", looked),
+        breaks: Breaks::Never,
+        bounds: None,
+        fix: |_| sysctl("vm.overcommit_memory", 0),
+        verify: "`Committed_AS` and `CommitLimit` in `/proc/meminfo`",
+        care: "0 is the kernel's default",
     },
     Check {
         name: "net.netfilter.nf_conntrack_max",
@@ -537,6 +626,44 @@ fn processors(looked: &Looked<'_>) -> Result<Seen, String> {
     Ok(judged(state, format!("{workers} workers, {quota:.1} processors by quota"), fix))
 }
 
+fn governor(looked: &Looked<'_>) -> Result<Seen, String> {
+    let folder = "/sys/devices/system/cpu/cpu0/cpufreq";
+    if !looked.host.exists(folder) {
+        return Ok(Seen::Absent("the host does not set the frequency of its processors"));
+    }
+    let driver = looked.host.text(&format!("{folder}/scaling_driver")).unwrap_or_default();
+    if matches!(&*driver, "intel_pstate" | "amd-pstate-epp") {
+        return Ok(Seen::Absent("the processors choose their frequency themselves"));
+    }
+    looked.host.text(&format!("{folder}/scaling_governor")).map(Seen::Word)
+}
+
+fn reserved_ports(looked: &Looked<'_>) -> Result<Seen, String> {
+    let bound = |place| looked.host.sysctl_number("net.ipv4.ip_local_port_range", place);
+    let (first, last) = (bound(0)?, bound(1)?);
+    let reserved = looked.host.sysctl("net.ipv4.ip_local_reserved_ports")?.concat();
+    let parts = || reserved.split(',').filter(|part| !part.is_empty());
+    let holds = |part: &str, port: u64| {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        from.parse().is_ok_and(|from: u64| from <= port)
+            && to.parse().is_ok_and(|to: u64| port <= to)
+    };
+    let open: Vec<String> = looked
+        .facts
+        .ports
+        .iter()
+        .map(|port| u64::from(*port))
+        .filter(|port| (first..=last).contains(port) && !parts().any(|part| holds(part, *port)))
+        .map(|port| port.to_string())
+        .collect();
+    if open.is_empty() {
+        return Ok(judged(State::Ok, "none of the edge's ports can be taken", ""));
+    }
+    let all: Vec<&str> = parts().chain(open.iter().map(String::as_str)).collect();
+    let fix = sysctl("net.ipv4.ip_local_reserved_ports", all.join(","));
+    Ok(judged(State::Notice, format!("{} not reserved", open.join(", ")), fix))
+}
+
 fn swappiness(looked: &Looked<'_>) -> Result<Seen, String> {
     let swaps = looked.host.text("/proc/swaps")?;
     if swaps.lines().count() <= 1 {
@@ -549,8 +676,13 @@ fn conntrack(looked: &Looked<'_>) -> Result<Seen, String> {
     if !looked.host.exists("/proc/sys/net/netfilter/nf_conntrack_max") {
         return Ok(Seen::Absent("connection tracking is not loaded"));
     }
-    if looked.host.sysctl_number("net.netfilter.nf_conntrack_count", 0)? == 0 {
+    let tracked = looked.host.sysctl_number("net.netfilter.nf_conntrack_count", 0)?;
+    if tracked == 0 {
         return Ok(Seen::Absent("connection tracking is loaded and tracks nothing"));
+    }
+    // Few sockets could all be others'.
+    if looked.host.tcp_sockets().is_some_and(|open| open > 1_000 && open / 4 > tracked) {
+        return Ok(Seen::Absent("most connections of this host are not tracked"));
     }
     number("net.netfilter.nf_conntrack_max", 0, looked)
 }

@@ -1,5 +1,6 @@
 //! Hosts that are folders, and what is found of them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -25,8 +26,14 @@ const GOOD: &[(&str, &str)] = &[
     ("proc/sys/fs/nr_open", "4000000\n"),
     ("proc/sys/fs/file-max", "9223372036854775807\n"),
     ("proc/sys/net/core/somaxconn", "65535\n"),
-    ("proc/sys/net/ipv4/tcp_max_syn_backlog", "65535\n"),
     ("proc/sys/net/ipv4/tcp_syncookies", "1\n"),
+    ("proc/sys/net/ipv4/tcp_abort_on_overflow", "0\n"),
+    ("proc/sys/net/ipv4/tcp_timestamps", "1\n"),
+    ("proc/sys/net/ipv4/tcp_sack", "1\n"),
+    ("proc/sys/net/ipv4/tcp_window_scaling", "1\n"),
+    ("proc/sys/net/ipv4/tcp_max_tw_buckets", "262144\n"),
+    ("proc/sys/net/ipv4/ip_local_reserved_ports", "8080,20000-20010\n"),
+    ("proc/sys/vm/overcommit_memory", "0\n"),
     ("proc/sys/net/ipv4/tcp_migrate_req", "1\n"),
     ("proc/sys/net/ipv4/ip_local_port_range", "10240\t65535\n"),
     ("proc/sys/net/ipv4/tcp_tw_reuse", "1\n"),
@@ -72,6 +79,7 @@ fn facts(connections: u64, from: SizeFrom) -> Facts {
         workers: 8,
         size: Size { connections, from },
         endpoints: 20,
+        ports: vec![80, 20_005],
         certificates: Vec::new(),
         now: 0,
     }
@@ -109,7 +117,7 @@ fn what_keeps_the_edge_from_its_size_is_a_problem_and_else_a_notice() {
             "20,000",
             "LimitNOFILE=524288",
         ),
-        ("fs.file-max", "proc/sys/fs/file-max", "100000", "100,000", "fs.file-max = 8000000"),
+        ("fs.file-max", "proc/sys/fs/file-max", "100000", "100,000", "fs.file-max = 4000000"),
         (
             "net.ipv4.ip_local_port_range",
             "proc/sys/net/ipv4/ip_local_port_range",
@@ -168,6 +176,12 @@ fn what_costs_is_a_notice_with_the_line_that_fixes_it() {
     for (name, path, text, fix) in [
         ("net.core.somaxconn", "proc/sys/net/core/somaxconn", "128", "somaxconn = 65535"),
         ("net.ipv4.tcp_migrate_req", "proc/sys/net/ipv4/tcp_migrate_req", "0", "= 1"),
+        ("net.ipv4.tcp_timestamps", "proc/sys/net/ipv4/tcp_timestamps", "0", "= 1"),
+        ("net.ipv4.tcp_sack", "proc/sys/net/ipv4/tcp_sack", "0", "= 1"),
+        ("net.ipv4.tcp_window_scaling", "proc/sys/net/ipv4/tcp_window_scaling", "0", "= 1"),
+        ("net.ipv4.tcp_abort_on_overflow", "proc/sys/net/ipv4/tcp_abort_on_overflow", "1", "= 0"),
+        ("net.ipv4.tcp_max_tw_buckets", "proc/sys/net/ipv4/tcp_max_tw_buckets", "5000", "131072"),
+        ("vm.overcommit_memory", "proc/sys/vm/overcommit_memory", "2", "= 0"),
         ("net.ipv4.tcp_mem", "proc/sys/net/ipv4/tcp_mem", "1 2 3", "= 750000 1500000 3000000"),
         ("net.ipv4.tcp_rmem", "proc/sys/net/ipv4/tcp_rmem", "4096 131072 6291456", "4096 32768"),
         (
@@ -312,39 +326,60 @@ fn numbers_are_read_in_groups() {
     }
 }
 
-const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tuning/README.md");
-const TOPICS: [Topic; 7] = [
-    Topic::Kernel,
-    Topic::Limits,
-    Topic::Accepting,
-    Topic::Origins,
-    Topic::Memory,
-    Topic::Conntrack,
-    Topic::State,
-];
+const TUNING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tuning");
 
-/// `HAWSER_WRITE_DOCS=1 cargo test --lib the_tuning_document` writes its tables anew.
+/// `HAWSER_WRITE_DOCS=1 cargo test --lib the_tuning_documents` writes their tables anew: rows of
+/// the checks that `<!-- doctor: NAME; NAME -->` names, up to `<!-- end -->`.
 #[test]
-fn the_tuning_document_has_the_same_table() {
-    let mut wanted = fs::read_to_string(README).unwrap();
-    for topic in TOPICS {
-        let (begin, end) = (format!("<!-- doctor: {} -->\n", topic.name()), "<!-- end -->");
-        let at = wanted.find(&begin).unwrap_or_else(|| panic!("no {begin}")) + begin.len();
-        let until = at + wanted[at..].find(end).unwrap_or_else(|| panic!("no end of {begin}"));
-        wanted.replace_range(at..until, &manual::markdown(topic));
+fn the_tuning_documents_have_the_same_table() {
+    let mut told = BTreeSet::new();
+    for entry in fs::read_dir(TUNING).unwrap() {
+        let page = entry.unwrap().path();
+        if page.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let written = fs::read_to_string(&page).unwrap();
+        let (mut wanted, mut rest) = (String::new(), &*written);
+        while let Some((before, from)) = rest.split_once("<!-- doctor: ") {
+            let (names, from) = from.split_once(" -->\n").expect("a mark ends on its line");
+            let (_, after) = from.split_once("<!-- end -->").expect("a table ends");
+            let table = manual::markdown(names, &mut told);
+            wanted += &format!("{before}<!-- doctor: {names} -->\n{table}<!-- end -->");
+            rest = after;
+        }
+        wanted += rest;
+        if std::env::var_os("HAWSER_WRITE_DOCS").is_some() && wanted != written {
+            fs::write(&page, &wanted).unwrap();
+        }
+        let page_now = fs::read_to_string(&page).unwrap();
+        assert!(
+            page_now == wanted,
+            "{} differs from src/control/doctor/table.rs; write it anew with \
+             HAWSER_WRITE_DOCS=1 cargo test --lib the_tuning_documents",
+            page.display()
+        );
     }
-    if std::env::var_os("HAWSER_WRITE_DOCS").is_some() {
-        fs::write(README, &wanted).unwrap();
-    }
-    let written = fs::read_to_string(README).unwrap();
-    assert!(
-        written == wanted,
-        "tuning/README.md differs from src/control/doctor/table.rs; write it anew with \
-         HAWSER_WRITE_DOCS=1 cargo test --lib the_tuning_document"
-    );
+    let untold: Vec<_> =
+        TABLE.iter().map(|check| check.name).filter(|n| !told.contains(n)).collect();
+    assert!(untold.is_empty(), "no page of tuning/ has a row for {untold:?}");
 }
 
-/// What is shipped fits what is asked for.
+/// What the kernel has right by itself: setting it would only freeze today's value, or lower it.
+const RIGHT_BY_DEFAULT: [&str; 11] = [
+    "fs.file-max",
+    "fs.nr_open",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.tcp_abort_on_overflow",
+    "net.ipv4.tcp_ehash_entries",
+    "net.ipv4.tcp_max_tw_buckets",
+    "net.ipv4.tcp_sack",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.tcp_timestamps",
+    "net.ipv4.tcp_window_scaling",
+    "net.ipv4.tcp_wmem",
+];
+
+/// What is shipped fits what is asked for, and nothing of it is there for nothing.
 #[test]
 fn the_sysctl_file_that_is_shipped_meets_the_table() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/sysctl.d/90-hawser.conf");
@@ -360,10 +395,94 @@ fn the_sysctl_file_that_is_shipped_meets_the_table() {
     let report = examine(&tree.host(), &million());
     let wrong: Vec<_> = report.items.iter().filter(|item| item.state != State::Ok).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // And everything there is a line for is in it.
-    let fixes = report.items.iter().map(|item| item.name.as_str());
-    for name in fixes.filter(|name| name.starts_with("net.ipv4.") || name.starts_with("fs.")) {
-        let by_boot = name == "net.ipv4.tcp_ehash_entries" || name == "net.ipv4.tcp_syncookies";
-        assert!(set.contains(&name) || by_boot, "{name} is not in 90-hawser.conf");
+    let checks = report.items.iter().map(|item| item.name.as_str());
+    for name in checks.filter(|name| name.starts_with("net.ipv4.") || name.starts_with("fs.")) {
+        let (shipped, default) = (set.contains(&name), RIGHT_BY_DEFAULT.contains(&name));
+        assert!(shipped != default, "{name}: in 90-hawser.conf, or right by default");
+    }
+}
+
+/// Hosts as they come, for the three sizes of the documents.
+#[test]
+fn a_host_with_the_kernels_defaults() {
+    let tree = Tree::new(GOOD);
+    for (path, text) in [
+        ("proc/self/limits", "Max open files 1024 524288 files\nMax locked memory 1 8388608 b\n"),
+        ("proc/meminfo", "MemTotal: 16777216 kB\n"),
+        ("proc/sys/fs/nr_open", "1048576"),
+        ("proc/sys/net/core/somaxconn", "4096"),
+        ("proc/sys/net/ipv4/tcp_migrate_req", "0"),
+        ("proc/sys/net/ipv4/ip_local_port_range", "32768 60999"),
+        ("proc/sys/net/ipv4/tcp_tw_reuse", "2"),
+        ("proc/sys/net/ipv4/tcp_mem", "188319 251092 376638"),
+        ("proc/sys/net/ipv4/tcp_rmem", "4096 131072 6291456"),
+        ("proc/sys/net/ipv4/tcp_notsent_lowat", "4294967295"),
+        ("proc/sys/net/ipv4/tcp_slow_start_after_idle", "1"),
+        ("proc/sys/net/ipv4/tcp_ehash_entries", "131072"),
+    ] {
+        tree.write(path, text);
+    }
+    for (connections, workers, problems) in [
+        (100_000, 4, &[][..]),
+        (1_000_000, 8, &["net.ipv4.ip_local_port_range"][..]),
+        (10_000_000, 32, &["LimitNOFILE=", "net.ipv4.ip_local_port_range", "memory"][..]),
+    ] {
+        let facts = Facts { workers, ..facts(connections, SizeFrom::Asked) };
+        let report = examine(&tree.host(), &facts);
+        let found = report.items.iter().filter(|item| item.state == State::Problem);
+        let found: Vec<_> = found.map(|item| item.name.as_str()).collect();
+        assert_eq!(found, problems, "{connections}");
+        let allowed = report.connections.unwrap();
+        assert_eq!(
+            (allowed.allowed, &*allowed.by),
+            (564_640, "net.ipv4.ip_local_port_range 28,232")
+        );
+        assert!(report.items.iter().all(|item| (item.state == State::Ok) == item.fix.is_none()));
+    }
+}
+
+#[test]
+fn listening_ports_that_a_connection_to_an_origin_could_take() {
+    let tree = Tree::new(GOOD);
+    let facts = Facts { ports: vec![80, 8_443, 20_005, 20_011, 30_000], ..million() };
+    let report = examine(&tree.host(), &facts);
+    let finding = found(&report, "net.ipv4.ip_local_reserved_ports");
+    assert_eq!(
+        (finding.state, finding.seen.as_deref()),
+        (State::Notice, Some("20011, 30000 not reserved"))
+    );
+    let line = "net.ipv4.ip_local_reserved_ports = 8080,20000-20010,20011,30000";
+    assert_eq!(finding.fix.as_deref(), Some(line));
+}
+
+#[test]
+fn a_governor_counts_where_it_keeps_a_processor_slow() {
+    let tree = Tree::new(GOOD);
+    let look = || found(&examine(&tree.host(), &million()), "frequency governor").state;
+    let folder = "sys/devices/system/cpu/cpu0/cpufreq";
+    tree.write(&format!("{folder}/scaling_governor"), "powersave");
+    tree.write(&format!("{folder}/scaling_driver"), "acpi-cpufreq");
+    assert_eq!(look(), State::Notice);
+    tree.write(&format!("{folder}/scaling_driver"), "intel_pstate");
+    assert_eq!(look(), State::Ok);
+}
+
+#[test]
+fn a_table_of_flows_that_the_edge_is_kept_out_of_is_large_enough() {
+    let tree = Tree::new(GOOD);
+    tree.write("proc/sys/net/netfilter/nf_conntrack_max", "262144");
+    for (tracked, sockets, state) in [
+        ("0", "4", State::Ok),
+        ("12", "9", State::Problem),
+        ("12", "250000", State::Ok),
+        ("200000", "250000", State::Problem),
+    ] {
+        tree.write("proc/sys/net/netfilter/nf_conntrack_count", tracked);
+        tree.write(
+            "proc/net/sockstat",
+            &format!("sockets: used 9\nTCP: inuse {sockets} orphan 0\n"),
+        );
+        let report = examine(&tree.host(), &million());
+        assert_eq!(found(&report, "net.netfilter.nf_conntrack_max").state, state, "{tracked}");
     }
 }
