@@ -192,12 +192,16 @@ impl Options {
                 "rate {rate}: more than 0 and at most 1000000000 per second"
             );
         }
-        let rated = matches!(self.scenario, Scenario::PingPong | Scenario::Churn | Scenario::Http);
-        let name = self.scenario.name();
-        let rates = self.steps().into_iter().flatten().count();
-        ensure!(rated || rates == 0, "{name} has no rate: ping-pong, churn and http have");
+        let (name, rates) = (self.scenario.name(), self.steps().into_iter().flatten().count());
+        let (stepped, ramped) = match self.scenario {
+            Scenario::PingPong | Scenario::Http => (true, true),
+            Scenario::Churn => (true, false),
+            _ => (false, false),
+        };
+        let rated = stepped || (self.scenario == Scenario::SlowReaders && self.rates.is_empty());
+        ensure!(rated || rates == 0, "{name} has no such rate: ping-pong, churn and http have");
         ensure!(
-            self.ramp.is_none() || (rates > 0 && self.scenario != Scenario::Churn),
+            self.ramp.is_none() || (rates > 0 && ramped),
             "--ramp wants a --rate to rise to, of ping-pong or http"
         );
         ensure!(
