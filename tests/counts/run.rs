@@ -28,13 +28,17 @@ pub fn count() -> Result<(Counts, PathBuf), NoValgrind> {
     let program = build();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let said = callgrind(&program, folder.path());
+    let rustc = succeeds(Command::new(beside_cargo("rustc")).arg("-vV"));
     let mut made = Made {
-        rustc: field(&succeeds(Command::new(beside_cargo("rustc")).arg("-vV")), "release: "),
-        target: field(&succeeds(Command::new(beside_cargo("rustc")).arg("-vV")), "host: "),
+        rustc: field(&rustc, "release: "),
+        target: field(&rustc, "host: "),
         cpu: String::new(),
         libc: libc(),
         valgrind: String::from_utf8_lossy(&version.stdout).trim().to_owned(),
     };
+    if let Some(flags) = std::env::var("RUSTFLAGS").ok().filter(|flags| !flags.is_empty()) {
+        made.target += &format!(" with RUSTFLAGS={flags}");
+    }
     let mut counts = Vec::new();
     for line in said.lines() {
         match *line.split('\t').collect::<Vec<_>>() {
