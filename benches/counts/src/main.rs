@@ -1,5 +1,5 @@
-//! Runs every case once for valgrind, and says in the same order what was run. With an argument only
-//! the cases whose name has it. Not here: running valgrind, and judging the counts
+//! Runs every case once for valgrind, and says in the same order what was run. With an argument
+//! only the cases whose name has it. Not here: running valgrind, and judging the counts
 //! (`tests/counts.rs`).
 
 #[path = "../../cases/mod.rs"]
