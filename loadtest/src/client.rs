@@ -7,19 +7,19 @@
 //! | `open N [AT_ONCE]` | opens connections until N are open | when each is open or has failed |
 //! | `echo LEN` | one message of LEN bytes on each | when each has its echo, checked |
 //! | `echo LEN AT_ONCE` | the same, so many at a time | the same |
-//! | `pingpong LEN [N]` | on each, or on N, the next message as soon as the last is back | at once |
+//! | `pingpong LEN [N]` | on each, or N, the next message as soon as the last is back | at once |
 //! | `steady LEN RATE [RAMP]` | RATE messages a second over all, each at its own time | at once |
-//! | `http RATE LEN [RAMP]` | the same with GETs of LEN bytes (`--http`); rate 0: like pingpong | at once |
+//! | `http RATE LEN [RAMP]` | the same with GETs (`--http`); rate 0: as pingpong | at once |
 //! | `listen` | counts what the origin pushes (`/push?bytes=&interval_ms=`) | at once |
 //! | `push LEN MS` | the origin in this process (`--serve`) pushes; counted | at once |
-//! | `churn RATE [LEN [N]]` | handshake, echo, Close, again; N at once; rate 0: no other limit | at once |
+//! | `churn RATE [LEN [N [RAMP]]]` | handshake, echo, Close, again; N at once | at once |
 //! | `stop [SECONDS]` | no further messages | when the last answers are there, with the figures |
 //! | `herd` | resets all connections and opens all at once | when all are open again |
 //! | `close [SECONDS]` | Close 1000 on each | when each has got its Close and its end |
 //! | `await-end` | nothing | when all were closed by the other side |
 //! | `status` | nothing | at once, whatever else waits for its answer |
 //!
-//! Every answer names the verb that it answers.
+//! A churn of rate 0 is as fast as N at once allow. Every answer names the verb that it answers.
 //!
 //! Not here: what a scenario makes of the figures.
 
@@ -41,7 +41,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{self, TryRecvError};
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, ensure};
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 
@@ -137,6 +137,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         wanted: 0,
         at_once: 0,
         connecting: 0,
+        churning: 0,
         retry: Retry::Never,
         begun: 0,
         to_ask: Vec::new(),
@@ -194,6 +195,8 @@ struct Client {
     /// Handshakes that may be under way at once, and are.
     at_once: usize,
     connecting: usize,
+    /// Connections of a churn.
+    churning: usize,
     retry: Retry,
     /// Connections that were ever begun.
     begun: u64,
@@ -293,38 +296,6 @@ impl Client {
                 self.echo(len, at_once);
                 Some((GoalKind::Answered, PATIENCE))
             }
-            Command::Pingpong { len, connections } => {
-                self.pingpong(len, connections);
-                None
-            }
-            Command::Steady { len, rate, ramp } => {
-                ensure!(self.purpose != Purpose::Http, "{line:?} wants a client without --http");
-                self.steady(len, Schedule::new(Instant::now(), rate, ramp)?)?;
-                None
-            }
-            Command::Http { len, rate, ramp } => {
-                ensure!(self.purpose == Purpose::Http, "{line:?} wants a client with --http");
-                self.http(len, rate, ramp)?;
-                None
-            }
-            Command::Churn(churn) => {
-                ensure!(self.purpose == Purpose::Echoes, "{line:?} wants a client that echoes");
-                let began = Instant::now();
-                let schedule = churn.rate.map(|rate| Schedule::new(began, rate, Duration::ZERO));
-                self.shared.work = Work::Churn(Box::new(Churn::new(churn, schedule.transpose()?)));
-                self.retry = Retry::Now;
-                None
-            }
-            Command::Listen => {
-                self.listen();
-                None
-            }
-            Command::Push { len, interval } => {
-                let Some(origin) = &mut self.origin else { bail!("{line:?} wants --serve") };
-                origin.push(len, interval)?;
-                self.listen();
-                None
-            }
             Command::Stop { drain } => {
                 self.shared.work.stop(drain);
                 if let Some(origin) = &mut self.origin {
@@ -342,6 +313,10 @@ impl Client {
                 Some((GoalKind::Ended, PATIENCE))
             }
             Command::Status => None,
+            work => {
+                self.begin(work).with_context(|| format!("{line:?}"))?;
+                None
+            }
         };
         match kind {
             Some((kind, patience)) => {
@@ -349,6 +324,35 @@ impl Client {
                 self.goal = Some(Goal { verb, kind, since: Instant::now(), patience });
             }
             None => self.report(verb, None)?,
+        }
+        Ok(())
+    }
+    /// Work that goes on until it is stopped.
+    fn begin(&mut self, work: Command) -> anyhow::Result<()> {
+        let now = Instant::now();
+        ensure!(!matches!(self.shared.work, Work::Churn(_)), "say `stop` before");
+        match work {
+            Command::Pingpong { len, connections } => self.pingpong(len, connections),
+            Command::Steady { len, rate, ramp } => {
+                ensure!(self.purpose != Purpose::Http, "wants a client without --http");
+                self.steady(len, Schedule::new(now, rate, ramp)?)?;
+            }
+            Command::Http { len, rate, ramp } => {
+                ensure!(self.purpose == Purpose::Http, "wants a client with --http");
+                self.http(len, rate, ramp)?;
+            }
+            Command::Churn(churn) => {
+                ensure!(self.purpose == Purpose::Echoes, "wants a client that echoes");
+                let schedule = churn.rate.map(|rate| Schedule::new(now, rate, churn.ramp));
+                self.shared.work = Work::Churn(Box::new(Churn::new(churn, schedule.transpose()?)));
+                self.retry = Retry::Now;
+            }
+            Command::Listen => self.listen(),
+            Command::Push { len, interval } => {
+                self.origin.as_mut().context("wants --serve")?.push(len, interval)?;
+                self.listen();
+            }
+            _ => {}
         }
         Ok(())
     }

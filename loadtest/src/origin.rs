@@ -2,7 +2,7 @@
 //!
 //! | path | is answered with |
 //! |---|---|
-//! | `/push?bytes=LEN&interval_ms=I`, upgraded | a message of LEN bytes every I ms; only when told by `client`'s `push` with interval 0 |
+//! | `/push?bytes=LEN&interval_ms=I`, upgraded | LEN bytes every I ms; with 0 when `push` says so |
 //! | `/firehose`, upgraded | messages of 1 KiB for as long as they are read |
 //! | any other, upgraded | every message echoed as it streams in, of any size |
 //! | `/bytes/LEN` | a body of LEN bytes |

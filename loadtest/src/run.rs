@@ -135,7 +135,7 @@ impl Run {
     }
 }
 
-/// Descriptors that a process may open, the soft limit raised to the hard one; children have it too.
+/// Descriptors that a process may open, the soft limit raised to the hard one, for children too.
 fn descriptors() -> anyhow::Result<u64> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;

@@ -17,9 +17,10 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a `stop` waits for what is under way.
 const DRAIN: Duration = Duration::from_secs(10);
 
-const ALL: &str = "open N [AT_ONCE], echo LEN [AT_ONCE], pingpong LEN [N], steady LEN RATE [RAMP], \
-                   http RATE LEN [RAMP], herd, churn RATE [LEN [N]], listen, push LEN INTERVAL_MS, \
-                   stop [SECONDS], close [SECONDS], await-end, status";
+const ALL: &str = "open N [AT_ONCE], echo LEN [AT_ONCE], pingpong LEN [N], \
+                   steady LEN RATE [RAMP], http RATE LEN [RAMP], herd, \
+                   churn RATE [LEN [N [RAMP]]], listen, push LEN INTERVAL_MS, stop [SECONDS], \
+                   close [SECONDS], await-end, status";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Command {
@@ -45,6 +46,8 @@ pub struct Churn {
     /// Length of the one message on each, if there is one.
     pub len: Option<usize>,
     pub at_once: usize,
+    /// Rises to the rate for so long.
+    pub ramp: Duration,
 }
 
 impl FromStr for Command {
@@ -149,7 +152,8 @@ impl Words<'_> {
         let rate = Some(self.number("RATE")?).filter(|rate| *rate != 0.0);
         let len = self.optional()?.filter(|len| *len > 0);
         let usual = if rate.is_some() { CHURNING } else { CHURNING_UNPACED };
-        Ok(Churn { rate, len, at_once: self.optional_count()?.unwrap_or(usual) })
+        let at_once = self.optional_count()?.unwrap_or(usual);
+        Ok(Churn { rate, len, at_once, ramp: self.seconds()? })
     }
 
     fn are_used(&self) -> anyhow::Result<()> {
@@ -166,7 +170,8 @@ mod tests {
     #[test]
     fn lines_become_commands() {
         let second = Duration::from_secs(1);
-        let churn = |rate, len, at_once| Command::Churn(Churn { rate, len, at_once });
+        let churn =
+            |rate, len, at_once| Command::Churn(Churn { rate, len, at_once, ramp: Duration::ZERO });
         for (line, command) in [
             ("open 10", Command::Open { count: 10, at_once: HANDSHAKES }),
             ("open 10 2", Command::Open { count: 10, at_once: 2 }),

@@ -46,10 +46,7 @@ impl Client {
 
     /// Connections that are open or being made, without those of a churn.
     pub(super) fn held(&self) -> usize {
-        match &self.shared.work {
-            Work::Churn(churn) => self.conns.len() - churn.under_way,
-            _ => self.conns.len(),
-        }
+        self.conns.len() - self.churning
     }
 
     /// Begins connections as they are wanted; true when more can be begun at once.
@@ -103,6 +100,7 @@ impl Client {
             Purpose::Http => String::new(),
             _ => self.options.upgrade(&ws::key(seed)),
         };
+        self.churning += usize::from(matches!(purpose, Purpose::Churn(_)));
         entry.insert(Conn::new(link, seed, purpose, due, &request));
         Ok(())
     }
@@ -139,6 +137,7 @@ impl Client {
 
     pub(super) fn end(&mut self, key: usize, trouble: Trouble) {
         let Some(conn) = self.conns.try_remove(key) else { return };
+        self.churning -= usize::from(!conn.is_held());
         self.depart(&conn);
         let End { code, trouble } = conn.end(trouble);
         let Some(code) = code else {
@@ -152,7 +151,7 @@ impl Client {
             tally.error(trouble);
         }
         if let (Purpose::Churn(_), Work::Churn(churn)) = (conn.purpose, &mut self.shared.work) {
-            churn.under_way -= 1;
+            churn.under_way = churn.under_way.saturating_sub(1);
             match trouble {
                 None => {
                     churn.made += 1;
@@ -165,21 +164,20 @@ impl Client {
 
     /// A connection came to nothing.
     fn failed(&mut self, purpose: Purpose, trouble: &Trouble) {
-        let churn = match (purpose, &mut self.shared.work) {
-            (Purpose::Churn(_), Work::Churn(churn)) => {
-                churn.under_way -= 1;
+        let mut paced = false;
+        if let Purpose::Churn(_) = purpose {
+            self.shared.tally.error(trouble);
+            // One that was given up may still end.
+            if let Work::Churn(churn) = &mut self.shared.work {
+                churn.under_way = churn.under_way.saturating_sub(1);
                 churn.failed += 1;
-                self.shared.tally.error(trouble);
-                Some(churn)
+                paced = churn.plan.rate.is_some();
             }
-            _ => {
-                self.connecting -= 1;
-                self.shared.tally.handshake_failed(trouble);
-                None
-            }
-        };
+        } else {
+            self.connecting -= 1;
+            self.shared.tally.handshake_failed(trouble);
+        }
         // A churn with a rate goes on at its rate, unless it cannot.
-        let paced = churn.is_some_and(|churn| churn.plan.rate.is_some());
         if self.retry != Retry::Never && (!paced || trouble.fault() == Fault::Generator) {
             self.retry = Retry::At(Instant::now() + RETRY_AFTER);
         }

@@ -237,7 +237,7 @@ impl Steady {
             "scheduled": scheduled,
             "sent": self.sent,
             "received": self.received,
-            "lost": self.sent - self.received,
+            "lost": self.sent.saturating_sub(self.received),
             "unsent": unsent,
             "latency": self.latency.document(),
             "service": self.service.document(),

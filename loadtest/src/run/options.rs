@@ -193,16 +193,13 @@ impl Options {
             );
         }
         let (name, rates) = (self.scenario.name(), self.steps().into_iter().flatten().count());
-        let (stepped, ramped) = match self.scenario {
-            Scenario::PingPong | Scenario::Http => (true, true),
-            Scenario::Churn => (true, false),
-            _ => (false, false),
-        };
+        let stepped =
+            matches!(self.scenario, Scenario::PingPong | Scenario::Http | Scenario::Churn);
         let rated = stepped || (self.scenario == Scenario::SlowReaders && self.rates.is_empty());
         ensure!(rated || rates == 0, "{name} has no such rate: ping-pong, churn and http have");
         ensure!(
-            self.ramp.is_none() || (rates > 0 && ramped),
-            "--ramp wants a --rate to rise to, of ping-pong or http"
+            self.ramp.is_none() || (rates > 0 && stepped),
+            "--ramp wants a --rate to rise to, of ping-pong, churn or http"
         );
         ensure!(
             self.bytes() > 0 || matches!(self.scenario, Scenario::Churn | Scenario::Http),

@@ -67,7 +67,8 @@ impl Run {
         let path = self.options.path(&self.target);
         let fleet = self.fleet(self.processes, path.as_deref(), &[])?;
         let at_once = connections.div_ceil(self.processes);
-        self.steps(fleet, |rate| format!("churn {} {bytes} {at_once}", rate.unwrap_or(0.0)))
+        let ramp = self.ramp();
+        self.steps(fleet, |rate| format!("churn {} {bytes} {at_once} {ramp}", rate.unwrap_or(0.0)))
     }
 
     pub(super) fn push(&mut self) -> anyhow::Result<()> {
@@ -193,7 +194,7 @@ impl Run {
 
     /// Does what `line` says for the duration of a step.
     fn work(
-        &mut self,
+        &self,
         fleet: &mut Fleet,
         line: &str,
         what: &str,
