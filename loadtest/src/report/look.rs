@@ -83,7 +83,8 @@ pub fn css() -> String {
         })
         .collect();
     format!(
-        ":root{{color-scheme:light dark;{}}}\n@media (prefers-color-scheme:dark){{:root{{{}}}}}\n{classes}",
+        ":root{{color-scheme:light dark;{}}}\n\
+         @media (prefers-color-scheme:dark){{:root{{{}}}}}\n{classes}",
         properties(0),
         properties(1)
     )

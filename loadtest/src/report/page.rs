@@ -156,9 +156,7 @@ fn values(figure: &Figure) -> Markup {
                                         None => "–",
                                     }
                                 }
-                                td.rounds {
-                                    (values.iter().map(|v| number(*v)).collect::<Vec<_>>().join(" "))
-                                }
+                                td.rounds { (listed(values)) }
                             }
                         }
                     }
@@ -166,6 +164,10 @@ fn values(figure: &Figure) -> Markup {
             }
         }
     }
+}
+
+fn listed(values: &[f64]) -> String {
+    values.iter().map(|value| number(*value)).collect::<Vec<_>>().join(" ")
 }
 
 fn circumstances(document: &Document) -> Markup {
