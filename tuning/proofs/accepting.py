@@ -10,8 +10,9 @@ from lab import EDGE, PORT, Crowd, Lab, await_, flood, median
 def backlog():
     """3,000 clients within a moment in which the workers are busy elsewhere (stopped) for a second."""
     rows = []
-    for limit in (128, 1024, 4096, 65535):
+    for limit, abort in ((128, 1), (128, 0), (1024, 0), (4096, 0), (65535, 0)):
         with Lab() as lab:
+            lab.sysctl("edge", "net.ipv4.tcp_abort_on_overflow", abort)
             lab.sysctl("edge", "net.core.somaxconn", limit)
             lab.origin()
             edge = lab.edge()
@@ -25,12 +26,11 @@ def backlog():
             crowd.pump(30)
             after = lab.counters("edge")
             waits = sorted(crowd.latencies)
-            rows.append((limit, " ".join(sorted(queues)), after["ListenOverflows"] - before["ListenOverflows"],
-                         after["ListenDrops"] - before["ListenDrops"], len(waits), f"{median(waits):.1f} s",
-                         f"{waits[-1]:.1f} s"))
+            rows.append((limit, abort, " ".join(sorted(queues)), after["ListenOverflows"] - before["ListenOverflows"],
+                         len(waits), crowd.ends.get("ConnectionResetError", 0), f"{median(waits):.1f} s", f"{waits[-1]:.1f} s"))
             crowd.close(properly=False)
-    return (("`somaxconn`", "queue of each worker (`ss -ltn`)", "ListenOverflows", "ListenDrops", "answered", "median",
-             "slowest"), rows, "3,000 clients at once, two workers that stand still for one second.")
+    return (("`somaxconn`", "`tcp_abort_on_overflow`", "queue of each worker (`ss -ltn`)", "ListenOverflows", "answered",
+             "reset", "median", "slowest"), rows, "3,000 clients at once, two workers that stand still for one second.")
 
 
 def syn():

@@ -372,7 +372,7 @@ pub const TABLE: &[Check] = &[
         breaks: Breaks::Never,
         bounds: None,
         fix: |_| sysctl("net.ipv4.tcp_timestamps", 1),
-        verify: "`ss -ti` shows `ts`",
+        verify: "`ss -tio` shows `ts`",
         care: "1 is the kernel's default",
     },
     Check {
@@ -489,7 +489,7 @@ pub const TABLE: &[Check] = &[
         breaks: Breaks::Never,
         bounds: None,
         fix: |_| sysctl("net.ipv4.tcp_sack", 1),
-        verify: "`ss -ti` shows `sack`",
+        verify: "`ss -tio` shows `sack`",
         care: "1 is the kernel's default",
     },
     Check {
@@ -501,7 +501,7 @@ pub const TABLE: &[Check] = &[
         breaks: Breaks::Never,
         bounds: None,
         fix: |_| sysctl("net.ipv4.tcp_window_scaling", 1),
-        verify: "`ss -ti` shows `wscale`",
+        verify: "`ss -tio` shows `wscale`",
         care: "1 is the kernel's default",
     },
     Check {
