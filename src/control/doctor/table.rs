@@ -98,9 +98,9 @@ impl fmt::Display for Seen {
     }
 }
 
-/// Of the host's memory for each connection: two sockets of the kernel, and what Hawser keeps of
-/// an idle tunnel (README, figures).
-const BYTES_PER_CONNECTION: u64 = 8 * 1024;
+/// Of the host's memory for each connection: two sockets of the kernel, two receives that the ring
+/// has armed, and what Hawser keeps of an idle tunnel (tuning/memory.md).
+const BYTES_PER_CONNECTION: u64 = 10 * 1024;
 /// Beside connections: the program, its buffers, the database.
 const BYTES_BESIDE: u64 = 512 << 20;
 /// Local ports of one source address that are enough for one origin.
@@ -403,7 +403,7 @@ pub const TABLE: &[Check] = &[
     Check {
         name: "memory",
         topic: Topic::Memory,
-        does: "about 8 kB for each connection: two sockets of the kernel, and Hawser's own",
+        does: "about 10 kB for each connection: two sockets and two receives of the kernel, and Hawser's own",
         wanted: |scale| Wanted::AtLeast(scale.connections * BYTES_PER_CONNECTION + BYTES_BESIDE),
         read: |looked| looked.host.memory().map(Seen::Number),
         breaks: Breaks::Size,

@@ -125,7 +125,7 @@ fn what_keeps_the_edge_from_its_size_is_a_problem_and_else_a_notice() {
             "28,232",
             "net.ipv4.ip_local_port_range = 10240 65535",
         ),
-        ("memory", "proc/meminfo", "MemTotal: 2097152 kB", "2,147,483,648", "8,324 MiB"),
+        ("memory", "proc/meminfo", "MemTotal: 2097152 kB", "2,147,483,648", "10,277 MiB"),
         (
             "memory",
             "sys/fs/cgroup/system.slice/memory.max",
