@@ -130,12 +130,14 @@ impl Outcome {
         let mut text = String::new();
         if let Some(ms) = self.opened.get("ms_to_all").and_then(Value::as_f64) {
             let _ = writeln!(text, "opened    {} in {}", self.opened["count"], time(ms * 1000.0));
-            let _ = writeln!(text, "  handshake {}", quantiles(&self.opened["handshake"]));
+            if ms > 0.0 {
+                let _ = writeln!(text, "  handshake {}", quantiles(&self.opened["handshake"]));
+            }
         }
         for step in &self.steps {
             let _ = writeln!(text, "step      {}", counts(step));
             for name in TIMES {
-                if let Some(times) = step.get(name) {
+                if let Some(times) = step.get(name).filter(|times| times["count"] != 0) {
                     let _ = writeln!(text, "  {name:9} {}", quantiles(times));
                 }
             }

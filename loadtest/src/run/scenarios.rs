@@ -142,6 +142,8 @@ impl Run {
         let path = self.options.path(&self.target);
         let mut slow = self.fleet(self.processes, path.as_deref(), &["--silent"])?;
         self.open(&mut slow, readers)?;
+        // Until all buffers on the way are full, the origin is busy with filling them.
+        slow.watch(self.options.warm_up, |_| {})?;
         if self.goes_on() {
             let mut meanwhile = self.work(&mut healthy, &line, "beside slow readers")?;
             let states = slow.say(|_| "status".into())?;
