@@ -55,7 +55,8 @@ def syn():
             rows.append((cookies, half_open, held, sent, f"{len(crowd.open)} of 50"))
             crowd.close(properly=False)
     return (("`tcp_syncookies`", "`tcp_max_syn_backlog`", "half-open held", "cookies sent", "real clients served within 3 s"),
-            rows, "5,000 SYNs of clients that do not exist at once and 5,000 more each second, two workers with queues of 1,024 each.")
+            rows, "5,000 SYNs of clients that do not exist at once and 5,000 more each second, two workers with queues of 1,024 "
+            "each.")
 
 
 def migrate():
@@ -94,8 +95,8 @@ def migrate():
     return (("`tcp_migrate_req`", "bare listeners: reset when one closes", "moved (TCPMigrateReqSuccess)",
              "Hawser, 20 stops: upgrades", "of them reset", "of them answered 503"), rows,
             "Left: two bare listeners on one port, 400 connections waiting, one listener closes. Right: two Hawser processes "
-            "on one port, one of which comes and goes; it serves its queue before it closes, so that only handshakes of that very "
-            "moment are left to be reset. An upgrade that it took but cannot carry any more gets 503, whatever the setting.")
+            "on one port, one of which comes and goes; it serves its queue before it closes, so that only handshakes of that "
+            "very moment are left to be reset. An upgrade that it took but cannot carry any more gets 503, whatever the setting.")
 
 
 def two_edges(lab, stops=20):

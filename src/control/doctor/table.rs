@@ -403,7 +403,8 @@ pub const TABLE: &[Check] = &[
     Check {
         name: "memory",
         topic: Topic::Memory,
-        does: "about 10 kB for each connection: two sockets and two receives of the kernel, and Hawser's own",
+        does: "about 10 kB for each connection: two sockets and two receives of the kernel, and \
+               Hawser's own",
         wanted: |scale| Wanted::AtLeast(scale.connections * BYTES_PER_CONNECTION + BYTES_BESIDE),
         read: |looked| looked.host.memory().map(Seen::Number),
         breaks: Breaks::Size,
