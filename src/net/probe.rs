@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn versions() {
         for (text, expected) in [
-            ("6.18.44-fc-v669", Some((6, 18))),
+            ("6.18.44-cloud-v2", Some((6, 18))),
             ("5.10.0", Some((5, 10))),
             ("6.1-rc3", Some((6, 1))),
             ("", None),

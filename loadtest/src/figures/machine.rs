@@ -29,7 +29,7 @@ impl Machine {
         let cpuinfo = line("/proc/cpuinfo");
         let model = cpuinfo.lines().find_map(|l| l.strip_prefix("model name\t: "));
         Machine {
-            kernel: line("/proc/sys/kernel/osrelease"),
+            kernel: version(&line("/proc/sys/kernel/osrelease")).to_owned(),
             cpu: model.unwrap_or("unknown").to_owned(),
             // Those of the machine: the process itself may be pinned.
             cpus: cpuinfo.lines().filter(|l| l.starts_with("processor\t")).count(),
@@ -41,6 +41,11 @@ impl Machine {
             distribution: distribution(),
         }
     }
+}
+
+/// Without what the builder of the kernel put behind it: that tells hosts apart, not kernels.
+fn version(release: &str) -> &str {
+    release.split('-').next().unwrap_or(release)
 }
 
 fn line(path: &str) -> String {
