@@ -62,9 +62,12 @@ struct Round {
     pings: f64,
 }
 
+/// A proxy and what is shown of it.
+type Column = (&'static str, fn(&Round) -> f64);
+
 fn figures(options: &Options, rounds: &[Round]) -> anyhow::Result<Vec<Figure>> {
     let n = options.connections;
-    let rows = |named: &[(&str, fn(&Round) -> f64)]| -> IndexMap<String, Vec<f64>> {
+    let rows = |named: &[Column]| -> IndexMap<String, Vec<f64>> {
         let row = |of: fn(&Round) -> f64| rounds.iter().map(of).collect();
         named.iter().map(|(name, of)| ((*name).to_owned(), row(*of))).collect()
     };

@@ -37,6 +37,9 @@ struct Paced {
 
 struct Drain {
     order: CloseOrder,
+    /// Tunnels that have not been told yet. Found out once and not in every tick: a table of half a
+    /// million entries takes longer to walk through than those of one tick take to close.
+    waiting: Vec<ConnId>,
     /// Tick at which the last tunnel is told to go, and at which nobody is waited for any more.
     last: u32,
     over: u32,
@@ -105,7 +108,7 @@ impl State {
         while paced.saved >= Pace::ONE {
             let Some(id) = paced.ids.pop_front() else { break };
             paced.saved -= Pace::ONE;
-            self.close_one(id.key(), Some(id), &paced.order);
+            self.close_one(id, &paced.order);
         }
     }
 
@@ -128,10 +131,10 @@ impl State {
         left
     }
 
-    fn close_one(&mut self, key: u32, id: Option<ConnId>, order: &CloseOrder) {
-        let (now, core) = (self.now, self.core as u32);
+    fn close_one(&mut self, id: ConnId, order: &CloseOrder) {
+        let (now, core, key) = (self.now, self.core as u32, id.key());
         let Some(entry) = self.table.entry(key) else { return };
-        let same = id.is_none_or(|id| id == ConnId::new(core, entry.generation, key));
+        let same = id == ConnId::new(core, entry.generation, key);
         if same && entry.life == Life::Open {
             entry.tunnel.close(order.clone(), now, &mut self.actions);
             self.apply(key, None);
@@ -144,35 +147,34 @@ impl State {
         // The end of a frame, Close, FIN, and a tick each for the wheel.
         let wait = interval_ticks(CLOSE_BOUNDARY_WAIT) + 2 * interval_ticks(CLOSE_WAIT);
         let over = last.wrapping_add(wait + 3);
-        self.orders.drain = Some(Drain { order, last, over, reply: Some(reply) });
+        let reply = Some(reply);
+        self.orders.drain = Some(Drain { order, waiting: Vec::new(), last, over, reply });
         self.carry_out_drain();
     }
 
     fn carry_out_drain(&mut self) {
         let now = self.now.tick;
-        let Some(drain) = &self.orders.drain else { return };
+        let Some(mut drain) = self.orders.drain.take() else { return };
         let left = drain.last.wrapping_sub(now);
         let left = if left > 1 << 31 { 0 } else { left };
         let over = now.wrapping_sub(drain.over) < 1 << 31;
-        let order = drain.order.clone();
-        let open: Vec<u32> = self
-            .table
-            .iter()
-            .filter(|(_, e)| e.life == Life::Open && (over || e.tunnel.phase() == Phase::Open))
-            .map(|(key, _)| key)
-            .collect();
-        let share = open.len().div_ceil(left as usize + 1);
-        for key in open.into_iter().take(share) {
-            self.close_one(key, None, &order);
+        if over || drain.waiting.is_empty() {
+            // Those that opened meanwhile too, and in the end whatever is left.
+            drain.waiting = self.matching(|e, _| over || e.tunnel.phase() == Phase::Open);
+        }
+        let share = drain.waiting.len().div_ceil(left as usize + 1);
+        for id in drain.waiting.split_off(drain.waiting.len() - share) {
+            self.close_one(id, &drain.order);
             if over {
-                self.end(key);
+                self.end(id.key());
             }
         }
         if (self.table.is_empty() || over)
-            && let Some(reply) = self.orders.drain.as_mut().and_then(|drain| drain.reply.take())
+            && let Some(reply) = drain.reply.take()
         {
             reply(());
         }
+        self.orders.drain = Some(drain);
     }
 
     fn matching(&self, wanted: impl Fn(&Entry, ConnId) -> bool) -> Vec<ConnId> {
