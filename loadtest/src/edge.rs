@@ -1,6 +1,7 @@
 //! Hawser alone, for scenarios that know it: several domains with origins of their own, source
 //! addresses, reloads, its counters. Not here: other proxies, see `proxy`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -117,6 +118,17 @@ impl Metrics {
         self.of(name, "")
     }
 
+    /// What the series of this name count that have this label, by another of their labels.
+    pub fn by(&self, name: &str, label: &str, by: &str) -> BTreeMap<String, u64> {
+        let lines = self.0.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{'));
+        let wanted = lines.filter(|rest| rest.contains(label)).filter_map(|rest| {
+            let (_, value) = rest.split_once(&format!("{by}=\""))?;
+            let count: f64 = rest.trim().rsplit(' ').next()?.parse().ok()?;
+            Some((value.split('"').next()?.to_owned(), count as u64))
+        });
+        wanted.filter(|(_, count)| *count > 0).collect()
+    }
+
     /// One series, named with all of its labels.
     pub fn exact(&self, series: &str) -> f64 {
         let line = self.0.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -198,6 +210,8 @@ mod tests {
         ] {
             assert_eq!(metrics.of(name, label), sum, "{name} {label}");
         }
+        let causes = metrics.by("hawser_closed_total", "domain=\"b\"", "cause");
+        assert_eq!(causes, [("drain".to_owned(), 5), ("other".to_owned(), 7)].into());
         let series = "hawser_closed_total{domain=\"b\",cause=\"drain\"}";
         assert_eq!(metrics.exact(series), 5.0);
         assert_eq!(metrics.exact("hawser_closed_total"), 0.0);

@@ -1,6 +1,8 @@
 //! What Hawser counted against what its clients saw, domain by domain, when all are gone. Not here:
 //! how either is read.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 /// Both sides of one domain.
@@ -11,8 +13,8 @@ pub struct Account {
     pub hawser: Counts,
     /// Tunnels that Hawser still counts as open.
     pub active: u64,
-    /// Tunnels that it counted as ended, over all causes.
-    pub closed: u64,
+    /// Tunnels that it counted as ended, by cause.
+    pub closed: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -43,8 +45,9 @@ impl Account {
         if self.active != 0 {
             found.push(format!("{domain}: {} tunnels are open when all have ended", self.active));
         }
-        if self.closed != hawser.opened {
-            found.push(format!("{domain}: {} opened and {} ended", hawser.opened, self.closed));
+        let closed: u64 = self.closed.values().sum();
+        if closed != hawser.opened {
+            found.push(format!("{domain}: {} opened and {closed} ended", hawser.opened));
         }
         found
     }
@@ -68,7 +71,10 @@ mod tests {
     #[test]
     fn only_what_differs_is_told() {
         let counts = Counts { opened: 5, from_clients: Some(70), to_clients: Some(71) };
-        let even = || Account { domain: "a.test", clients: counts, hawser: counts, active: 0, closed: 5 };
+        let closed = |n| BTreeMap::from([("peer_close".to_owned(), n), ("drain".to_owned(), 2)]);
+        let (domain, active) = ("a.test", 0);
+        let even =
+            || Account { domain, clients: counts, hawser: counts, active, closed: closed(3) };
         assert_eq!(even().differences(), Vec::<String>::new());
         let uncounted = Counts { from_clients: None, to_clients: None, ..counts };
         for (account, said) in [
@@ -82,7 +88,7 @@ mod tests {
                 &["a.test: messages to clients: clients 71, Hawser 70"],
             ),
             (
-                Account { active: 1, closed: 4, ..even() },
+                Account { active: 1, closed: closed(2), ..even() },
                 &["a.test: 1 tunnels are open when all have ended", "a.test: 5 opened and 4 ended"],
             ),
         ] {

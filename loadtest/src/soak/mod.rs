@@ -346,7 +346,8 @@ impl Soak {
                 to_clients: Some(of("hawser_client_sent_messages_total")),
             };
             let active = of("hawser_tunnels_active");
-            Account { domain, clients, hawser, active, closed: of("hawser_tunnels_closed_total") }
+            let closed = metrics.by("hawser_tunnels_closed_total", &label, "cause");
+            Account { domain, clients, hawser, active, closed }
         };
         let opened = |answer: &Value| count(answer, "opened").unwrap_or(0);
         let echoing = |answer: &Value| Counts {
