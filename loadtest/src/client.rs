@@ -166,6 +166,8 @@ pub fn lines_of_input(waker: Waker) -> mpsc::Receiver<String> {
         }
         drop(send);
         let _ = waker.wake();
+        // A waker that is dropped takes its wake with it when nobody has polled yet.
+        std::mem::forget(waker);
     });
     lines
 }

@@ -4,8 +4,8 @@
 //!
 //! | line | does | answered |
 //! |---|---|---|
-//! | `open N AT_ONCE` | opens connections until N are open (clients) | when each is open or one has failed |
-//! | `echo LEN COUNT AT_ONCE` | a message on each of the first COUNT (clients) | when each has its echo, checked |
+//! | `open N AT_ONCE` | opens until N are open (clients) | when all are, or one failed |
+//! | `echo LEN COUNT AT_ONCE` | a message on the first COUNT (clients) | when each is back |
 //! | `await-end SECONDS` | nothing | when all have ended, or after that time |
 //! | `status` | nothing | at once |
 //!

@@ -17,7 +17,7 @@ use crate::{measure, proxy};
 
 #[derive(clap::Args)]
 pub struct Options {
-    #[arg(long, default_value_t = 9_000, value_parser = clap::value_parser!(u32).range(100..=9_900))]
+    #[arg(long, default_value_t = 9_000, value_parser = at_most_one_table())]
     connections: u32,
     /// Seconds between pings to a silent side.
     #[arg(long, default_value_t = 10)]
@@ -32,6 +32,10 @@ pub struct Options {
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What the rest may be, in percent of a core.
 const GOAL: f64 = 1.0;
+
+fn at_most_one_table() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(100..=9_900)
+}
 
 pub fn run(options: &Options) -> anyhow::Result<Value> {
     let rounds = measured(options)?;

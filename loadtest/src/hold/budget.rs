@@ -94,8 +94,8 @@ mod tests {
     const SLABINFO: &str = "\
 slabinfo - version: 2.1
 # name <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit>
-TCP                  130    130   2368   13    8 : tunables    0    0    0 : slabdata     10     10      0
-dentry            401037 401037    192   21    1 : tunables    0    0    0 : slabdata  19097  19097      0
+TCP      130    130   2368   13    8 : tunables 0 0 0 : slabdata     10     10      0
+dentry 401037 401037  192   21    1 : tunables 0 0 0 : slabdata  19097  19097      0
 ";
 
     #[test]

@@ -23,10 +23,10 @@ use crate::measure;
 
 #[derive(clap::Args)]
 pub struct Options {
-    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=1_184_000))]
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=MOST))]
     connections: u32,
-    /// Seconds between pings to a silent side. Both sides of a million connections are pinged 35,000
-    /// times a second with 60.
+    /// Seconds between pings to a silent side. With 60, both sides of a million connections are
+    /// pinged 35,000 times a second.
     #[arg(long, default_value_t = 60)]
     heartbeat: u32,
     /// Seconds for which they are held; by default as long as every one is pinged once.
@@ -43,6 +43,8 @@ pub struct Options {
     leave: u64,
 }
 
+/// 64 origins of a domain, each as full as it gets.
+const MOST: i64 = 64 * OF_ONE_PROCESS as i64;
 /// Connections of one process of the crowd, below its own limit of descriptors.
 const OF_ONE_PROCESS: usize = 18_500;
 /// Handshakes under way at once, over all clients.
@@ -239,8 +241,8 @@ impl Hold {
         let (Some(first), Some(last)) = (self.steps.first(), self.steps.last()) else { return };
         let each = |now: u64, then: u64| (now as f64 - then as f64) / last.connections as f64;
         eprintln!(
-            "{:>7.1} s  {:>9} open  {:>6.0} a second  Hawser {:>4.0} B each  kernel {:>6.0} B each  \
-             {:>5.1} GiB available",
+            "{:>7.1} s  {:>9} open  {:>6.0} a second  Hawser {:>4.0} B each  \
+             kernel {:>6.0} B each  {:>5.1} GiB available",
             last.since_start.as_secs_f64(),
             last.connections,
             rate,

@@ -8,7 +8,7 @@
 //! | calm.test | messages at a steady rate, each echoed | nothing |
 //! | push.test | listen to what the origin pushes | nothing |
 //! | churn.test | connect, one echo, Close, again | nothing |
-//! | flap.test | like calm.test, on an origin that is killed | all end, as their causes say, and come again |
+//! | flap.test | like calm.test, on an origin that is killed | end as causes say, and come again |
 //! | slow.test | never read what the origin pushes | are given up, or vanish |
 //!
 //! Not here: speed; see `compare`.
@@ -52,8 +52,8 @@ pub struct Options {
     slow: usize,
     #[arg(long, default_value_t = 2)]
     workers: usize,
-    /// Seconds from one reload, death and return to the next; by default a tenth of the run, from 20
-    /// to 300.
+    /// Seconds from one reload, death and return to the next; by default a tenth of the run,
+    /// from 20 to 300.
     #[arg(long)]
     cycle: Option<u64>,
     /// Growth of memory over the run, in KiB, that is not called a leak.
