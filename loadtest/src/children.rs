@@ -13,9 +13,11 @@ use serde_json::Value;
 /// Descriptors that a process of ours may use. Also what the scenarios hold a proxy to.
 pub const DESCRIPTORS: u64 = 20_000;
 
-/// Whatever runs the command is replaced by it, so that the id is the program's own.
+/// Whatever runs the command is replaced by it, so that the id is the program's own. The kernel
+/// ends it when this program dies, however that happens.
 pub fn command(cpu: Option<usize>, descriptors: u64, program: &str) -> Command {
-    let mut command = Command::new("sh");
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "sh"]);
     let pinned = cpu.map_or(String::new(), |cpu| format!("taskset -c {cpu} "));
     command.arg("-c").arg(format!("ulimit -n {descriptors} && exec {pinned}\"$@\""));
     command.arg("sh").arg(program);
