@@ -41,7 +41,8 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(version, about)]
 enum Verb {
-    /// A scenario against any server: idle, ping-pong, push, stream, churn, herd, slow-readers, http.
+    /// A scenario against any server: idle, ping-pong, push, stream, churn, herd, slow-readers or
+    /// http.
     Run(Box<run::Options>),
     /// An echoing or pushing WebSocket server.
     Origin(origin::Options),

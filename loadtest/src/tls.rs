@@ -1,6 +1,6 @@
 //! The client's side of TLS under a connection of the load: rustls, where proxies are compared with
-//! one suite and one group, so that all do the same arithmetic. Not here: sockets; certificates of the
-//! proxies, see `certificate`.
+//! one suite and one group, so that all do the same arithmetic. Not here: sockets; certificates of
+//! the proxies, see `certificate`.
 
 use std::collections::VecDeque;
 use std::fs;
