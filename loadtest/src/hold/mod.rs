@@ -59,7 +59,7 @@ const EXPECTED_BYTES: f64 = 18_500.0;
 /// sixth of its ports: beyond a half the kernel searches for long.
 const SOURCES: u8 = 4;
 /// Slower than any answer on a machine that is busy with all of this.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(400);
 const GIB: f64 = (1u64 << 30) as f64;
 
 pub fn run(options: &Options) -> anyhow::Result<Value> {
