@@ -1,7 +1,7 @@
 //! How a tunnel ends: close handshakes (RFC 6455 7.1), half-close, resets. Not here: the sockets'
 //! own closing.
 
-use super::leg::{Leg, Mark};
+use super::leg::{Leg, LegState, Mark};
 use super::{Action, Control, Now, Tunnel, reached, ticks};
 use crate::limits::{CLOSE_BOUNDARY_WAIT, CLOSE_WAIT, PEER_CLOSE_WAIT};
 use crate::proto::ws::{Violation, close};
@@ -108,6 +108,14 @@ impl Tunnel {
     /// Whether one direction was ended by a FIN while the other lives.
     pub fn is_half_closed(&self) -> bool {
         self.legs.iter().any(|leg| leg.has(Mark::Eof))
+    }
+
+    /// Whether the peers closed by themselves, both Close frames passed and one of them has left:
+    /// RFC 6455 5.5.1 lets the other send nothing more.
+    pub fn is_parted(&self) -> bool {
+        !self.has_order()
+            && self.legs.iter().all(|leg| leg.has(Mark::CloseWritten))
+            && self.legs.iter().any(LegState::is_over)
     }
 
     /// Text of the Close frames that [`Control::Close`] asks for.
@@ -222,7 +230,7 @@ impl Tunnel {
     /// Whether both sides answered an order of ours, or left.
     fn is_answered(&self) -> bool {
         // Ignored: its whole Close came, or it broke framing and no answer of it could be read.
-        let finished = |leg: &super::LegState| leg.is_over() || leg.has(Mark::Ignored);
+        let finished = |leg: &LegState| leg.is_over() || leg.has(Mark::Ignored);
         self.has_order() && self.legs.iter().all(finished)
     }
 

@@ -270,7 +270,9 @@ fn a_close_of_the_peers_passes_and_is_noted() {
     assert!(sim.take_frames(Leg::Origin).is_empty());
     sim.receive(Leg::Origin, &close_frame(Leg::Origin, 4001));
     assert_eq!(sim.close_code_to(Leg::Client), Some(4001));
+    assert!(!sim.tunnel.is_parted(), "the origin leaves first");
     sim.eof(Leg::Origin);
+    assert!(sim.tunnel.is_parted());
     assert_eq!(sim.fin, [true, false]);
     sim.eof(Leg::Client);
     assert_eq!(sim.tunnel.phase(), Phase::Done);
@@ -339,7 +341,7 @@ fn a_lifetime_ends_with_1001() {
 fn a_half_close_passes_and_the_other_direction_lives() {
     let mut sim = Sim::new(websocket());
     sim.eof(Leg::Client);
-    assert_eq!(sim.fin, [false, true]);
+    assert_eq!((sim.fin, sim.tunnel.is_parted()), ([false, true], false));
     sim.receive(Leg::Origin, &message(Leg::Origin, 0x81, b"still here"));
     assert_eq!(sim.take_frames(Leg::Client).len(), 1);
     sim.eof(Leg::Origin);

@@ -14,7 +14,7 @@ use crate::net::buffers::Buffer;
 use crate::net::records::Session;
 use crate::snapshot::{Domain, Endpoint};
 use crate::stats::Admitted;
-use crate::tunnel::{LegIo, Tunnel};
+use crate::tunnel::{LegIo, Phase, Tunnel};
 
 /// All tunnels of one core.
 pub struct Table {
@@ -306,6 +306,13 @@ impl Entry {
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.secured.iter().all(Option::is_none)
+    }
+
+    /// Whether everything queued has left and its sockets may be closed: both directions are over,
+    /// or what is still open can bring nothing but a FIN. An encrypted leg may bring an alert.
+    pub fn is_finished(&self) -> bool {
+        let over = self.tunnel.phase() == Phase::Done || self.is_plain() && self.tunnel.is_parted();
+        over && self.io.iter().all(|io| io.queued == 0)
     }
 
     pub fn is_paused(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::net::ring::{Op, Token};
 use crate::proto::ws::close;
 use crate::stats::event::{Closed, Event};
 use crate::stats::{Cause, ConnId, Side};
-use crate::tunnel::{CloseOrder, Leg, Phase, TICK_MS};
+use crate::tunnel::{CloseOrder, Leg, TICK_MS};
 use crate::worker::log::wall_us;
 use crate::worker::table::{Life, Receiving};
 
@@ -29,10 +29,9 @@ impl State {
         if entry.life != Life::Open {
             return;
         }
-        let empty = entry.io.iter().all(|io| io.queued == 0);
-        match entry.tunnel.phase() {
-            Phase::Done if empty => self.end(key),
-            Phase::Open | Phase::Closing | Phase::Done => self.wheel.arm(key, deadline),
+        match entry.is_finished() {
+            true => self.end(key),
+            false => self.wheel.arm(key, deadline),
         }
     }
 

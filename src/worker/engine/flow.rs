@@ -267,6 +267,11 @@ impl State {
     pub(super) fn send_fin(&mut self, key: u32, leg: Leg) {
         let Some(entry) = self.table.entry(key) else { return };
         entry.io[leg as usize].fin = Fin::Sent;
+        // Closing the socket, which follows at once, sends it too, and a shutdown of a registered
+        // file takes a kernel worker thread: `docs/decisions/011-ends-without-a-shutdown.md`.
+        if entry.is_finished() {
+            return;
+        }
         entry.in_flight += 1;
         let generation = entry.generation;
         let token = Token { op: Op::Shutdown, leg: leg as u8, key, generation };

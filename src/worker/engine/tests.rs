@@ -619,6 +619,20 @@ fn a_reset_in_the_middle_of_a_stream_ends_the_tunnel_and_frees_everything() {
     }
 }
 
+// RFC 6455 7.1.1
+#[test]
+fn after_both_closes_a_tunnel_ends_with_the_first_who_leaves() {
+    let mut core = Core::start();
+    let (mut client, mut origin) = core.tunnel(&domain(websocket()));
+    client.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]).unwrap();
+    assert_eq!(frame(&mut origin), (0x88, vec![0x03, 0xe8]));
+    origin.write_all(&[0x88, 2, 0x03, 0xe8]).unwrap();
+    assert_eq!(frame(&mut client), (0x88, vec![0x03, 0xe8]));
+    drop(origin);
+    assert_eq!(core.closed().outcome.cause, Cause::PeerClose);
+    assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "a FIN came, not a reset");
+}
+
 #[test]
 fn a_reader_that_stands_still_is_given_up() {
     let mut core = Core::start();
