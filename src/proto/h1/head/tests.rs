@@ -589,3 +589,18 @@ proptest! {
         let _ = parse_request(&buf, Scheme::Http).map(|r| matches!(r.upgrade, Upgrade::None));
     }
 }
+
+#[test]
+fn controls_are_found_by_words_as_by_bytes() {
+    for length in 0..20 {
+        for (fill, at) in
+            [b'x', b'\t', 0x80, 0xff].into_iter().flat_map(|b| (0..length).map(move |at| (b, at)))
+        {
+            for byte in 0..=u8::MAX {
+                let mut line = vec![fill; length];
+                line[at] = byte;
+                assert_eq!(first_control(&line), line.iter().position(is_control), "{line:?}");
+            }
+        }
+    }
+}
