@@ -5,9 +5,9 @@
 //!       └────────take────────────────────────────────────┘     └─ send holds a share of its own
 //! ```
 //!
-//! The free lists are last-in first-out and only a window of buffers is in a ring, so the touched
-//! memory stays as small as the traffic needs, however large the pool may grow. Not here: what is
-//! in the bytes.
+//! The free lists are last-in first-out and a ring holds no more buffers than the traffic of the
+//! last seconds took at a time, so the touched memory stays as small as that and in the caches,
+//! however large the pool may grow. Not here: what is in the bytes.
 
 use std::io;
 use std::ops::Range;
@@ -43,7 +43,7 @@ pub struct Class {
     /// Bytes that one receive may put into it; 0 for buffers that are not received into.
     pub lent: usize,
     pub count: u16,
-    /// Buffers lent to the kernel at a time; a power of two, or 0.
+    /// Most buffers lent to the kernel at a time; a power of two, or 0.
     pub window: u16,
 }
 
@@ -79,9 +79,20 @@ struct ClassState {
     low: usize,
     /// Free buffers, from the bottom, whose pages the kernel has.
     returned: usize,
+    /// Buffers lent to the kernel now.
     provided: u16,
+    /// Buffers to be lent: doubled when the kernel took all, halved in a second in which it never
+    /// took a quarter. A ring is a queue, so with a constant number of them even little traffic
+    /// would touch them all in turn.
+    depth: u16,
+    /// Taken by the kernel since the last refill, and most of that since [`Pool::give_back`].
+    claimed: u16,
+    claimed_max: u16,
     tail: u16,
 }
+
+/// Buffers that are always lent, so that a few tunnels never wait for a refill.
+const DEPTH_MIN: u16 = 8;
 
 impl Pool {
     /// # Errors
@@ -202,7 +213,7 @@ impl Pool {
     #[inline]
     pub(super) fn claim(&mut self, id: u16) -> Buffer {
         let class = self.class_of(id);
-        self.classes[class].provided -= 1;
+        self.classes[class].note_claim();
         self.shares[usize::from(id)] = 1;
         Buffer(id)
     }
@@ -221,7 +232,7 @@ impl Pool {
     pub(super) fn hold(&mut self, buffer: &Buffer) -> u16 {
         let shares = &mut self.shares[usize::from(buffer.0)];
         // A peer may make us cut a piece around every forged Pong in it: thousands of parts.
-        *shares = shares.checked_add(1).expect("a part has at least ten bytes, a buffer 64 KiB");
+        *shares = shares.checked_add(1).expect("a part has at least ten bytes, a buffer 256 KiB");
         buffer.0
     }
 
@@ -256,7 +267,21 @@ impl ClassState {
         let free = (first_id..first_id + class.count).rev().collect();
         let all = usize::from(class.count);
         let (low, returned) = (all, all);
-        Ok(ClassState { memory, ring, class, first_id, free, low, returned, provided: 0, tail: 0 })
+        let depth = DEPTH_MIN.min(class.window);
+        Ok(ClassState {
+            memory,
+            ring,
+            class,
+            first_id,
+            free,
+            low,
+            returned,
+            provided: 0,
+            depth,
+            claimed: 0,
+            claimed_max: 0,
+            tail: 0,
+        })
     }
 
     #[inline]
@@ -273,6 +298,19 @@ impl ClassState {
         }
         self.returned = self.low;
         self.low = self.free.len();
+        if self.claimed_max < self.depth / 4 {
+            self.depth = (self.depth / 2).max(DEPTH_MIN.min(self.class.window));
+        }
+        self.claimed_max = 0;
+    }
+
+    #[inline]
+    fn note_claim(&mut self) {
+        self.provided -= 1;
+        self.claimed += 1;
+        if self.provided == 0 {
+            self.depth = self.depth.saturating_mul(2).min(self.class.window);
+        }
     }
 
     fn offset(&self, id: u16) -> usize {
@@ -282,10 +320,12 @@ impl ClassState {
 
     #[inline]
     fn refill(&mut self) {
-        if self.provided == self.class.window || self.free.is_empty() {
+        self.claimed_max = self.claimed_max.max(self.claimed);
+        self.claimed = 0;
+        if self.provided >= self.depth || self.free.is_empty() {
             return;
         }
-        while self.provided < self.class.window {
+        while self.provided < self.depth {
             let Some(id) = self.pop() else { break };
             self.write_entry(id);
             self.tail = self.tail.wrapping_add(1);
@@ -440,6 +480,35 @@ mod tests {
         pool.recycle(hot);
         pool.give_back();
         assert_eq!(written(&mut pool), 1, "but for the one that is in use");
+    }
+
+    #[test]
+    fn as_many_are_lent_as_were_taken_at_a_time() {
+        let class = Class { stride: 256, lent: 192, count: 64, window: 32 };
+        let mut pool = Pool::new([class, class, Class { lent: 0, window: 0, ..class }]).unwrap();
+        pool.refill();
+        let lent = |pool: &Pool| -> Vec<u16> {
+            (0..64).filter(|id| !pool.classes[0].free.contains(id)).collect()
+        };
+        assert_eq!(lent(&pool).len(), 8);
+        let burst = |pool: &mut Pool, size: usize| {
+            let ids = lent(pool).into_iter().take(size);
+            let taken: Vec<_> = ids.map(|id| pool.claim(id)).collect();
+            taken.into_iter().for_each(|buffer| pool.recycle(buffer));
+            pool.refill();
+        };
+        for (size, then) in [(7, 8), (8, 16), (16, 32), (32, 32), (3, 32)] {
+            burst(&mut pool, size);
+            assert_eq!(lent(&pool).len(), then, "after a burst of {size}");
+        }
+        pool.give_back();
+        burst(&mut pool, 20);
+        assert_eq!(lent(&pool).len(), 32, "the second had a burst of 32");
+        for _ in 0..4 {
+            pool.give_back();
+        }
+        burst(&mut pool, 28);
+        assert_eq!(lent(&pool).len(), 8, "seconds without traffic");
     }
 
     #[test]

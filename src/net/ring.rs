@@ -22,8 +22,8 @@ const SQ_ENTRIES: u32 = 1024;
 const CQ_ENTRIES: u32 = 16 * 1024;
 const CLASSES: [Class; Size::ALL.len()] = [
     Class { stride: 4096, lent: 4096 - ROOM, count: 8192, window: 512 },
-    // What was received may leave as four records, each with a header and a tag of its own.
-    Class { stride: 64 * 1024 + ROOM + 128, lent: 64 * 1024, count: 128, window: 32 },
+    // What was received may leave as 16 records, each with a header and a tag of its own.
+    Class { stride: 256 * 1024 + ROOM + 384, lent: 256 * 1024, count: 512, window: 256 },
     Class { stride: 16 * 1024 + 384, lent: 0, count: 4096, window: 0 },
 ];
 const ROOM: usize = BUFFER_HEADROOM + BUFFER_TAILROOM;

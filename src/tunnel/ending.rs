@@ -110,11 +110,16 @@ impl Tunnel {
         self.legs.iter().any(|leg| leg.has(Mark::Eof))
     }
 
-    /// Whether the peers closed by themselves, both Close frames passed and one of them has left:
-    /// RFC 6455 5.5.1 lets the other send nothing more.
+    /// Whether neither peer has anything of worth to say, so that what is left is to close both
+    /// sockets: both Close frames passed and one peer has left, or each answered the edge's own
+    /// Close or has left. RFC 6455 5.5.1: nothing follows a Close.
     pub fn is_parted(&self) -> bool {
-        !self.has_order()
-            && self.legs.iter().all(|leg| leg.has(Mark::CloseWritten))
+        if self.has_order() {
+            let answered = |leg: &LegState| leg.has(Mark::CloseReceived) && leg.has(Mark::Ignored);
+            return Leg::BOTH.iter().all(|leg| !self.owes_close(*leg))
+                && self.legs.iter().all(|leg| leg.is_over() || answered(leg));
+        }
+        self.legs.iter().all(|leg| leg.has(Mark::CloseWritten))
             && self.legs.iter().any(LegState::is_over)
     }
 

@@ -300,6 +300,8 @@ fn a_violation_closes_1002_to_its_sender() {
         sim.receive(leg, &bad);
         assert_eq!(sim.close_code_to(leg), Some(1002), "{leg:?}");
         assert_eq!(sim.close_code_to(leg.peer()), Some(other_code), "{leg:?}");
+        sim.receive(leg.peer(), &close_frame(leg.peer(), other_code));
+        assert!(!sim.tunnel.is_parted(), "{leg:?} may still be sending");
         assert_eq!(sim.tunnel.outcome().cause, Cause::ProtocolError);
     }
 }
@@ -355,7 +357,9 @@ fn a_reset_leg_ends_the_other_with_a_code() {
     sim.failed(Leg::Origin);
     assert_eq!(sim.close_code_to(Leg::Client), Some(1011));
     assert!(sim.written[Leg::Origin as usize].is_empty());
+    assert!(!sim.tunnel.is_parted(), "the client has not answered");
     sim.receive(Leg::Client, &close_frame(Leg::Client, 1011));
+    assert!(sim.tunnel.is_parted());
     sim.eof(Leg::Client);
     assert_eq!(sim.tunnel.phase(), Phase::Done);
     let outcome = sim.tunnel.outcome();
@@ -369,6 +373,9 @@ fn an_order_waits_for_the_frame_boundary_and_drops_what_follows() {
     sim.receive(Leg::Origin, &long[..50]);
     sim.close(CloseOrder::both(Side::Edge, Cause::Killed, 1012, "restart"));
     assert_eq!(sim.written[0].len(), 50, "nothing inside the frame");
+    sim.receive(Leg::Client, &close_frame(Leg::Client, 1012));
+    sim.eof(Leg::Client);
+    assert!(!sim.tunnel.is_parted(), "the client is owed the rest and a Close");
     assert_eq!(sim.close_code_to(Leg::Origin), Some(1012), "the other direction was at a boundary");
     let rest = [&long[50..], &message(Leg::Origin, 0x81, b"next")].concat();
     sim.receive(Leg::Origin, &rest);

@@ -61,6 +61,10 @@ impl State {
                 }
             }
             Err(Failure::Cancelled) => self.arm_receive(key, leg),
+            // More came at a time than were lent; by now they are lent.
+            Err(Failure::NoBuffers) if self.ring.pool().available(Size::Small) > 0 => {
+                self.arm_receive(key, leg);
+            }
             Err(Failure::NoBuffers) => {
                 self.stats.cores()[self.core].core.buffer_shortages.add(1);
                 if let Some(entry) = self.table.entry(key) {

@@ -493,6 +493,27 @@ fn a_drain_closes_everything_and_says_when() {
     over.recv_timeout(Duration::from_secs(20)).unwrap();
 }
 
+// RFC 6455 7.1.1: the edge is the server of the one and the client of the other.
+#[test]
+fn after_the_answers_to_a_drain_both_sockets_are_closed() {
+    let mut core = Core::start();
+    let (mut client, mut origin) = core.tunnel(&domain(websocket()));
+    core.handle.send(Command::Drain {
+        window: Duration::ZERO,
+        code: 1001,
+        reason: "going away".into(),
+        reply: Box::new(|()| {}),
+    });
+    frame(&mut client);
+    client.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]).unwrap();
+    frame(&mut origin);
+    origin.write_all(&[0x88, 2, 0x03, 0xe9]).unwrap();
+    for peer in [&mut client, &mut origin] {
+        assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0, "a FIN came, not a reset");
+    }
+    assert_eq!(core.closed().outcome.cause, Cause::Drain);
+}
+
 #[test]
 fn a_violation_is_not_passed_on() {
     let mut core = Core::start();
