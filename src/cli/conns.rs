@@ -5,10 +5,10 @@ use std::io::{IsTerminal, stdout};
 use std::path::Path;
 use std::time::Duration;
 
-use hyper::Method;
+use serde::Serialize;
 
-use super::control_client::request;
-use super::{Exit, Which, say};
+use super::control_client::Process;
+use super::{Exit, Which, processes, say};
 use crate::control::control_socket::{Asked, Connection, Connections};
 
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -27,6 +27,9 @@ pub struct Args {
     /// Only tunnels to this origin address
     #[arg(short, long, value_name = "ADDRESS:PORT")]
     origin: Option<std::net::SocketAddr>,
+    /// Only tunnels of this process; after a hand-over there is more than one
+    #[arg(long, value_name = "PID")]
+    process: Option<u32>,
     /// At most this many rows
     #[arg(long, value_name = "N", default_value_t = 1000)]
     limit: usize,
@@ -38,22 +41,30 @@ pub struct Args {
     json: bool,
 }
 
+/// The tunnels of all processes that were asked.
+#[derive(Debug, Default, Serialize)]
+struct Listing {
+    #[serde(flatten)]
+    all: Connections,
+    /// Those among them that handed over to another.
+    retiring: Vec<u32>,
+}
+
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let Args { which, domain, ip, origin, limit, watch, json } = args;
+    let Args { which, domain, ip, origin, process, limit, watch, json } = args;
     let state_dir = which.state_dir()?;
-    let path = path(&Asked { domain: domain.map(Into::into), ip, origin, limit: Some(limit) });
+    let asked = Asked { id: None, domain: domain.map(Into::into), ip, origin, limit: Some(limit) };
     if json {
-        let answer = request(&state_dir, Method::GET, &path, None)?;
-        let value: serde_json::Value = answer.json()?;
-        say(&(serde_json::to_string_pretty(&value)? + "\n"))?;
-        return Ok(if answer.is_success() { Exit::Done } else { Exit::Failed });
+        let listing = list(&state_dir, process, &asked)?;
+        say(&(serde_json::to_string_pretty(&listing)? + "\n"))?;
+        return Ok(Exit::Done);
     }
     if !watch {
-        say(&table(&ask(&state_dir, &path)?))?;
+        say(&table(&list(&state_dir, process, &asked)?))?;
         return Ok(Exit::Done);
     }
     loop {
-        let table = table(&ask(&state_dir, &path)?);
+        let table = table(&list(&state_dir, process, &asked)?);
         // Home and clear to the end of the screen; a pipe gets one table after the other.
         let clear = if stdout().is_terminal() { "\x1b[H\x1b[J" } else { "" };
         say(&format!("{clear}{table}"))?;
@@ -61,52 +72,36 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     }
 }
 
-fn ask(state_dir: &Path, path: &str) -> anyhow::Result<Connections> {
-    let answer = request(state_dir, Method::GET, path, None)?;
-    anyhow::ensure!(answer.is_success(), "{}", answer.text());
-    Ok(answer.json()?)
-}
-
-/// The route with its query; addresses and host names of the check need no escape but `[` and `]`.
-fn path(asked: &Asked) -> String {
-    let mut query = Vec::new();
-    let mut add = |key: &str, value: String| {
-        let mut escaped = String::new();
-        for byte in value.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
-                    escaped.push(char::from(byte));
-                }
-                other => escaped += &format!("%{other:02X}"),
-            }
+fn list(state_dir: &Path, process: Option<u32>, asked: &Asked) -> anyhow::Result<Listing> {
+    let processes = processes::chosen(state_dir, process)?;
+    let mut listing = Listing::default();
+    let Listing { all, retiring } = &mut listing;
+    for (process, listed) in processes::tunnels(state_dir, &processes, asked)? {
+        all.connections.extend(listed.connections);
+        all.matched += listed.matched;
+        all.silent_cores += listed.silent_cores;
+        if let Process::Retiring(pid) = process {
+            retiring.push(pid);
         }
-        query.push(format!("{key}={escaped}"));
-    };
-    if let Some(domain) = &asked.domain {
-        add("domain", domain.to_string());
     }
-    if let Some(ip) = asked.ip {
-        add("ip", ip.to_string());
-    }
-    if let Some(origin) = asked.origin {
-        add("origin", origin.to_string());
-    }
-    if let Some(limit) = asked.limit {
-        add("limit", limit.to_string());
-    }
-    format!("/v1/conns?{}", query.join("&"))
+    all.connections.truncate(asked.limit.unwrap_or(usize::MAX));
+    all.truncated = all.matched > all.connections.len();
+    Ok(listing)
 }
 
-const HEADINGS: [&str; 12] = [
-    "ID", "DOMAIN", "CLIENT", "ORIGIN", "TLS", "AGE", "IDLE", "OUT", "IN", "MESSAGES", "RTT",
-    "STATE",
+const HEADINGS: [&str; 13] = [
+    "ID", "PROCESS", "DOMAIN", "CLIENT", "ORIGIN", "TLS", "AGE", "IDLE", "OUT", "IN", "MESSAGES",
+    "RTT", "STATE",
 ];
+const PROCESS: usize = 1;
+const NUMBERS: std::ops::RangeInclusive<usize> = 6..=11;
 
 /// Columns as wide as they need to be, numbers to the right.
-fn table(listing: &Connections) -> String {
-    let rows: Vec<[String; 12]> = listing.connections.iter().map(row).collect();
+fn table(listing: &Listing) -> String {
+    let Listing { all, retiring } = listing;
+    let rows: Vec<[String; 13]> = all.connections.iter().map(row).collect();
     let width = |i: usize| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 12] = std::array::from_fn(|i| width(i).max(HEADINGS[i].len()));
+    let widths: [usize; 13] = std::array::from_fn(|i| width(i).max(HEADINGS[i].len()));
     let mut text = String::new();
     let headings = HEADINGS.map(str::to_owned);
     for row in std::iter::once(&headings).chain(&rows) {
@@ -114,28 +109,34 @@ fn table(listing: &Connections) -> String {
         for (i, cell) in row.iter().enumerate() {
             let width = widths[i];
             let _ = match i {
-                5..=10 => write!(line, "{cell:>width$}  "),
+                // With one process there is nothing to tell apart.
+                PROCESS if retiring.is_empty() => Ok(()),
+                i if NUMBERS.contains(&i) => write!(line, "{cell:>width$}  "),
                 _ => write!(line, "{cell:<width$}  "),
             };
         }
         text += line.trim_end();
         text.push('\n');
     }
-    match listing.connections.len() {
+    match all.connections.len() {
         0 => text = "no tunnels\n".to_owned(),
-        n if listing.truncated => text += &format!("first {n} of more; see --limit\n"),
+        n if all.truncated => text += &format!("first {n} of {}; see --limit\n", all.matched),
         _ => {}
     }
-    if listing.silent_cores > 0 {
-        text += &format!("{} cores did not answer: tunnels are missing\n", listing.silent_cores);
+    for pid in retiring {
+        text += &format!("process {pid} handed over and is going\n");
+    }
+    if all.silent_cores > 0 {
+        text += &format!("{} cores did not answer: tunnels are missing\n", all.silent_cores);
     }
     text
 }
 
-fn row(c: &Connection) -> [String; 12] {
+fn row(c: &Connection) -> [String; 13] {
     let rtt = |us: Option<u32>| us.map_or("-".to_owned(), |us| millis(u64::from(us)));
     [
         c.id.clone(),
+        c.process.to_string(),
         c.domain.clone(),
         c.client.to_string(),
         c.origin.to_string(),
@@ -195,6 +196,7 @@ mod tests {
     fn a_table_for_people() {
         let connection = |id: &str, bytes_out, rtt| Connection {
             id: id.to_owned(),
+            process: 4242,
             domain: "live.example.com".to_owned(),
             client: "192.0.2.1:50123".parse().unwrap(),
             region: "beijing".to_owned(),
@@ -212,28 +214,19 @@ mod tests {
             origin_rtt_us: Some(87_000),
             state: "open".to_owned(),
         };
-        let listing = Connections {
+        let all = Connections {
             connections: vec![
                 connection("0000000001000001", 1_500, Some(420)),
                 connection("0010000001000002", 123_456_789, None),
             ],
+            matched: 1_000_000,
             truncated: true,
             silent_cores: 1,
         };
+        let mut listing = Listing { all, retiring: Vec::new() };
         insta::assert_snapshot!(table(&listing));
-        let none = Connections { connections: Vec::new(), truncated: false, silent_cores: 0 };
-        assert_eq!(table(&none), "no tunnels\n");
-    }
-
-    #[test]
-    fn filters_are_escaped() {
-        let asked = Asked {
-            domain: Some("*.a.test".into()),
-            ip: Some("::1".parse().unwrap()),
-            origin: Some("[::1]:80".parse().unwrap()),
-            limit: Some(5),
-        };
-        let expected = "/v1/conns?domain=%2A.a.test&ip=%3A%3A1&origin=%5B%3A%3A1%5D%3A80&limit=5";
-        assert_eq!(path(&asked), expected);
+        listing.retiring = vec![4242];
+        insta::assert_snapshot!("one_of_two_processes_is_going", table(&listing));
+        assert_eq!(table(&Listing::default()), "no tunnels\n");
     }
 }

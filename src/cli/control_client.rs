@@ -1,5 +1,6 @@
 //! Talks to the running edge through its control socket, `STATE_DIR/control.sock`: one HTTP/1.1
 //! request with a JSON answer, from ordinary blocking code. The socket's file mode is the guard.
+//! Not here: asking several processes and joining what they say (`processes`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 
+use crate::control::state_dir;
 use crate::limits;
 
 /// Name of the socket in the state directory.
@@ -64,6 +66,39 @@ pub enum ClientError {
     Io { path: PathBuf, error: io::Error },
 }
 
+/// Which process of a state directory is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Process {
+    /// The one that accepts connections.
+    Serving,
+    /// One that handed over to it and still has tunnels.
+    Retiring(u32),
+}
+
+impl std::fmt::Display for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Process::Serving => f.write_str("the process that serves"),
+            Process::Retiring(pid) => write!(f, "process {pid}"),
+        }
+    }
+}
+
+impl Process {
+    /// All that may answer, the serving one first.
+    pub fn all(state_dir: &Path) -> Vec<Process> {
+        let retiring = state_dir::retiring(state_dir).into_iter().map(Process::Retiring);
+        std::iter::once(Process::Serving).chain(retiring).collect()
+    }
+
+    fn socket(self, state_dir: &Path) -> PathBuf {
+        match self {
+            Process::Serving => state_dir.join(SOCKET),
+            Process::Retiring(pid) => state_dir::retiring_socket(state_dir, pid),
+        }
+    }
+}
+
 /// Sends one request and waits at most [`limits::CONTROL_REQUEST_TIMEOUT`] for its whole answer.
 pub fn request(
     state_dir: &Path,
@@ -71,18 +106,29 @@ pub fn request(
     path: &str,
     body: Option<&serde_json::Value>,
 ) -> Result<Response, ClientError> {
-    request_within(limits::CONTROL_REQUEST_TIMEOUT, state_dir, method, path, body)
+    request_of(Process::Serving, state_dir, method, path, body)
 }
 
-/// As [`request`], for answers that take longer, such as the end of a drain.
-pub fn request_within(
-    deadline: Duration,
+/// As [`request`], of one process among several.
+pub fn request_of(
+    process: Process,
     state_dir: &Path,
     method: Method,
     path: &str,
     body: Option<&serde_json::Value>,
 ) -> Result<Response, ClientError> {
-    let socket = state_dir.join(SOCKET);
+    request_within(limits::CONTROL_REQUEST_TIMEOUT, process, state_dir, method, path, body)
+}
+
+fn request_within(
+    deadline: Duration,
+    process: Process,
+    state_dir: &Path,
+    method: Method,
+    path: &str,
+    body: Option<&serde_json::Value>,
+) -> Result<Response, ClientError> {
+    let socket = process.socket(state_dir);
     let wrong = |error| ClientError::Io { path: socket.clone(), error };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(wrong)?;
@@ -186,7 +232,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let _listener = UnixListener::bind(dir.path().join(SOCKET)).unwrap();
         let wait = Duration::from_millis(30);
-        let error = request_within(wait, dir.path(), Method::GET, "/v1/status", None).unwrap_err();
+        let error =
+            request_within(wait, Process::Serving, dir.path(), Method::GET, "/v1/status", None)
+                .unwrap_err();
         assert_eq!(error.to_string(), "the edge did not answer within 30ms");
     }
 }

@@ -16,6 +16,7 @@ mod key;
 mod kill;
 mod man;
 mod plan;
+mod processes;
 mod reload;
 mod run;
 mod serve;

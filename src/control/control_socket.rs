@@ -62,6 +62,8 @@ pub struct Status {
 #[serde(deny_unknown_fields)]
 pub struct Asked {
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<IpAddr>,
@@ -73,9 +75,11 @@ pub struct Asked {
 }
 
 /// GET /v1/conns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
     pub connections: Vec<Connection>,
+    /// How many match, listed or not.
+    pub matched: usize,
     /// There are more than are listed.
     pub truncated: bool,
     /// Cores that did not answer; their tunnels are missing.
@@ -85,7 +89,10 @@ pub struct Connections {
 /// One tunnel. Out is towards the client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
+    /// Unique within its process.
     pub id: String,
+    /// Whose it is: after a hand-over there is more than one.
+    pub process: u32,
     pub domain: String,
     pub client: SocketAddr,
     /// Where the client is, by `[geo]`.
@@ -194,10 +201,17 @@ async fn conns(
 ) -> Result<Json<Connections>, Refused> {
     let Query(asked) = asked.map_err(|error| refuse(StatusCode::BAD_REQUEST, error.body_text()))?;
     let limit = asked.limit.unwrap_or(LISTED_CONNECTIONS_MAX).min(LISTED_CONNECTIONS_MAX);
-    let client = asked.ip.map(Cidr::host);
-    let filter = Filter { domain: asked.domain, client, origin: asked.origin, ..Filter::default() };
+    let id = asked.id.map(|id| id.parse()).transpose();
+    let filter = Filter {
+        id: id.map_err(|error| refuse(StatusCode::BAD_REQUEST, error))?,
+        domain: asked.domain,
+        client: asked.ip.map(Cidr::host),
+        origin: asked.origin,
+        ..Filter::default()
+    };
     let listing = edge.cores.list(&filter, None, limit).await;
     Ok(Json(Connections {
+        matched: listing.matched,
         truncated: listing.is_truncated(),
         connections: listing.rows.into_iter().map(Connection::from).collect(),
         silent_cores: listing.silent,
@@ -302,6 +316,7 @@ impl From<ConnRow> for Connection {
         let measured = |us: u32| Some(us).filter(|&us| us != 0);
         Connection {
             id: row.id.to_string(),
+            process: std::process::id(),
             domain: row.domain.to_string(),
             client: row.client,
             region: row.region.to_string(),

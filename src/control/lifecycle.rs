@@ -3,10 +3,13 @@
 //!
 //! Not here: starting (`node`, `cli::run`), and what each core does of a drain (`worker`).
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -14,8 +17,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
 use super::access_log::AccessLog;
+use super::control_socket;
 use super::edge::{Edge, Order, Phase};
 use super::handover::{Program, Sockets};
+use super::server::{self, Bounds, Speech};
 use super::service_manager;
 use super::state_dir::{ControlSocket, StateDir};
 use crate::limits::CLOSE_WAIT;
@@ -48,7 +53,7 @@ pub struct Lifecycle {
     pub core_ends: mpsc::Receiver<String>,
     pub log: Arc<AccessLog>,
     pub state: StateDir,
-    pub control_socket: ControlSocket,
+    pub control_sockets: Vec<ControlSocket>,
     pub last_answers: LastAnswers,
     /// `None`: this process cannot hand over (the demo).
     pub program: Option<Program>,
@@ -57,10 +62,10 @@ pub struct Lifecycle {
     pub admin: Option<AbortHandle>,
 }
 
-/// The end of the server on the control socket: whoever asked for the end is still to hear so.
+/// The end of the servers on control sockets: whoever asked for the end is still to hear so.
 pub struct LastAnswers {
     pub ask: watch::Sender<bool>,
-    pub given: JoinHandle<()>,
+    pub given: Vec<JoinHandle<()>>,
 }
 
 /// The signals that mean something.
@@ -200,8 +205,24 @@ impl Lifecycle {
         if let Some(admin) = self.admin.take() {
             admin.abort();
         }
+        if let Err(error) = self.answer_apart() {
+            let tunnels = self.tunnels();
+            warn!(%error, tunnels, "hawser conns and kill do not reach this process any more");
+        }
         let window = self.edge.publisher.drain_window().await;
         Drain { window, code: CLOSE_RESTART, reason: "restart", ended: Ended::Asked }
+    }
+
+    /// Answers on a socket of this process alone: the successor has the one that everybody knows.
+    fn answer_apart(&mut self) -> Result<(), Box<dyn Error>> {
+        let (listener, socket) = self.state.retiring_socket()?;
+        self.control_sockets.push(socket);
+        let listener = UnixListener::from_std(listener)?;
+        let router = control_socket::router(Arc::clone(&self.edge));
+        let end = self.last_answers.ask.subscribe();
+        let serving = server::serve(listener, router, Bounds::default(), || Speech::Plain, end);
+        self.last_answers.given.push(tokio::spawn(serving));
+        Ok(())
     }
 
     /// Only if every core answers: a process whose cores hang is not alive.
@@ -293,10 +314,10 @@ impl Lifecycle {
             warn!("a core did not end in time");
         }
         self.flush().await;
-        self.control_socket.remove();
+        self.control_sockets.iter().for_each(ControlSocket::remove);
         let LastAnswers { ask, given } = self.last_answers;
         ask.send_replace(true);
-        if timeout(STOP_WAIT, given).await.is_err() {
+        if timeout(STOP_WAIT, join_all(given)).await.is_err() {
             warn!("an answer on the control socket was not taken in time");
         }
         let log = self.log;

@@ -6,7 +6,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 const LOCK: &str = "hawser.lock";
@@ -56,7 +56,7 @@ pub struct StateDir {
     lock: File,
 }
 
-/// The socket of this process; its file is removed with [`ControlSocket::remove`], unless a
+/// A socket of this process; its file is removed with [`ControlSocket::remove`], unless a
 /// successor replaced it.
 #[derive(Debug)]
 pub struct ControlSocket {
@@ -111,14 +111,36 @@ impl StateDir {
 
     /// Opens the control socket. One that is there belongs to a process that was killed, or to a
     /// predecessor that is handing over: it is replaced in one step, so there is a socket at every
-    /// moment.
+    /// moment. Sockets that processes left behind which were killed while they retired are removed.
     pub fn control_socket(&self) -> Result<(UnixListener, ControlSocket), ClaimError> {
+        for pid in retiring(&self.path) {
+            let path = retiring_socket(&self.path, pid);
+            let dead = UnixStream::connect(&path)
+                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+            if dead {
+                let _ = fs::remove_file(path);
+            }
+        }
+        self.open(self.path.join(SOCKET), "control.new")
+    }
+
+    /// Opens a further control socket, for a process whose successor has the first one: by it the
+    /// tunnels that this one still has are seen and closed.
+    pub fn retiring_socket(&self) -> Result<(UnixListener, ControlSocket), ClaimError> {
+        let pid = std::process::id();
+        self.open(retiring_socket(&self.path, pid), &format!("control.{pid}.new"))
+    }
+
+    fn open(
+        &self,
+        path: PathBuf,
+        fresh: &str,
+    ) -> Result<(UnixListener, ControlSocket), ClaimError> {
         let failed = failed(&self.path);
-        let path = self.path.join(SOCKET);
-        let fresh = self.path.join("control.new");
+        let fresh = self.path.join(fresh);
         match fs::remove_file(&fresh) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed("remove control.new", error));
+                return Err(failed("remove an old control socket", error));
             }
             _ => {}
         }
@@ -131,6 +153,21 @@ impl StateDir {
         fs::rename(&fresh, &path).map_err(|e| failed("open control.sock", e))?;
         Ok((listener, ControlSocket { path, inode }))
     }
+}
+
+/// The processes that handed over and may still have tunnels, by their sockets. One that was killed
+/// is among them until the next start.
+pub fn retiring(state_dir: &Path) -> Vec<u32> {
+    let pid = |name: &str| name.strip_prefix("control.")?.strip_suffix(".sock")?.parse().ok();
+    let entries = fs::read_dir(state_dir).into_iter().flatten().flatten();
+    let mut all: Vec<u32> = entries.filter_map(|entry| pid(entry.file_name().to_str()?)).collect();
+    all.sort_unstable();
+    all
+}
+
+/// Where the process `pid` answers after it handed over.
+pub fn retiring_socket(state_dir: &Path, pid: u32) -> PathBuf {
+    state_dir.join(format!("control.{pid}.sock"))
 }
 
 impl ControlSocket {
@@ -148,7 +185,6 @@ fn failed(path: &Path) -> impl Fn(&'static str, io::Error) -> ClaimError + Copy 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::UnixStream;
 
     #[test]
     fn a_live_claim_is_refused_and_a_dead_ones_socket_is_replaced() {
@@ -185,6 +221,30 @@ mod tests {
         assert!(matches!(StateDir::claim(dir.path(), None), Err(ClaimError::Taken { .. })));
         drop(new);
         StateDir::claim(dir.path(), None).unwrap();
+    }
+
+    #[test]
+    fn a_process_that_retires_has_a_socket_of_its_own_and_a_dead_one_is_cleared_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::claim(dir.path(), None).unwrap();
+        let (_serving, first) = state.control_socket().unwrap();
+        assert!(retiring(dir.path()).is_empty());
+        let (listener, socket) = state.retiring_socket().unwrap();
+        let pid = std::process::id();
+        assert_eq!(retiring(dir.path()), [pid]);
+        let path = retiring_socket(dir.path(), pid);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+
+        // The next start leaves it alone while somebody answers there, and only then.
+        drop(UnixListener::bind(retiring_socket(dir.path(), 1)).unwrap());
+        let (_next, _) = state.control_socket().unwrap();
+        assert_eq!(retiring(dir.path()), [pid]);
+        UnixStream::connect(&path).unwrap();
+        first.remove();
+        socket.remove();
+        assert!(retiring(dir.path()).is_empty());
+        drop(listener);
     }
 
     #[test]

@@ -290,6 +290,49 @@ fn usr2_hands_over_to_a_new_process_without_losing_a_connection() {
 }
 
 #[test]
+fn tunnels_of_a_process_that_handed_over_are_seen_and_closed_until_it_is_gone() {
+    let ws = Origin::bind();
+    let addr = format!("127.0.0.1:{}", free_port());
+    let domain = DomainFile::to("ws.test", &ws);
+    let mut edge = Edge::builder().listen(&[&addr]).domain(domain).drain_window("600s").start();
+    let (first, pid) = (edge.pid, edge.pid.to_string());
+    // A drain tells at least one tunnel per tick to go, the last opened first.
+    let mut old: Vec<Tunnel> = (0..200).map(|_| Tunnel::open(&edge, &ws, "ws.test")).collect();
+    let socket = edge.dir().join(format!("control.{pid}.sock"));
+    edge.signal("USR2");
+    eventually("the old process answers apart", || socket.exists().then_some(()));
+    let fresh = Tunnel::open(&edge, &ws, "ws.test");
+
+    let rows = edge.conns();
+    let row_of = |tunnel: &Tunnel| {
+        let client = tunnel.client.local().to_string();
+        rows.iter().find(|row| row["client"] == client.as_str()).expect("a row")
+    };
+    let (gone_soon, stays) = (row_of(&old[0]), row_of(&fresh));
+    assert_eq!(gone_soon["process"], first);
+    assert_ne!(stays["process"], first);
+    let text = edge.hawser_done(&["conns", "--process", &pid]);
+    assert!(text.contains(&format!("process {pid} handed over")), "{text}");
+    assert!(!text.contains(&fresh.client.local().to_string()), "{text}");
+    assert_eq!(edge.hawser(&["conns", "--process", "1"]).status.code(), Some(1));
+
+    // Each process numbers its own: an id alone may mean two tunnels.
+    let id = gone_soon["id"].as_str().expect("an id");
+    assert_eq!(stays["id"], id);
+    let refused = edge.hawser(&["kill", id]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--process"), "{refused:?}");
+    edge.hawser_done(&["kill", id, "--process", &pid, "--code", "4001"]);
+    old.remove(0).closed_by_edge(4001, 4001);
+    edge.hawser_done(&["kill", "--domain", "ws.test", "--code", "4002"]);
+    fresh.closed_by_edge(4002, 4002);
+    assert_eq!(edge.exit(), Some(0), "the old process goes when it is empty");
+    assert!(!socket.exists());
+    eventually("nothing is left", || edge.conns().is_empty().then_some(()));
+    edge.hawser_done(&["stop"]);
+}
+
+#[test]
 fn usr2_hands_the_tls_listeners_over_too() {
     let [listen, listen_tls] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
     let legs = |edge: EdgeBuilder| edge.listen(&[&listen]).tls_at(&listen_tls);
