@@ -90,7 +90,8 @@ impl Cores {
         self.handles().is_empty()
     }
 
-    /// At most `limit` rows: the first by `order`, or any.
+    /// At most `limit` rows: the first by `order`, or any. No core answers with more, so that for a
+    /// moment cores times `limit` rows are in memory, however many tunnels there are.
     pub async fn list(&self, filter: &Filter, order: Option<Order>, limit: usize) -> Listing {
         let answers = self
             .ask(filter, ANSWER_WAIT, |_, reply| Command::List {

@@ -10,6 +10,7 @@
 //! control plane ([`orders`]).
 
 mod end;
+mod first;
 mod flow;
 mod orders;
 mod secure;

@@ -1,11 +1,11 @@
 //! Orders of the control plane: list, close at a pace, drain. Not here: how they reach the core
 //! (`worker::mailbox`).
 
-use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::first::First;
 use super::{State, interval_ticks};
 use crate::limits::{CLOSE_BOUNDARY_WAIT, CLOSE_WAIT, CLOSES_PER_TICK_MAX};
 use crate::snapshot::command::{Progress, Reply};
@@ -186,7 +186,7 @@ impl State {
     }
 
     fn list(&self, filter: &Filter, order: Option<Order>, limit: usize) -> Listed {
-        let mut found = Vec::new();
+        let mut first = First::new(limit);
         let mut matched = 0;
         for (key, entry) in self.table.iter() {
             let id = ConnId::new(self.core as u32, entry.generation, key);
@@ -194,20 +194,19 @@ impl State {
                 continue;
             }
             matched += 1;
-            let rank = order.map_or(0, |order| {
-                let figures = entry.tunnel.figures();
-                order.of(self.age_ms(entry), self.idle_ms(entry), &figures)
-            });
-            if order.is_some() || found.len() < limit {
-                found.push((rank, id));
+            match order {
+                Some(order) => {
+                    let figures = entry.tunnel.figures();
+                    first.offer(order.of(self.age_ms(entry), self.idle_ms(entry), &figures), id);
+                }
+                // Any will do.
+                None if matched <= limit => first.offer(0, id),
+                None => {}
             }
         }
-        if found.len() > limit {
-            found.select_nth_unstable_by_key(limit, |(rank, _)| Reverse(*rank));
-            found.truncate(limit);
-        }
-        let row = |(_, id): (u64, ConnId)| Some(self.row(self.table.look(id.key())?, id));
-        Listed { rows: found.into_iter().filter_map(row).collect(), matched }
+        // Rows are many times the size of an id: only those that are listed are made.
+        let row = |id: ConnId| Some(self.row(self.table.look(id.key())?, id));
+        Listed { rows: first.take().filter_map(row).collect(), matched }
     }
 
     fn age_ms(&self, entry: &Entry) -> u64 {

@@ -388,6 +388,12 @@ fn the_first_by_an_order_are_listed_and_all_that_match_are_counted() {
     bytes.sort_unstable();
     assert_eq!((listed.matched, bytes), (5, vec![10, 11]));
     assert_eq!((list(all.clone(), None, 0).matched, list(all, None, 3).rows.len()), (5, 3));
+    for order in [None, Some(Order::Bytes), Some(Order::Age)] {
+        for limit in 0..7 {
+            let listed = list(Filter::default(), order, limit);
+            assert_eq!((listed.rows.len(), listed.matched), (limit.min(5), 5), "{order:?}");
+        }
+    }
     let count = |filter| list(filter, None, 9).matched;
     let origin = Some(listed.rows[0].origin);
     for (filter, matched) in [
