@@ -5,9 +5,9 @@
 //!       └────────take────────────────────────────────────┘     └─ send holds a share of its own
 //! ```
 //!
-//! The free lists are last-in first-out and a ring holds no more buffers than the traffic of the
-//! last seconds took at a time, so the touched memory stays as small as that and in the caches,
-//! however large the pool may grow. Not here: what is in the bytes.
+//! The free lists are last-in first-out and only a window of buffers is in a ring, that of the large
+//! ones no wider than the traffic of the last seconds took at a time: so the touched memory stays as
+//! small as the traffic needs, however large the pool may grow. Not here: what is in the bytes.
 
 use std::io;
 use std::ops::Range;
@@ -45,6 +45,8 @@ pub struct Class {
     pub count: u16,
     /// Most buffers lent to the kernel at a time; a power of two, or 0.
     pub window: u16,
+    /// Fewest.
+    pub window_min: u16,
 }
 
 /// A share of one buffer. Give it back with [`Pool::recycle`]; a lost one is lost to the pool until
@@ -90,9 +92,6 @@ struct ClassState {
     claimed_max: u16,
     tail: u16,
 }
-
-/// Buffers that are always lent, so that a few tunnels never wait for a refill.
-const DEPTH_MIN: u16 = 8;
 
 impl Pool {
     /// # Errors
@@ -261,13 +260,14 @@ impl ClassState {
             (class.window.is_power_of_two() || class.lent == 0) && class.stride.is_multiple_of(64)
         );
         assert!(class.stride >= class.lent + BUFFER_HEADROOM + BUFFER_TAILROOM);
+        assert!(class.window_min <= class.window && (class.window_min > 0 || class.lent == 0));
         let memory = Mapping::new(class.stride * usize::from(class.count))?;
         let ring = Mapping::new(size_of::<BufRingEntry>() * usize::from(class.window.max(1)))?;
         // Reversed, so that the first buffers are used first and the rest stays untouched.
         let free = (first_id..first_id + class.count).rev().collect();
         let all = usize::from(class.count);
         let (low, returned) = (all, all);
-        let depth = DEPTH_MIN.min(class.window);
+        let depth = class.window_min;
         Ok(ClassState {
             memory,
             ring,
@@ -299,7 +299,7 @@ impl ClassState {
         self.returned = self.low;
         self.low = self.free.len();
         if self.claimed_max < self.depth / 4 {
-            self.depth = (self.depth / 2).max(DEPTH_MIN.min(self.class.window));
+            self.depth = (self.depth / 2).max(self.class.window_min);
         }
         self.claimed_max = 0;
     }
@@ -422,9 +422,9 @@ mod tests {
     use super::*;
 
     fn pool() -> Pool {
-        let small = Class { stride: 256, lent: 192, count: 8, window: 4 };
-        let large = Class { stride: 1024, lent: 960, count: 2, window: 2 };
-        let record = Class { stride: 512, lent: 0, count: 2, window: 0 };
+        let small = Class { stride: 256, lent: 192, count: 8, window: 4, window_min: 4 };
+        let large = Class { stride: 1024, lent: 960, count: 2, window: 2, window_min: 2 };
+        let record = Class { stride: 512, lent: 0, count: 2, window: 0, window_min: 0 };
         Pool::new([small, large, record]).unwrap()
     }
 
@@ -460,7 +460,8 @@ mod tests {
 
     #[test]
     fn what_a_burst_touched_goes_back_when_it_lies_idle() {
-        let class = |count| Class { stride: 4096, lent: 4096 - 64, count, window: 1 };
+        let class =
+            |count| Class { stride: 4096, lent: 4096 - 64, count, window: 1, window_min: 1 };
         let mut pool = Pool::new([class(8), class(1), class(1)]).unwrap();
         let burst: Vec<_> = std::iter::from_fn(|| pool.take(Size::Small)).collect();
         for buffer in &burst {
@@ -484,8 +485,10 @@ mod tests {
 
     #[test]
     fn as_many_are_lent_as_were_taken_at_a_time() {
-        let class = Class { stride: 256, lent: 192, count: 64, window: 32 };
-        let mut pool = Pool::new([class, class, Class { lent: 0, window: 0, ..class }]).unwrap();
+        let class = Class { stride: 256, lent: 192, count: 64, window: 32, window_min: 8 };
+        let mut pool =
+            Pool::new([class, class, Class { lent: 0, window: 0, window_min: 0, ..class }])
+                .unwrap();
         pool.refill();
         let lent = |pool: &Pool| -> Vec<u16> {
             (0..64).filter(|id| !pool.classes[0].free.contains(id)).collect()

@@ -21,10 +21,17 @@ const SQ_ENTRIES: u32 = 1024;
 /// `docs/decisions/001-second-ring.md`.
 const CQ_ENTRIES: u32 = 16 * 1024;
 const CLASSES: [Class; Size::ALL.len()] = [
-    Class { stride: 4096, lent: 4096 - ROOM, count: 8192, window: 512 },
+    // As many at rest as in a burst: 1 MiB, which bursts would otherwise take and give back.
+    Class { stride: 4096, lent: 4096 - ROOM, count: 8192, window: 256, window_min: 256 },
     // What was received may leave as 16 records, each with a header and a tag of its own.
-    Class { stride: 256 * 1024 + ROOM + 384, lent: 256 * 1024, count: 512, window: 256 },
-    Class { stride: 16 * 1024 + 384, lent: 0, count: 4096, window: 0 },
+    Class {
+        stride: 256 * 1024 + ROOM + 384,
+        lent: 256 * 1024,
+        count: 512,
+        window: 256,
+        window_min: 8,
+    },
+    Class { stride: 16 * 1024 + 384, lent: 0, count: 4096, window: 0, window_min: 0 },
 ];
 const ROOM: usize = BUFFER_HEADROOM + BUFFER_TAILROOM;
 const _: () = assert!(16 * 1024 + 384 >= ROOM + RECORD_BYTES_MAX);
