@@ -2,12 +2,17 @@
 //! triggered, one receive and one send a message, and nothing else. No HTTP, no frames, no limits:
 //! what it costs is what any relay on epoll costs.
 //!
-//! `epoll_floor LISTEN ORIGIN`; runs until it is killed. A pair whose one side ends is closed on
-//! both, and its place is not used again.
+//! `epoll_floor LISTEN ORIGIN [BUFFER_BYTES]`; runs until it is killed. A pair whose one side ends
+//! is closed on both, and its place is not used again.
+
+#[path = "floor/arguments.rs"]
+mod arguments;
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+
+use arguments::Arguments;
 
 /// What one receive takes at most. No more, since it is written once and read once, and should
 /// stay in the core's own cache meanwhile.
@@ -19,22 +24,10 @@ const READ: u32 = libc::EPOLLIN as u32;
 const WRITE: u32 = libc::EPOLLOUT as u32;
 
 fn main() -> io::Result<()> {
-    let arguments: Vec<String> = std::env::args().collect();
-    let [_, listen, origin] = &arguments[..] else {
-        return Err(io::Error::other("usage: epoll_floor LISTEN ORIGIN"));
-    };
-    let origin = origin.parse().map_err(io::Error::other)?;
-    let listener = listen_on(listen.parse().map_err(io::Error::other)?)?;
+    let arguments = Arguments::read(BUFFER_BYTES)?;
+    let (listener, origin) = (arguments.listener()?, arguments.origin);
     let relay = Relay { epoll: Epoll::new()?, legs: Vec::new(), listener, origin };
-    relay.run()
-}
-
-fn listen_on(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&addr.into())?;
-    socket.listen(4096)?;
-    Ok(socket.into())
+    relay.run(arguments.buffer_bytes)
 }
 
 struct Relay {
@@ -52,10 +45,10 @@ struct Leg {
 }
 
 impl Relay {
-    fn run(mut self) -> io::Result<()> {
+    fn run(mut self, buffer_bytes: usize) -> io::Result<()> {
         self.epoll.add(self.listener.as_raw_fd(), LISTENER)?;
         let mut events = vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS];
-        let mut buffer = vec![0; BUFFER_BYTES];
+        let mut buffer = vec![0; buffer_bytes];
         loop {
             let count = self.epoll.wait(&mut events)?;
             for event in &events[..count] {
