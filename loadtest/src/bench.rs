@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::certificate::Certificate;
 use crate::children::{Client, Connects};
+use crate::measure::ran_ns;
 use crate::proxy::{Kind, Proxy, Setup, free_address};
 
 /// Answers settle for so long before a window begins.
@@ -101,7 +102,7 @@ impl Bench {
         let bytes = |answer: &Value| answer["echoed_bytes"].as_u64().unwrap_or(0);
         Ok(Window {
             length: after.2 - before.2,
-            cpu_ns: after.1 - before.1,
+            cpu_ns: ran_ns(before.1, after.1)?,
             echoed_bytes: bytes(&after.0) - bytes(&before.0),
             end,
         })
@@ -114,6 +115,6 @@ impl Bench {
         self.client.ask(line)?;
         sleep(length);
         let end = self.client.ask("stop")?;
-        Ok((self.cpu_ns()? - before, end))
+        Ok((ran_ns(before, self.cpu_ns()?)?, end))
     }
 }

@@ -25,10 +25,10 @@
 
 mod commands;
 mod connection;
-mod crowd;
 pub mod dial;
 mod duty;
 mod http;
+mod population;
 mod pushed;
 mod schedule;
 mod tally;
@@ -49,6 +49,7 @@ use crate::link::{Drain, READ_BYTES};
 use crate::origin::{self, Server};
 use crate::timer::{Timer, earlier};
 use crate::tls::{Dialect, Offer};
+use crate::ws;
 use commands::{Command, PATIENCE};
 use connection::{Conn, Purpose, Shared};
 use dial::Sources;
@@ -94,12 +95,7 @@ pub struct Options {
 
 impl Options {
     fn upgrade(&self, key: &str) -> String {
-        let path = self.path.as_deref().unwrap_or("/echo");
-        format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n",
-            self.host
-        )
+        ws::request(self.path.as_deref().unwrap_or("/echo"), &self.host, key)
     }
 
     fn purpose(&self) -> Purpose {
@@ -329,6 +325,7 @@ impl Client {
         }
         Ok(())
     }
+
     /// Work that goes on until it is stopped.
     fn begin(&mut self, work: Command) -> anyhow::Result<()> {
         let now = Instant::now();

@@ -130,15 +130,15 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(missing.is_empty(), "{}", missing.join("\n"));
 
     let path = options.out.join("result.json");
-    let begun = || Document::begun(vec![command_line()], peers::versions(&kinds));
+    let versions = peers::versions(&kinds);
     let mut document = match options.resume && path.exists() {
         true => Document::read(&path)?,
-        false => begun(),
+        false => Document::begun(Vec::new(), BTreeMap::new()),
     };
-    if options.resume && !document.commands.contains(&command_line()) {
+    if !document.commands.contains(&command_line()) {
         document.commands.push(command_line());
     }
-    document.versions.extend(begun().versions);
+    document.versions.extend(versions);
     let note = format!(
         "{} run: {} rounds of {} ms for each proxy and figure, {} where a turn takes seconds",
         pace.name,
@@ -153,7 +153,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let run = Run { kinds, pace, certificate: Certificate::make()?, cpu, load_cpu };
     let began = Instant::now();
     for (number, subject) in subjects.iter().enumerate() {
-        let there = document.figures.iter().any(|figure| is_of(&figure.name, subject.name));
+        let there = document.figures.iter().any(|figure| subject.has(&figure.name));
         if options.resume && options.only.is_empty() && there {
             continue;
         }
@@ -194,14 +194,8 @@ fn is_of(name: &str, group: &str) -> bool {
 
 /// Replaces what the document had of this subject.
 fn take(document: &mut Document, subject: &Subject, findings: Findings) {
-    let old = |name: &str| {
-        let mut others =
-            plan::SUBJECTS.iter().filter(|other| other.name.len() > subject.name.len());
-        let longer = others.any(|other| is_of(other.name, subject.name) && is_of(name, other.name));
-        is_of(name, subject.name) && !longer
-    };
-    document.figures.retain(|figure| !old(&figure.name));
-    document.curves.retain(|curve| !old(&curve.name));
+    document.figures.retain(|figure| !subject.has(&figure.name));
+    document.curves.retain(|curve| !subject.has(&curve.name));
     let own = format!("{}: ", subject.name);
     document.notes.retain(|note| !note.starts_with(&own));
     document.figures.extend(findings.figures);
@@ -242,6 +236,15 @@ fn command_line() -> String {
     words.join(" ")
 }
 
+impl Subject {
+    /// Whether a figure or curve of this name is its own, and not of one whose name is longer.
+    fn has(&self, name: &str) -> bool {
+        let mut longer = plan::SUBJECTS.iter().filter(|other| other.name.len() > self.name.len());
+        is_of(name, self.name)
+            && !longer.any(|other| is_of(other.name, self.name) && is_of(name, other.name))
+    }
+}
+
 impl Run {
     /// All who speak HTTP, and TLS too: floors do not.
     fn edges(&self) -> Vec<Kind> {
@@ -258,7 +261,7 @@ impl Findings {
         rounds: IndexMap<String, Vec<f64>>,
         goals: &[(Against, Bound)],
     ) -> anyhow::Result<()> {
-        ensure!(!rounds.is_empty(), "no proxy has a figure");
+        ensure!(!rounds.is_empty(), "no proxy has a figure: {}", self.notes.join("; "));
         let figure = Figure::new(texts, better, rounds, goals);
         self.figures.push(figure.with_context(|| texts.0.to_owned())?);
         Ok(())
@@ -324,5 +327,17 @@ mod tests {
         ];
         assert_eq!(seen, expected);
         assert_eq!(document.notes, ["push-5000: 1", "cpu-ws-64-8-of-200: 1", "cpu-ws-64: 2"]);
+    }
+
+    #[test]
+    fn a_figure_is_of_the_measurement_with_the_longest_name() {
+        let of = |name: &str| -> Vec<&str> {
+            let subjects = plan::SUBJECTS.iter().filter(|subject| subject.has(name));
+            subjects.map(|subject| subject.name).collect()
+        };
+        assert_eq!(of("cpu-ws-64"), ["cpu-ws-64"]);
+        // So that a run which is resumed does not take one for the other.
+        assert_eq!(of("cpu-ws-64-8-of-200"), ["cpu-ws-64-8-of-200"]);
+        assert_eq!(of("memory-ws-kernel"), ["memory-ws"]);
     }
 }

@@ -2,7 +2,7 @@
 //! in the clear or with TLS between client and proxy.
 //!
 //! All proxies stand ready from the start, each with a load of its own; one at a time is busy, for
-//! a fraction of a second.
+//! a fraction of a second. Not here: goals, see `compare`.
 
 use std::time::Duration;
 
@@ -85,12 +85,6 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
     let rounds = Rounds::run(kinds, options.rounds, |i| {
         us_per_message(kinds[i], &mut benches[i], &load, (bytes, None), length)
     })?;
-    let goal = match options.tls {
-        false => json!({
-            "hawser_to_nginx": 0.95, "hawser_to_haproxy": 0.75, "hawser_to_io_uring_floor": 1.10
-        }),
-        true => json!({ "hawser_to_best_other": 1.0 }),
-    };
     Ok(json!({
         "scenario": "cpu",
         "tls": options.tls,
@@ -100,7 +94,6 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
         "millis": options.millis,
         "us_per_message": rounds.figures(),
         "ratio": rounds.ratios(),
-        "goal": goal,
         "versions": peers::versions(kinds),
     }))
 }

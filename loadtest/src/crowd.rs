@@ -26,12 +26,16 @@ use serde_json::{Value, json};
 use slab::Slab;
 
 use crate::client::lines_of_input;
+use crate::origin::listening;
 use crate::pattern;
 use crate::ws;
 
 const WAKER: Token = Token(usize::MAX);
 const LISTENER: Token = Token(usize::MAX - 1);
 const READ_BYTES: usize = 16 * 1024;
+const HEAD_MAX: usize = 16 * 1024;
+/// How often a wait for an end looks at the clock.
+const LOOK: Duration = Duration::from_millis(200);
 /// Ports that clients bind, below those that the kernel chooses from on any usual host: a port that
 /// was bound before it connects is of no use to connections that were not, whatever their address,
 /// so that clients would take the ports of the proxy.
@@ -54,23 +58,13 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let poll = Poll::new()?;
     let lines = lines_of_input(Waker::new(poll.registry(), WAKER)?);
-    let listener = options.listen.map(|addr| listen(addr, &poll)).transpose()?;
+    let listener =
+        options.listen.map(|addr| listening(addr, poll.registry(), LISTENER)).transpose()?;
     if let Some(listener) = &listener {
         println!("{}", json!({ "listen": listener.local_addr()?.to_string() }));
     }
     let route = options.target.zip(options.source);
-    Crowd { poll, listener, route, ..Crowd::empty()? }.serve(&lines)
-}
-
-fn listen(addr: SocketAddr, poll: &Poll) -> anyhow::Result<TcpListener> {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into()).with_context(|| format!("bind {addr}"))?;
-    socket.listen(4096)?;
-    let mut listener = TcpListener::from_std(socket.into());
-    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-    Ok(listener)
+    Crowd::new(poll, listener, route).serve(&lines)
 }
 
 struct Crowd {
@@ -134,11 +128,15 @@ struct Tally {
 }
 
 impl Crowd {
-    fn empty() -> anyhow::Result<Crowd> {
-        Ok(Crowd {
-            poll: Poll::new()?,
-            listener: None,
-            route: None,
+    fn new(
+        poll: Poll,
+        listener: Option<TcpListener>,
+        route: Option<(SocketAddr, Ipv4Addr)>,
+    ) -> Crowd {
+        Crowd {
+            poll,
+            listener,
+            route,
             conns: Slab::new(),
             begun: HashMap::new(),
             asked: HashMap::new(),
@@ -147,7 +145,7 @@ impl Crowd {
             next_port: PORTS.start,
             round: 0,
             tally: Tally::default(),
-        })
+        }
     }
 
     fn serve(mut self, lines: &mpsc::Receiver<String>) -> anyhow::Result<()> {
@@ -398,25 +396,20 @@ impl Crowd {
 
     /// The length of the head that `bytes` begin with, 0 if it is not whole.
     fn head(&mut self, key: usize, bytes: &[u8]) -> Result<usize, String> {
-        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(0) };
+        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+            return match bytes.len() > HEAD_MAX {
+                true => Err(format!("a head of more than {HEAD_MAX} bytes")),
+                false => Ok(0),
+            };
+        };
         let head = String::from_utf8_lossy(&bytes[..end]);
-        let first = head.lines().next().unwrap_or_default();
         if self.route.is_some() {
-            let accept = ws::accept_value(&ws::key(key as u64));
-            if !first.starts_with("HTTP/1.1 101 ") || !head.contains(&accept) {
-                return Err(first.to_owned());
+            if !ws::is_accepted(&head, &ws::key(key as u64)) {
+                return Err(head.lines().next().unwrap_or_default().to_owned());
             }
             self.connecting -= 1;
         } else {
-            let key_sent = head.lines().find_map(|line| {
-                let (name, value) = line.split_once(':')?;
-                name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())
-            });
-            let accept = ws::accept_value(key_sent.ok_or("a request without a key")?);
-            let answer = format!(
-                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
-                 Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
-            );
+            let answer = ws::answer(&head).ok_or("a request without a key")?;
             send(&mut self.conns[key].stream, answer.as_bytes())?;
         }
         self.conns[key].state = State::Open;
@@ -529,9 +522,6 @@ impl Header {
     }
 }
 
-/// How often a wait for an end looks at the clock.
-const LOOK: Duration = Duration::from_millis(200);
-
 /// All of it, at once: what is sent here fits an empty socket.
 fn send(stream: &mut TcpStream, bytes: &[u8]) -> Result<(), String> {
     match stream.write(bytes) {
@@ -542,11 +532,7 @@ fn send(stream: &mut TcpStream, bytes: &[u8]) -> Result<(), String> {
 }
 
 fn request(key: usize) -> String {
-    format!(
-        "GET /echo HTTP/1.1\r\nHost: load.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n\r\n",
-        ws::key(key as u64)
-    )
+    ws::request("/echo", "load.test", &ws::key(key as u64))
 }
 
 fn mask(key: usize) -> [u8; 4] {

@@ -3,15 +3,16 @@
 //! the other core), and the rest, which is Hawser's own. Not here: memory, see `memory` and `hold`.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use crate::children::{self, DESCRIPTORS, Process, sum};
-use crate::edge::{Domain, Edge, Plan};
+use crate::edge::{Edge, Plan};
 use crate::figures::{Against, Better, Bound, Figure};
+use crate::hawser::Domain;
 use crate::hold::crew::{Member, Watch, ask};
 use crate::{measure, proxy};
 
@@ -112,7 +113,7 @@ fn measured(options: &Options) -> anyhow::Result<Vec<Round>> {
         domains: vec![Domain {
             name: "load.test",
             heartbeat_seconds: options.heartbeat,
-            stalled_write_seconds: 60,
+            stalled_write_seconds: Some(60),
             origins: vec![origin_addr],
         }],
     })?;
@@ -128,40 +129,40 @@ fn measured(options: &Options) -> anyhow::Result<Vec<Round>> {
     watch.sleep(Duration::from_secs(u64::from(options.heartbeat) + 5))?;
     let mut rounds = Vec::new();
     for _ in 0..options.rounds {
-        let mut look = |watch: &mut Watch| -> anyhow::Result<[u64; 4]> {
-            Ok([
+        let mut look = |watch: &mut Watch| -> anyhow::Result<(Instant, [u64; 4])> {
+            let counts = [
                 measure::cpu_ns(edge.id())?,
                 measure::cpu_ns(floor.id())?,
                 sum(&ask(&mut of_hawser, "status", watch, PATIENCE)?, "pings"),
                 sum(&ask(&mut of_floor, "status", watch, PATIENCE)?, "pings"),
-            ])
+            ];
+            Ok((Instant::now(), counts))
         };
-        let before = look(&mut watch)?;
+        let (since, before) = look(&mut watch)?;
         watch.sleep(Duration::from_secs(options.seconds))?;
-        let after = look(&mut watch)?;
-        let [hawser, floor, pings, floor_pings] =
-            std::array::from_fn(|i| (after[i] - before[i]) as f64);
+        let (until, after) = look(&mut watch)?;
+        let seconds = (until - since).as_secs_f64();
+        let [hawser, floor] = [0_usize, 1].map(|i| measure::ran_ns(before[i], after[i]));
+        let [hawser, floor] = [hawser? as f64, floor? as f64];
+        let [pings, floor_pings] = [2_usize, 3].map(|i| (after[i] - before[i]) as f64);
         ensure!(pings > 0.0 && floor_pings > 0.0, "nobody was pinged: make --seconds longer");
-        let percent = |ns: f64| ns / (options.seconds as f64 * 1e9) * 100.0;
+        let percent = |ns: f64| ns / (seconds * 1e9) * 100.0;
         rounds.push(Round {
             hawser: percent(hawser),
             floor: percent(floor / floor_pings * pings),
-            pings: pings / options.seconds as f64,
+            pings: pings / seconds,
         });
     }
     Ok(rounds)
 }
 
 fn start_floor(interval: u32) -> anyhow::Result<(Process, SocketAddr)> {
-    let program = std::env::current_exe()?.with_file_name("ping_floor");
-    ensure!(program.exists(), "{} is missing: cargo build --release", program.display());
     let addr = proxy::free_address()?;
-    let program = program.to_str().context("its path is no UTF-8")?.to_owned();
     // Hawser's one worker has the first core.
-    let mut command = children::command(last_cpu(), DESCRIPTORS, &program);
+    let mut command = children::command(last_cpu(), DESCRIPTORS, &children::beside("ping_floor")?);
     command.arg(addr.to_string()).arg(interval.to_string());
     let process = Process::start(command)?;
-    let since = std::time::Instant::now();
+    let since = Instant::now();
     while std::net::TcpStream::connect(addr).is_err() {
         ensure!(since.elapsed() < Duration::from_secs(10), "ping_floor does not listen");
         std::thread::sleep(Duration::from_millis(10));

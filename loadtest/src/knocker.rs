@@ -6,7 +6,7 @@
 //! | `full-close N` | N at a time: full handshake, close | at once |
 //! | `full-get N` | N at a time: full handshake, GET, its answer, close | at once |
 //! | `resumed-close N`, `resumed-get N` | the same with a ticket of an earlier one | at once |
-//! | `stock N` | full handshakes and GETs until N tickets are kept | when the last have ended |
+//! | `stock N` | full handshakes and GETs until N tickets are kept | when they are, or one failed |
 //! | `stop` | no further connections | when the last have ended |
 //! | `status` | nothing | at once |
 //!
@@ -18,7 +18,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, TryRecvError};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::HandshakeKind;
 use serde_json::json;
@@ -29,12 +29,14 @@ use crate::client::dial::connecting;
 use crate::client::lines_of_input;
 use crate::link::{Drain, Got, Link, READ_BYTES};
 use crate::origin::{self, Server};
-use crate::tls::{Dialect, Offer};
+use crate::tls::{Dialect, Offer, TICKETS_MAX};
 
 const WAKER: Token = Token(usize::MAX);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: load.test\r\n\r\n";
 /// Addresses that connections come from in turn: an ended connection blocks its port for a minute.
 const SOURCES: u8 = 32;
+/// Bytes of `ok` and of whatever head a proxy puts before it.
+const ANSWER_MAX: usize = 16 * 1024;
 /// Connections at a time that fetch tickets.
 const STOCKING: usize = 32;
 
@@ -71,7 +73,7 @@ struct Tally {
 }
 
 struct Knocker {
-    options: Options,
+    target: SocketAddr,
     dialect: Dialect,
     poll: Poll,
     origin: Server,
@@ -109,7 +111,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let dialect = Dialect::new(&options.authority, certificate::NAME, Offer::One)?;
     let origin = Server::listen(options.serve, poll.registry())?;
     Knocker {
-        options: Options { authority: options.authority.clone(), ..*options },
+        target: options.target,
         dialect,
         poll,
         origin,
@@ -153,7 +155,9 @@ impl Knocker {
                     Err(TryRecvError::Disconnected) => return Ok(()),
                 }
             }
-            if self.stock.is_some_and(|stock| self.dialect.tickets() >= stock) {
+            // After a failure there will be no further ones.
+            let (dialect, failed) = (&self.dialect, self.tally.failed > 0);
+            if self.stock.is_some_and(|stock| failed || dialect.tickets() >= stock) {
                 (self.stock, self.wanted, self.stopping) = (None, 0, true);
             }
             if self.stopping && self.knocks.is_empty() {
@@ -174,6 +178,7 @@ impl Knocker {
                 return Ok(());
             }
             "stock" => {
+                ensure!(number <= TICKETS_MAX, "{line:?}: at most {TICKETS_MAX} tickets are kept");
                 self.stock = Some(number);
                 (self.wanted, self.how) = (STOCKING, (Tickets::Unused, Then::Get));
                 return Ok(());
@@ -204,7 +209,7 @@ impl Knocker {
         while self.knocks.len() < self.wanted && self.tally.failed == 0 {
             let source = Ipv4Addr::new(127, 0, 9, 1 + self.next_source);
             self.next_source = (self.next_source + 1) % SOURCES;
-            let mut stream = connecting(Some(source.into()), self.options.target)?;
+            let mut stream = connecting(Some(source.into()), self.target)?;
             let entry = self.knocks.vacant_entry();
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut stream, Token(entry.key()), interest)?;
@@ -243,6 +248,9 @@ impl Knock {
             let got = self.link.read(buffer).map_err(|e| e.to_string())?;
             if let Got::Bytes { count, .. } = got {
                 self.answer.extend_from_slice(&buffer[..count]);
+                if self.answer.len() > ANSWER_MAX {
+                    return Err(format!("an answer of more than {ANSWER_MAX} bytes"));
+                }
             }
             if !matches!(got, Got::End) || self.stage != Stage::Closing {
                 self.proceed()?;

@@ -1,6 +1,7 @@
 //! Load on loopback and what it costs. Every scenario starts its own origins, clients and proxy,
 //! prints one JSON document and ends what it started. README.md has the method.
 
+mod admin;
 mod bench;
 mod certificate;
 mod children;
@@ -11,10 +12,12 @@ mod crowd;
 mod edge;
 mod figures;
 mod handshakes;
+mod hawser;
 mod hold;
 mod idle;
 mod knocker;
 mod latency;
+mod line;
 mod link;
 mod measure;
 mod memory;
@@ -37,6 +40,9 @@ mod ws;
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde_json::Value;
+
+use figures::Machine;
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -92,34 +98,36 @@ fn complain(error: &anyhow::Error) {
 }
 
 fn run() -> anyhow::Result<ExitCode> {
-    let machine = measure::machine();
-    let mut result = match Verb::parse() {
-        Verb::Run(options) => {
-            return Ok(run::run(*options).unwrap_or_else(|error| {
-                complain(&error);
-                // It could not run, which says nothing about its target.
-                ExitCode::from(2)
-            }));
-        }
-        Verb::Origin(options) => return done(origin::run(&options)),
-        Verb::Client(options) => return done(client::run(options)),
-        Verb::Knocker(options) => return done(knocker::run(&options)),
-        Verb::Crowd(options) => return done(crowd::run(&options)),
-        Verb::Slopes(options) => return done(slopes::run(&options)),
-        Verb::Report(options) => return done(report::run(&options)),
-        Verb::Compare(options) => return done(compare::run(&options)),
-        Verb::Cpu(options) => cpu::run(&options)?,
-        Verb::Handshakes(options) => handshakes::run(&options)?,
-        Verb::Memory(options) => memory::run(&options)?,
-        Verb::Hold(options) => hold::run(&options)?,
-        Verb::Idle(options) => idle::run(&options)?,
-        Verb::Soak(options) => soak::run(&options)?,
-        Verb::SlowReaders(options) => slow_readers::run(&options)?,
-        Verb::Stream(options) => stream::run(&options)?,
-    };
+    match Verb::parse() {
+        Verb::Run(options) => Ok(run::run(*options).unwrap_or_else(|error| {
+            complain(&error);
+            // It could not run, which says nothing about its target.
+            ExitCode::from(2)
+        })),
+        Verb::Origin(options) => done(origin::run(&options)),
+        Verb::Client(options) => done(client::run(options)),
+        Verb::Knocker(options) => done(knocker::run(&options)),
+        Verb::Crowd(options) => done(crowd::run(&options)),
+        Verb::Slopes(options) => done(slopes::run(&options)),
+        Verb::Report(options) => done(report::run(&options)),
+        Verb::Compare(options) => done(compare::run(&options)),
+        Verb::Cpu(options) => shown(|| cpu::run(&options)),
+        Verb::Handshakes(options) => shown(|| handshakes::run(&options)),
+        Verb::Memory(options) => shown(|| memory::run(&options)),
+        Verb::Hold(options) => shown(|| hold::run(&options)),
+        Verb::Idle(options) => shown(|| idle::run(&options)),
+        Verb::Soak(options) => shown(|| soak::run(&options)),
+        Verb::SlowReaders(options) => shown(|| slow_readers::run(&options)),
+        Verb::Stream(options) => shown(|| stream::run(&options)),
+    }
+}
+
+/// Prints what a scenario found. Those that judge themselves say whether they are content.
+fn shown(scenario: impl FnOnce() -> anyhow::Result<Value>) -> anyhow::Result<ExitCode> {
+    let machine = Machine::in_short();
+    let mut result = scenario()?;
     result["machine"] = machine;
     println!("{result:#}");
-    // Those that judge themselves say whether they are content.
     Ok(ExitCode::from(u8::from(result["passed"] == false)))
 }
 

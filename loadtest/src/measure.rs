@@ -2,29 +2,43 @@
 
 use std::fs;
 
-use anyhow::Context as _;
-use serde_json::{Value, json};
+use anyhow::{Context as _, ensure};
 
 /// Proportional set size in bytes: what the process holds, shared pages counted by their share.
 pub fn pss_bytes(pid: u32) -> anyhow::Result<u64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).with_context(|| path.clone())?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context(path)?;
-    let kb: u64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kb * 1024)
+    bytes_of(&text, "Pss").with_context(|| format!("{path} has no Pss"))
+}
+
+/// A line such as `MemTotal:   8 kB` of what the kernel says, in bytes.
+pub fn bytes_of(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 /// Time that all threads of a process have run, kernel's part included, in nanoseconds. Kernel
 /// worker threads of its rings are among them.
 pub fn cpu_ns(pid: u32) -> anyhow::Result<u64> {
+    let folder = format!("/proc/{pid}/task");
     let mut ns = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        // A thread that ends between the two calls takes its time along; none does in a
-        // measurement.
+    for task in fs::read_dir(&folder).with_context(|| folder.clone())? {
+        // A thread that ends between the two calls takes its time along; see `ran_ns`.
         let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
         ns += text.split(' ').next().context("schedstat is empty")?.parse::<u64>()?;
     }
+    ensure!(ns > 0, "{folder}: no thread has a schedstat; the kernel needs CONFIG_SCHED_INFO");
     Ok(ns)
+}
+
+/// What ran between two counts.
+///
+/// # Errors
+/// It is less than nothing: a thread that ended took its time along.
+pub fn ran_ns(before: u64, after: u64) -> anyhow::Result<u64> {
+    let less = || format!("CPU time fell from {before} to {after} ns: a thread ended meanwhile");
+    after.checked_sub(before).with_context(less)
 }
 
 /// A process and its children, theirs too.
@@ -109,25 +123,12 @@ fn kernel_bytes_of(slabinfo: &str) -> anyhow::Result<u64> {
             bytes += used * size;
         }
     }
-    anyhow::ensure!(bytes > 0, "no slab in it");
+    ensure!(bytes > 0, "no slab in it");
     Ok(bytes + open_files * name_bytes)
 }
 
 pub fn descriptors(pid: u32) -> anyhow::Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
-}
-
-/// What figures depend on, for the head of every result.
-pub fn machine() -> Value {
-    let line = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-    let cpuinfo = line("/proc/cpuinfo");
-    let model = cpuinfo.lines().find_map(|l| l.strip_prefix("model name\t: ")).unwrap_or_default();
-    json!({
-        "kernel": line("/proc/sys/kernel/osrelease"),
-        "cpu": model,
-        "cpus": std::thread::available_parallelism().map_or(0, usize::from),
-        "load_before": line("/proc/loadavg"),
-    })
 }
 
 #[cfg(test)]
@@ -143,6 +144,26 @@ mod tests {
         let sockets = 10 * (2000 + 800 + 200 + 192) + 512;
         assert_eq!(kernel_bytes_of(text).unwrap(), sockets);
         assert!(kernel_bytes_of("").is_err());
+    }
+
+    #[test]
+    fn a_line_is_found_by_its_whole_name() {
+        let text = "MemTotal:       24684084 kB\nMemAvailable:   22964148 kB\nHugePages_Total: 0\n";
+        for (name, bytes) in [
+            ("MemAvailable", Some(22_964_148 * 1024)),
+            ("Mem", None),
+            ("HugePages_Total", None),
+            ("Slab", None),
+        ] {
+            assert_eq!(bytes_of(text, name), bytes, "{name}");
+        }
+    }
+
+    #[test]
+    fn time_that_a_thread_took_along_is_no_time_that_ran() {
+        assert_eq!(ran_ns(3, 10).unwrap(), 7);
+        assert!(ran_ns(10, 3).unwrap_err().to_string().contains("a thread ended"));
+        assert!(cpu_ns(std::process::id()).unwrap() > 0);
     }
 
     #[test]

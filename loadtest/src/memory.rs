@@ -1,6 +1,6 @@
 //! `memory`: bytes of user memory for one more idle tunnel, both legs: the slope of the process's
 //! PSS from 1,000 to 9,000 tunnels, once as they were opened and once after messages went both
-//! ways. In the clear, or with TLS between client and proxy.
+//! ways. In the clear, or with TLS between client and proxy. Not here: goals, see `compare`.
 
 use std::net::Ipv4Addr;
 use std::thread::sleep;
@@ -18,6 +18,7 @@ const STEPS: [usize; 5] = [1_000, 3_000, 5_000, 7_000, 9_000];
 
 #[derive(clap::Args)]
 pub struct Options {
+    /// Workers of Hawser, and threads of Caddy and Traefik that run at a time; others have one.
     #[arg(long, default_value_t = 1)]
     workers: usize,
     /// TLS 1.3 (AES-128-GCM) between client and proxy; the origin is plain.
@@ -63,7 +64,6 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
         "at_once": options.at_once,
         "settle_seconds": options.settle,
         "proxies": result,
-        "goal": { "hawser_bytes_per_tunnel": if options.tls { 1536 } else { 512 } },
         "versions": peers::versions(&options.proxies),
     }))
 }

@@ -64,6 +64,23 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
 }
 
+/// A listener on somebody's poll.
+pub fn listening(
+    addr: SocketAddr,
+    registry: &Registry,
+    token: Token,
+) -> anyhow::Result<TcpListener> {
+    let domain = socket2::Domain::for_address(addr);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into()).with_context(|| format!("bind {addr}"))?;
+    socket.listen(4096)?;
+    let mut listener = TcpListener::from_std(socket.into());
+    registry.register(&mut listener, token, Interest::READABLE)?;
+    Ok(listener)
+}
+
 /// An origin on somebody's poll: its tokens have [`MARK`] set.
 pub struct Server {
     listener: TcpListener,
@@ -84,16 +101,8 @@ pub struct Counts {
 
 impl Server {
     pub fn listen(addr: SocketAddr, registry: &Registry) -> anyhow::Result<Server> {
-        let domain = socket2::Domain::for_address(addr);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&addr.into()).with_context(|| format!("bind {addr}"))?;
-        socket.listen(4096)?;
-        let mut listener = TcpListener::from_std(socket.into());
-        registry.register(&mut listener, LISTENER, Interest::READABLE)?;
         Ok(Server {
-            listener,
+            listener: listening(addr, registry, LISTENER)?,
             peers: Slab::new(),
             again: Vec::new(),
             pusher: Pusher::default(),

@@ -9,8 +9,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use crate::certificate;
+use crate::hawser::{self, Domain, Server};
 use crate::proxy::{Kind, Setup};
+use crate::{certificate, children};
 
 const NGINX: &str = include_str!("../peers/nginx.conf.in");
 const HAPROXY: &str = include_str!("../peers/haproxy.cfg.in");
@@ -27,9 +28,7 @@ const FLOOR_LARGE_BUFFER: &str = "65536";
 pub fn program(kind: Kind) -> anyhow::Result<PathBuf> {
     let name = kind.name();
     if matches!(kind, Kind::Hawser | Kind::IoUringFloor | Kind::EpollFloor) {
-        let path = std::env::current_exe()?.with_file_name(name);
-        anyhow::ensure!(path.exists(), "{} is missing: cargo build --release", path.display());
-        return Ok(path);
+        return children::beside(name);
     }
     if let Some(path) = std::env::var_os(name.to_uppercase()) {
         return Ok(path.into());
@@ -84,8 +83,22 @@ pub fn configure(
     };
     let arguments = match kind {
         Kind::Hawser => {
-            write_hawser(folder, addr, admin, setup)?;
-            vec!["run".into(), "-c".into(), text(&folder.join("hawser.toml"))]
+            let domain = Domain {
+                name: certificate::NAME,
+                heartbeat_seconds: setup.heartbeat_seconds,
+                stalled_write_seconds: None,
+                origins: setup.origins.to_vec(),
+            };
+            let server = Server {
+                listen: addr,
+                admin,
+                certificate: setup.certificate,
+                workers: setup.workers,
+                sources: &[],
+                drain_seconds: setup.drain_seconds,
+            };
+            server.write(folder, &[domain])?;
+            vec!["run".into(), "-c".into(), text(&folder.join(hawser::FILE))]
         }
         Kind::Nginx => {
             vec!["-c".into(), write(NGINX, "nginx.conf")?, "-p".into(), text(folder)]
@@ -114,43 +127,6 @@ pub fn configure(
         Kind::Direct => bail!("without a proxy there is nothing to configure"),
     };
     Ok(arguments)
-}
-
-fn write_hawser(
-    folder: &Path,
-    addr: SocketAddr,
-    admin: SocketAddr,
-    setup: &Setup,
-) -> anyhow::Result<()> {
-    let listen = match setup.certificate {
-        None => format!("listen = [\"{addr}\"]"),
-        Some(_) => format!("listen = []\nlisten_tls = [\"{addr}\"]"),
-    };
-    let server = format!(
-        "version = 1\n[server]\n{listen}\nworkers = {}\nstate_dir = \"{}\"\n\
-         [admin]\nlisten = \"{admin}\"\n[drain]\nwindow = \"{}s\"\n[log]\naccess = \"off\"\n\
-         [billing]\nenabled = false\n",
-        setup.workers,
-        folder.display(),
-        setup.drain_seconds,
-    );
-    let mut domain = format!(
-        "name = \"{}\"\n[websocket]\nheartbeat = {}\norigin_scheme = \"http\"\n\
-         [balance]\nmode = \"least_connections\"\n",
-        certificate::NAME,
-        setup.heartbeat_seconds
-    );
-    if let Some(certificate) = setup.certificate {
-        let (chain, key) = (certificate.chain(), certificate.key());
-        domain += &format!("[tls]\ncertificate = {chain:?}\nkey = {key:?}\n");
-    }
-    for origin in setup.origins {
-        let (ip, port) = (origin.ip(), origin.port());
-        domain.push_str(&format!("[[origin]]\naddress = \"{ip}\"\nport = {port}\n"));
-    }
-    fs::create_dir(folder.join("domains"))?;
-    fs::write(folder.join("domains/load.test.toml"), domain)?;
-    Ok(fs::write(folder.join("hawser.toml"), server)?)
 }
 
 /// The template with the run's values, and without the lines whose condition does not hold.

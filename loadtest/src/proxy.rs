@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 
 use crate::certificate::Certificate;
 use crate::children::{Process, command};
-use crate::{measure, peers};
+use crate::{admin, measure, peers};
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Kind {
@@ -131,7 +131,7 @@ impl Proxy {
         let admin = free_address()?;
         let folder = tempfile::tempdir()?;
         let arguments = peers::configure(kind, folder.path(), addr, admin, setup)?;
-        let mut command = command(setup.cpu, setup.descriptors, &program.to_string_lossy());
+        let mut command = command(setup.cpu, setup.descriptors, &program);
         // Threads of Go programs that run at a time; others have it in their configuration. What
         // they keep for themselves belongs to the run.
         command.env("GOMAXPROCS", setup.workers.to_string()).env("HOME", folder.path());
@@ -159,26 +159,9 @@ impl Proxy {
         self.processes.iter().map(|pid| measure::pss_bytes(*pid)).sum()
     }
 
-    /// The value of one series of `/metrics`, summed over its labels.
-    pub fn metric(&self, name: &str) -> anyhow::Result<f64> {
-        let text = self.ask_admin("/metrics")?;
-        let lines = text.lines().filter_map(|line| line.strip_prefix(name));
-        let values = lines.filter(|rest| rest.starts_with(['{', ' ']));
-        Ok(values.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).sum())
-    }
-
-    fn ask_admin(&self, path: &str) -> anyhow::Result<String> {
-        use io::{Read as _, Write as _};
-        let mut stream = TcpStream::connect(self.admin)?;
-        let host = self.admin;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
-    }
-
     fn is_ready(&self, kind: Kind) -> bool {
-        let routes = || self.ask_admin("/").is_ok_and(|text| !text.starts_with("HTTP/1.1 404"));
+        let routes =
+            || admin::ask(self.admin, "/").is_ok_and(|text| !text.starts_with("HTTP/1.1 404"));
         TcpStream::connect(self.addr).is_ok() && (kind != Kind::Traefik || routes())
     }
 

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
+use crate::figures::Spread;
 use crate::proxy::Kind;
 
 /// A proxy may fail so often and be started again.
@@ -26,6 +27,7 @@ impl Rounds {
         rounds: usize,
         mut figure: impl FnMut(usize) -> anyhow::Result<f64>,
     ) -> anyhow::Result<Rounds> {
+        ensure!(rounds > 0, "--rounds 0: at least one");
         let mut all = Vec::new();
         for round in 0..rounds {
             let mut figures = vec![0.0; kinds.len()];
@@ -54,25 +56,27 @@ impl Rounds {
             ratios.insert(format!("{first}_to_{kind}"), ratio);
         }
         let others = (1..self.kinds.len()).filter(|i| !self.kinds[*i].is_floor());
-        let median = |i: &usize| sorted(self.rounds.iter().map(|round| round[*i]))[self.middle()];
+        let median = |i: &usize| Spread::of(&self.values(|round| round[*i])).median;
         if let Some(best) = others.min_by(|a, b| median(a).total_cmp(&median(b))) {
             ratios.insert("best_other".into(), json!(self.kinds[best].name()));
         }
         Value::Object(ratios)
     }
 
-    fn middle(&self) -> usize {
-        self.rounds.len() / 2
+    fn values(&self, figure: impl Fn(&[f64]) -> f64) -> Vec<f64> {
+        self.rounds.iter().map(|round| figure(round)).collect()
     }
 
     fn spread(&self, figure: impl Fn(&[f64]) -> f64) -> Value {
-        let values = sorted(self.rounds.iter().map(|round| figure(round)));
+        let mut values = self.values(figure);
+        values.sort_by(f64::total_cmp);
+        let Spread { min, median, max } = Spread::of(&values);
         json!({
-            "min": rounded(values[0]),
+            "min": rounded(min),
             "lower_quarter": rounded(values[values.len() / 4]),
-            "median": rounded(values[self.middle()]),
+            "median": rounded(median),
             "upper_quarter": rounded(values[values.len() * 3 / 4]),
-            "max": rounded(values[values.len() - 1]),
+            "max": rounded(max),
         })
     }
 }
@@ -178,12 +182,6 @@ pub fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -246,6 +244,14 @@ mod tests {
                 "nginx, round 2: closed early; left out"
             ]
         );
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_of_rounds_lies_between_two() {
+        let mut next = [1.0, 4.0, 2.0, 9.0].into_iter();
+        let rounds = Rounds::run(&KINDS[..1], 4, |_| Ok(next.next().expect("four rounds")));
+        assert_eq!(rounds.expect("no figure fails").figures()["hawser"]["median"], 3.0);
+        assert!(Rounds::run(&KINDS[..1], 0, |_| Ok(1.0)).is_err());
     }
 
     #[test]

@@ -16,8 +16,9 @@ use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
-use crate::measure;
-use fleet::{Fleet, Interrupt, Origin};
+use crate::children::Origin;
+use crate::figures::Machine;
+use fleet::{Fleet, Interrupt};
 pub use options::Options;
 use options::Scenario;
 use outcome::Outcome;
@@ -27,7 +28,7 @@ use target::Target;
 /// Runs a scenario and prints what came of it; fails when that is not right.
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     options.check()?;
-    let machine = measure::machine();
+    let machine = Machine::in_short();
     let began = jiff::Timestamp::now();
     let interrupt = Interrupt::install()?;
     let processes = options.processes(descriptors()?)?;
@@ -71,12 +72,12 @@ struct Run {
 impl Run {
     fn prepare(options: Options, processes: usize, interrupt: Interrupt) -> anyhow::Result<Run> {
         let mut origins: Vec<Origin> =
-            options.origin.iter().map(|addr| Origin::start(*addr)).collect::<Result<_, _>>()?;
+            options.origin.iter().map(|addr| fleet::origin(*addr)).collect::<Result<_, _>>()?;
         let target = match &options.target {
             Some(target) => target.clone(),
             None => {
                 if origins.is_empty() {
-                    origins.push(Origin::start(SocketAddr::from(([127, 0, 0, 1], 0)))?);
+                    origins.push(fleet::origin(SocketAddr::from(([127, 0, 0, 1], 0)))?);
                 }
                 Target::at(origins[0].addr)
             }

@@ -11,6 +11,7 @@ use anyhow::{Context as _, ensure};
 use indexmap::IndexMap;
 use serde_json::json;
 
+use crate::children;
 use crate::figures::{Machine, Spread, write_whole};
 use crate::report::look::number;
 use crate::sizing::{Host, Load, ROWS, Recorded, Slopes, Transport, recorded, sized};
@@ -150,7 +151,7 @@ fn measure(rounds: usize) -> anyhow::Result<Slopes> {
 
 fn record(path: &Path, slopes: Slopes) -> anyhow::Result<()> {
     let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second())?;
-    let program = std::env::current_exe()?.with_file_name("hawser");
+    let program = children::beside("hawser")?;
     let said = Command::new(&program).arg("--version").output();
     let said = said.with_context(|| format!("{} --version", program.display()))?.stdout;
     let hawser = String::from_utf8_lossy(&said).lines().next().unwrap_or("hawser").to_owned();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use serde_json::{Value, json};
 
+use crate::admin::Metrics;
 use crate::children::{Client, Connects, Origin};
 use crate::measure;
 use crate::proxy::{Kind, Proxy, Setup};
@@ -49,7 +50,7 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
         "pss_bytes_before": before,
         "pss_bytes_at_first": early,
         "pss_bytes_at_the_end": late,
-        "buffer_shortages": proxy.metric("hawser_buffer_shortages_total").unwrap_or(f64::NAN),
+        "buffer_shortages": Metrics::read(proxy.admin)?.sum("hawser_buffer_shortages_total"),
     }))
 }
 

@@ -2,7 +2,7 @@
 //! back, every byte checked, while the proxy's memory is sampled.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,18 +11,20 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use crate::children::Origin;
-use crate::measure;
 use crate::proxy::{Kind, Proxy, Setup};
 use crate::ws::{self, Piece, Reader};
+use crate::{measure, pattern};
 
 const MASK: [u8; 4] = [0x3c, 0xa5, 0x0f, 0x77];
-/// Prime, so that the pattern meets every place in every buffer.
-const PERIOD: usize = 65_521;
+const SEED: u64 = 0;
+/// Bytes that are written or read at a time.
+const PIECE: usize = 64 * 1024;
+const HEAD_MAX: usize = 16 * 1024;
 
 #[derive(clap::Args)]
 pub struct Options {
     #[arg(long, default_value_t = 1 << 30)]
-    bytes: u64,
+    bytes: usize,
 }
 
 pub fn run(options: &Options) -> anyhow::Result<Value> {
@@ -37,10 +39,15 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
         let sampler = scope.spawn(|| sample(proxy.id(), &over));
         let writer = scope.spawn(|| write_message(&stream, options.bytes));
         let received = read_message(&stream, options.bytes);
+        if received.is_err() {
+            // The writer would wait for ever for somebody who reads; it may be closed already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
         over.store(true, Ordering::Relaxed);
         let written = writer.join().expect("the writer does not panic");
         let samples = sampler.join().expect("the sampler does not panic");
-        written.and(received).and_then(|received| Ok((received, samples?)))
+        // What the reader found comes first: it is why the writer could not go on.
+        received.and_then(|received| written.and(samples).map(|samples| (received, samples)))
     })?;
     let seconds = began.elapsed().as_secs_f64();
     Ok(json!({
@@ -57,53 +64,46 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
 fn handshake(addr: SocketAddr) -> anyhow::Result<TcpStream> {
     let mut stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    write!(
-        stream,
-        "GET /echo HTTP/1.1\r\nHost: load.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n\r\n",
-        ws::key(1)
-    )?;
+    let key = ws::key(1);
+    stream.write_all(ws::request("/echo", "load.test", &key).as_bytes())?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
+        ensure!(head.len() < HEAD_MAX, "handshake: a head of more than {HEAD_MAX} bytes");
         let mut byte = [0];
         stream.read_exact(&mut byte).context("no answer to the handshake")?;
         head.push(byte[0]);
     }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    ensure!(head.starts_with("HTTP/1.1 101 "), "handshake: {head}");
+    let head = String::from_utf8_lossy(&head);
+    ensure!(ws::is_accepted(&head, &key), "handshake: {head}");
     Ok(stream)
 }
 
-fn write_message(mut stream: &TcpStream, bytes: u64) -> anyhow::Result<()> {
+fn write_message(mut stream: &TcpStream, bytes: usize) -> anyhow::Result<()> {
     let mut header = Vec::new();
-    ws::header(&mut header, true, ws::BINARY, bytes, Some(MASK));
+    ws::header(&mut header, true, ws::BINARY, bytes as u64, Some(MASK));
     stream.write_all(&header)?;
-    let plain: Vec<u8> = (0..PERIOD).map(pattern).collect();
-    let mut sent = 0;
-    while sent < bytes {
-        let length = (bytes - sent).min(PERIOD as u64) as usize;
-        let mut block = plain[..length].to_vec();
-        ws::apply_mask(&mut block, MASK, sent);
-        stream.write_all(&block).context("write")?;
-        sent += length as u64;
+    let mut piece = Vec::with_capacity(PIECE);
+    for at in (0..bytes).step_by(PIECE) {
+        piece.clear();
+        pattern::append(SEED, at, PIECE.min(bytes - at), &mut piece);
+        ws::apply_mask(&mut piece, MASK, at as u64);
+        stream.write_all(&piece).context("write")?;
     }
     Ok(())
 }
 
-fn read_message(mut stream: &TcpStream, bytes: u64) -> anyhow::Result<u64> {
-    let plain: Vec<u8> = (0..2 * PERIOD).map(|i| pattern(i % PERIOD)).collect();
+fn read_message(mut stream: &TcpStream, bytes: usize) -> anyhow::Result<usize> {
     let mut reader = Reader::of_server();
-    let mut buffer = vec![0; PERIOD];
-    let (mut got, mut wrong, mut complete) = (0u64, false, false);
+    let mut buffer = vec![0; PIECE];
+    let (mut got, mut wrong, mut complete) = (0, false, false);
     while !complete && !wrong {
         let n = stream.read(&mut buffer).context("read")?;
         ensure!(n > 0, "closed after {got} bytes");
         let fed = reader.feed(&mut buffer[..n], |piece| match piece {
-            Piece::Start { len, .. } => wrong |= len != bytes,
+            Piece::Start { len, .. } => wrong |= len != bytes as u64,
             Piece::Data(data) => {
-                let from = (got % PERIOD as u64) as usize;
-                wrong |= *data != plain[from..from + data.len()];
-                got += data.len() as u64;
+                wrong |= pattern::wrong_bytes(SEED, got, data) > 0;
+                got += data.len();
             }
             Piece::End { fin } => complete = fin,
             Piece::Control { .. } => {}
@@ -112,10 +112,6 @@ fn read_message(mut stream: &TcpStream, bytes: u64) -> anyhow::Result<u64> {
     }
     ensure!(!wrong, "a byte before {got} is wrong");
     Ok(got)
-}
-
-fn pattern(i: usize) -> u8 {
-    (i ^ ((i >> 8) * 7)) as u8
 }
 
 fn sample(pid: u32, over: &AtomicBool) -> anyhow::Result<Vec<u64>> {

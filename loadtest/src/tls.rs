@@ -23,7 +23,7 @@ use rustls::{ClientConfig, HandshakeKind, NamedGroup, RootCertStore, SupportedPr
 const RECORD_PLAINTEXT: usize = 1 << 14;
 const RECORD_EXTRA: usize = 5 + 1 + 16;
 /// Tickets that are kept; the latest are used first.
-const TICKETS_MAX: usize = 1 << 15;
+pub const TICKETS_MAX: usize = 1 << 15;
 
 const ONE_VERSION: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 

@@ -5,13 +5,47 @@
 use base64::Engine as _;
 use sha1::{Digest as _, Sha1};
 
+const CONTINUATION: u8 = 0;
 pub const BINARY: u8 = 2;
 pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
+/// RFC 6455 5.5: bytes that a control frame carries at most.
+const CONTROL_MAX: u64 = 125;
+
+/// RFC 6455 4.1: a client's request.
+pub fn request(path: &str, host: &str, key: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+    )
+}
+
+/// RFC 6455 4.2.2: the answer to a request with this head; none when it has no key.
+pub fn answer(head: &str) -> Option<String> {
+    let accept = accept_value(field(head, "sec-websocket-key")?);
+    Some(format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    ))
+}
+
+/// Whether a head is a 101 to the request with this key.
+pub fn is_accepted(head: &str, key: &str) -> bool {
+    let accept = field(head, "sec-websocket-accept");
+    head.starts_with("HTTP/1.1 101 ") && accept == Some(accept_value(key).as_str())
+}
+
+/// A field of an HTTP head, by its name in any case.
+pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| {
+        let (field, value) = line.split_once(':')?;
+        field.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
 
 /// RFC 6455 4.2.2: what the server answers to a key.
-pub fn accept_value(key: &str) -> String {
+fn accept_value(key: &str) -> String {
     let mut hash = Sha1::new();
     hash.update(key.as_bytes());
     hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
@@ -180,6 +214,14 @@ impl Reader {
         if head[0] & 0x70 != 0 || masked != self.expect_masked {
             return Err(format!("frame header {head:02x?}: reserved bits or masking are wrong"));
         }
+        if !matches!(opcode, CONTINUATION..=BINARY | CLOSE..=PONG) {
+            return Err(format!("frame header {head:02x?}: opcode {opcode} is reserved"));
+        }
+        if opcode >= CLOSE && (!fin || u64::from(head[1] & 0x7f) > CONTROL_MAX) {
+            return Err(format!(
+                "frame header {head:02x?}: a control frame in parts or of over {CONTROL_MAX} bytes"
+            ));
+        }
         let (extended, short) = match head[1] & 0x7f {
             126 => (2, 0),
             127 => (8, 0),
@@ -225,6 +267,28 @@ mod tests {
             assert_eq!(data[..5], *b"hello");
             assert!(data[5..] == [7; 70_000]);
         }
+    }
+
+    #[test]
+    fn headers_that_the_protocol_does_not_know_are_refused() {
+        for (mut header, named) in [
+            ([0xc2_u8, 5], "reserved bits"),
+            ([0x82, 0x85], "masking"),
+            ([0x83, 5], "opcode 3 is reserved"),
+            ([0x8b, 5], "opcode 11 is reserved"),
+            ([0x09, 5], "control frame"),
+            ([0x89, 126], "control frame"),
+        ] {
+            let why = Reader::of_server().feed(&mut header, |_| {}).unwrap_err();
+            assert!(why.contains(named), "{header:02x?}: {why}");
+        }
+    }
+
+    #[test]
+    fn an_answer_fits_the_request_of_its_key_alone() {
+        let answer = answer(&request("/echo", "load.test", &key(7))).expect("it has a key");
+        assert!(is_accepted(&answer, &key(7)) && !is_accepted(&answer, &key(8)));
+        assert!(super::answer("GET / HTTP/1.1\r\nHost: load.test\r\n\r\n").is_none());
     }
 
     #[test]

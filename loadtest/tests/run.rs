@@ -6,6 +6,7 @@
 mod strange;
 
 use std::io::Read as _;
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -96,6 +97,27 @@ fn pushes_that_are_repeated_or_left_out_are_found() {
 }
 
 #[test]
+fn pushes_behind_the_last_that_came_are_found_by_what_the_origin_counted() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("it is bound");
+    drop(listener);
+    let relay = Origin::upgraded(move |socket| {
+        let url = format!("ws://{addr}/push?bytes=16&interval_ms=10");
+        let (mut origin, _) = tungstenite::connect(url).expect("the origin of the run listens");
+        for _ in 0..3 {
+            let message = origin.read().expect("it pushes");
+            socket.send(message).expect("the client listens");
+        }
+        until_end(socket);
+    });
+    let options = "--connections 1 --bytes 16 --duration 300ms --drain 1s";
+    let ran = run("push", &format!("{options} --origin {addr} --target {}", relay.url()));
+    assert_eq!(ran.code, Some(1), "{}", ran.said);
+    assert_eq!(ran.json["totals"]["pushed"], 3, "{}", ran.said);
+    assert!(ran.wrong().contains("were pushed and never came"), "{}", ran.wrong());
+}
+
+#[test]
 fn what_ends_a_connection_has_a_name_and_somebody_at_fault() {
     let closing = Origin::upgraded(|socket| {
         let _ = socket.read();
@@ -108,7 +130,7 @@ fn what_ends_a_connection_has_a_name_and_somebody_at_fault() {
         }
     });
     let nobody = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         format!("ws://{}", listener.local_addr().expect("it is bound"))
     };
     let forbidden = Origin::http("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n");

@@ -170,7 +170,12 @@ impl Conn {
         for _ in 0..READS_PER_TURN {
             self.flush()?;
             if matches!(self.state, State::Silent) {
-                return Ok(Pumped::Dry);
+                // Its end shows in an event, behind what is never read.
+                return if drain == Drain::UntilEnd {
+                    Err(Trouble::Ended)
+                } else {
+                    Ok(Pumped::Dry)
+                };
             }
             let got = self.link.read(buffer)?;
             self.connected(shared);
@@ -312,7 +317,7 @@ impl Conn {
                 };
                 let mut rest = head.split_off(end + 4);
                 let head = String::from_utf8_lossy(head).into_owned();
-                accepted(&head, &ws::accept_value(&ws::key(self.seed)))?;
+                accepted(&head, &ws::key(self.seed))?;
                 self.upgraded(shared)?;
                 if rest.is_empty() { Ok(()) } else { self.take(&mut rest, shared) }
             }
@@ -429,7 +434,10 @@ impl Conn {
         shared.tally.echoed += 1;
         shared.under_way -= 1;
         (self.awaited, self.got) = (0, 0);
-        shared.work.answered(now - self.due, now - self.sent);
+        // Without a place it was said for earlier work, which gave up waiting for this answer.
+        if self.slot != NO_SLOT {
+            shared.work.answered(now - self.due, now - self.sent);
+        }
     }
 
     fn mask(&self) -> [u8; 4] {
@@ -443,11 +451,11 @@ impl Conn {
 }
 
 /// RFC 6455 4.1: what the answer to an upgrade has to be.
-fn accepted(head: &str, accept: &str) -> Result<(), Trouble> {
+fn accepted(head: &str, key: &str) -> Result<(), Trouble> {
     let first = head.lines().next().unwrap_or_default();
     let status = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
     match status {
-        Some(101) if head.contains(accept) => Ok(()),
+        Some(101) if ws::is_accepted(head, key) => Ok(()),
         Some(101) => Err(Trouble::Answer("101 without the accept value of our key".into())),
         Some(status) => Err(Trouble::Status(status)),
         None => Err(Trouble::Answer(first.chars().take(80).collect())),

@@ -2,7 +2,6 @@
 //! connections themselves.
 
 use std::io::{self, Write as _};
-
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;

@@ -3,6 +3,7 @@
 
 use super::trouble::Trouble;
 use crate::pattern;
+use crate::ws::field;
 
 const HEAD_MAX: usize = 16 * 1024;
 
@@ -99,13 +100,6 @@ fn content_length(head: &str) -> Result<u64, Trouble> {
     }
     let length = field(head, "content-length").and_then(|value| value.parse().ok());
     length.ok_or_else(|| Trouble::Answer("a body without Content-Length".into()))
-}
-
-fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.lines().find_map(|line| {
-        let (field, value) = line.split_once(':')?;
-        field.eq_ignore_ascii_case(name).then(|| value.trim())
-    })
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ impl Pushed {
             tally.wrong_bytes += (pusher::HEAD - got) as u64;
             return;
         }
+        tally.pushed += 1;
         tally.echoed_bytes += got as u64;
         let number = self.number();
         let expected = self.expected.unwrap_or(number);
@@ -90,5 +91,6 @@ mod tests {
         let Work::Listen(listen) = work else { panic!("the work stays what it is") };
         assert_eq!((listen.received, listen.lost, listen.repeated), (5, 2, 1));
         assert_eq!((tally.wrong_bytes, listen.latency.count()), (1, 5));
+        assert_eq!(tally.pushed, 5);
     }
 }

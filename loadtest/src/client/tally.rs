@@ -16,6 +16,8 @@ pub struct Tally {
     /// Payload of the answers as far as they have come.
     pub echoed_bytes: u64,
     pub wrong_bytes: u64,
+    /// Messages of the origin that came whole.
+    pub pushed: u64,
     /// Messages that came without being asked for.
     pub unasked: u64,
     /// Messages whose answer can no longer come.
@@ -60,6 +62,7 @@ impl Tally {
             "echoed": self.echoed,
             "echoed_bytes": self.echoed_bytes,
             "wrong_bytes": self.wrong_bytes,
+            "pushed": self.pushed,
             "unasked": self.unasked,
             "lost": self.lost,
             "pings": self.pings,

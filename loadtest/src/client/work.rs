@@ -11,8 +11,8 @@ use crate::latency::Latency;
 
 /// Messages that fall due in one turn of the loop, so that answers are read in between.
 const DUE_PER_TURN: usize = 1024;
-/// Messages that were never sent and are counted in the latency all the same.
-const UNSENT_TIMED: u64 = 1_000_000;
+/// Messages and connections that were never begun and are in the latency all the same.
+const UNSENT_TIMED: usize = 1_000_000;
 
 /// No place in a schedule.
 pub const NO_SLOT: u32 = u32::MAX;
@@ -336,9 +336,10 @@ impl Churn {
         }
     }
 
-    fn report(&self) -> Value {
+    fn report(&mut self) -> Value {
         let end = self.stopped.unwrap_or_else(Instant::now);
         let scheduled = self.schedule.map_or(self.next, |schedule| schedule.count(end));
+        self.time_unsent(scheduled);
         json!({
             "scheduled": scheduled,
             "unsent": scheduled.saturating_sub(self.next),
@@ -349,6 +350,15 @@ impl Churn {
             "service": self.service.document(),
             "cycle": self.cycle.document(),
         })
+    }
+
+    /// A connection that was never begun has waited since it was due, like an unsent message.
+    fn time_unsent(&mut self, scheduled: u64) {
+        let Some(schedule) = self.schedule else { return };
+        let now = Instant::now();
+        for n in (self.next..scheduled).take(UNSENT_TIMED) {
+            self.latency.record(now.saturating_duration_since(schedule.due(n)));
+        }
     }
 }
 

@@ -34,7 +34,9 @@ pub fn added(run: &Run) -> anyhow::Result<Findings> {
     };
     let with_direct = [&run.kinds[..], &[Kind::Direct]].concat();
     let mut contest = Contest::begin(&with_direct, |kind| Bench::start(kind, &load));
+    let mut findings = Findings::default();
     let saturations = saturations(run, &mut contest);
+    findings.admit(NAME, &mut contest);
     // Slowest first.
     let mut rates: Vec<(Kind, f64)> =
         saturations.iter().filter(|(kind, _)| kind.is_peer()).map(|(k, s)| (*k, s / 2.0)).collect();
@@ -44,7 +46,6 @@ pub fn added(run: &Run) -> anyhow::Result<Findings> {
     }
     rates.sort_by(|(_, a), (_, b)| a.total_cmp(b));
 
-    let mut findings = Findings::default();
     let mut lines: [Lines; 3] = Default::default();
     for (place, (peer, rate)) in rates.iter().enumerate() {
         let can = |kind: Kind| {
@@ -59,10 +60,11 @@ pub fn added(run: &Run) -> anyhow::Result<Findings> {
                 lines.entry(kind).or_default().push([rate.round(), median]);
             }
         }
+        findings.admit(NAME, &mut contest);
         let slowest = place == 0;
         report(&mut findings, &rows, *peer, *rate, slowest).with_context(|| peer.to_string())?;
     }
-    for ((short, long), lines) in QUANTILES.iter().zip(lines) {
+    for ((short, long), lines) in QUANTILES.iter().zip(lines).filter(|(_, l)| !l.is_empty()) {
         findings.curves.push(Curve {
             name: format!("{NAME}-{short}-by-rate"),
             title: format!("Round trip of 64 B messages ({long}) over rate, {CONNECTIONS} ws"),
@@ -74,7 +76,6 @@ pub fn added(run: &Run) -> anyhow::Result<Findings> {
     let rates: Vec<String> =
         rates.iter().map(|(peer, rate)| format!("{peer} {rate:.0}/s")).collect();
     findings.notes.push(format!("{NAME}: half of the most of {}", rates.join(", ")));
-    findings.admit(NAME, &mut contest);
     Ok(findings)
 }
 
@@ -126,7 +127,8 @@ fn report(
     rate: f64,
     slowest: bool,
 ) -> anyhow::Result<()> {
-    let direct = rows.get(&Kind::Direct).context("the load failed without a proxy")?;
+    let failed = || format!("the load failed without a proxy: {}", findings.notes.join("; "));
+    let direct = rows.get(&Kind::Direct).with_context(failed)?;
     for (quantile, (short, long)) in QUANTILES.iter().enumerate() {
         let base: Vec<f64> = direct.iter().map(|row| row[quantile]).collect();
         // Of all rounds, since the tail of one is as uneven as that of the proxies.

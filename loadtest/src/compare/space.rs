@@ -110,7 +110,7 @@ impl Climbs {
         kinds.rotate_left(turn);
         let mut climbers = Vec::new();
         for kind in kinds {
-            self.next_net += 1;
+            self.next_net = self.next_net.wrapping_add(1);
             match Climber::start(kind, self.next_net, how) {
                 Ok(climber) => climbers.push((kind, climber, Climbed::default())),
                 Err(error) => self.give_up(kind, &error),
@@ -131,10 +131,16 @@ impl Climbs {
                     Err(error) => self.give_up(kind, &error),
                 }
             }
-            climbers = standing;
             sleep(how.settle);
-            for (_, climber, points) in &mut climbers {
-                points.user.push((connections, climber.user_bytes()?));
+            climbers = Vec::new();
+            for (kind, climber, mut points) in standing {
+                match climber.user_bytes() {
+                    Ok(bytes) => {
+                        points.user.push((connections, bytes));
+                        climbers.push((kind, climber, points));
+                    }
+                    Err(error) => self.give_up(kind, &error),
+                }
             }
         }
         for (kind, climber, points) in climbers {

@@ -129,6 +129,7 @@ pub fn push(run: &Run, goals: &[(Against, Bound)]) -> anyhow::Result<Findings> {
             let (ns, mut end) = bench.whole(&line, PUSHED_ONCE)?;
             let latency = end["latency"].take();
             ensure!(end["wrong_bytes"] == 0 && end["lost"] == 0, "messages were lost: {end}");
+            ensure!(end["repeated"] == 0, "messages came again: {end}");
             ensure!(end["open"] == PUSHED_CLIENTS, "connections ended: {end}");
             ensure!(end["received"] == PUSHED_CLIENTS, "not each client has one message: {end}");
             let p99 = latency["p99"].as_f64().unwrap_or(f64::NAN) / 1000.0;

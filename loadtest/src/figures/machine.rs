@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::measure;
 
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +44,12 @@ impl Machine {
             distribution: distribution(),
         }
     }
+
+    /// For the head of what a single scenario says; taken before it begins.
+    pub fn in_short() -> Value {
+        let Machine { kernel, cpu, cpus, .. } = Machine::here();
+        json!({ "kernel": kernel, "cpu": cpu, "cpus": cpus, "load_before": line("/proc/loadavg") })
+    }
 }
 
 /// Without what the builder of the kernel put behind it: that tells hosts apart, not kernels.
@@ -57,10 +66,7 @@ fn known(text: String) -> String {
 }
 
 fn memory_bytes() -> u64 {
-    let meminfo = line("/proc/meminfo");
-    let total = meminfo.lines().find_map(|l| l.strip_prefix("MemTotal:"));
-    let kb = total.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kb.unwrap_or(0) * 1024
+    measure::bytes_of(&line("/proc/meminfo"), "MemTotal").unwrap_or(0)
 }
 
 fn mitigations() -> BTreeMap<String, String> {

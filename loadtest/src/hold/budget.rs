@@ -1,6 +1,6 @@
-//! What very many connections cost, from what the kernel writes of itself: its memory by name, the
-//! line through several steps, and how many connections the rest is enough for. Text in, figures
-//! out. Not here: reading files, or when to stop.
+//! What very many connections cost, from what the kernel writes of itself: its memory by name, and
+//! how many connections the rest is enough for. Text in, figures out. Not here: reading files, or
+//! when to stop.
 
 use std::collections::BTreeMap;
 
@@ -21,13 +21,6 @@ pub fn slabs(text: &str) -> BTreeMap<String, u64> {
     text.lines().filter_map(bytes).collect()
 }
 
-/// A line of `/proc/meminfo` in bytes.
-pub fn meminfo(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
-}
-
 /// What grew most from one look to another, in bytes for each of `connections`; what is less than
 /// `least` bytes each is summed up as `other`.
 pub fn growth(
@@ -45,16 +38,6 @@ pub fn growth(
     named.sort_by(|a, b| b.1.total_cmp(&a.1));
     named.push(("other".into(), rest.into_iter().map(|(_, bytes)| bytes).sum()));
     named
-}
-
-/// Growth for one more, by least squares over points of (how many, how much).
-pub fn slope(points: &[(f64, f64)]) -> Option<f64> {
-    let n = points.len() as f64;
-    let middle = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / n;
-    let (x, y) = (middle(|p| p.0), middle(|p| p.1));
-    let along: f64 = points.iter().map(|p| (p.0 - x).powi(2)).sum();
-    let across: f64 = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
-    (points.len() > 1 && along > 0.0).then(|| across / along)
 }
 
 /// Whether `more` connections of `each` bytes fit into what is available without touching `leave`.
@@ -108,19 +91,6 @@ dentry 401037 401037  192   21    1 : tunables 0 0 0 : slabdata  19097  19097   
     }
 
     #[test]
-    fn a_line_of_meminfo_is_found_by_its_whole_name() {
-        let text = "MemTotal:       24684084 kB\nMemAvailable:   22964148 kB\nHugePages_Total: 0\n";
-        for (name, bytes) in [
-            ("MemAvailable", Some(22_964_148 * 1024)),
-            ("Mem", None),
-            ("HugePages_Total", None),
-            ("Slab", None),
-        ] {
-            assert_eq!(meminfo(text, name), bytes, "{name}");
-        }
-    }
-
-    #[test]
     fn growth_is_named_from_the_largest_on() {
         let map = |rows: &[(&str, u64)]| rows.iter().map(|(n, b)| (n.to_string(), *b)).collect();
         let before = map(&[("TCP", 1000), ("dentry", 5000), ("filp", 10)]);
@@ -129,19 +99,6 @@ dentry 401037 401037  192   21    1 : tunables 0 0 0 : slabdata  19097  19097   
             growth(&before, &after, 10, 100.0),
             [("io_kiocb".to_owned(), 400.0), ("TCP".to_owned(), 200.0), ("other".to_owned(), -5.0),]
         );
-    }
-
-    #[test]
-    fn a_slope_needs_two_places() {
-        for (points, expected) in [
-            (vec![], None),
-            (vec![(5.0, 1.0)], None),
-            (vec![(5.0, 1.0), (5.0, 3.0)], None),
-            (vec![(0.0, 7.0), (10.0, 27.0), (20.0, 47.0)], Some(2.0)),
-            (vec![(0.0, 0.0), (1.0, 2.0), (2.0, 2.0)], Some(1.0)),
-        ] {
-            assert_eq!(slope(&points), expected, "{points:?}");
-        }
     }
 
     #[test]

@@ -1,21 +1,18 @@
-//! The processes beside Hawser, each a part of the crowd, and the watch over the machine while one
+//! The processes beside Hawser, and the watch over the machine while one
 //! waits for them: nothing here waits without looking at the memory that is left. Not here: what
 //! they are told.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{ChildStdin, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
-use super::budget;
-use crate::children::{self, DESCRIPTORS, Process};
+use crate::children::{Obedient, own_command};
+use crate::measure;
 
 /// How often the memory is looked at. Twenty thousand connections a second take 40 MB meanwhile.
 const LOOK: Duration = Duration::from_millis(100);
@@ -78,15 +75,11 @@ impl Watch {
 
 fn available() -> anyhow::Result<u64> {
     let text = fs::read_to_string("/proc/meminfo")?;
-    budget::meminfo(&text, "MemAvailable").context("/proc/meminfo has no MemAvailable")
+    measure::bytes_of(&text, "MemAvailable").context("/proc/meminfo has no MemAvailable")
 }
 
-/// One process of the crowd.
-pub struct Member {
-    pub process: Process,
-    input: ChildStdin,
-    answers: Receiver<Value>,
-}
+/// One process beside Hawser: of the crowd, or a client.
+pub struct Member(Obedient);
 
 impl Member {
     pub fn client(target: SocketAddr, source: Ipv4Addr) -> anyhow::Result<Member> {
@@ -96,51 +89,35 @@ impl Member {
     /// With the address on which it listens.
     pub fn origin(ip: Ipv4Addr) -> anyhow::Result<(Member, SocketAddr)> {
         let member = Member::start(&["crowd", "--listen", &format!("{ip}:0")])?;
-        let said = member.answers.recv_timeout(Duration::from_secs(20)).context("an origin")?;
+        let said = member.0.hear(Duration::from_secs(20))?.context("an origin does not start")?;
         let addr = said["listen"].as_str().context("an origin says where it listens")?.parse()?;
         Ok((member, addr))
     }
 
     /// This program with these arguments, the verb first; one that obeys standard input.
     pub fn start(arguments: &[&str]) -> anyhow::Result<Member> {
-        let mut command = children::command(None, DESCRIPTORS, &children::own_path()?);
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = Process::start(command)?;
-        let input = process.child.stdin.take().context("it has no input")?;
-        let output = process.child.stdout.take().context("it has no output")?;
-        let (send, answers) = mpsc::sync_channel(4);
-        std::thread::Builder::new().stack_size(128 * 1024).spawn(move || {
-            for line in BufReader::with_capacity(1024, output).lines().map_while(Result::ok) {
-                let Ok(value) = serde_json::from_str(&line) else { return };
-                if send.send(value).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(Member { process, input, answers })
+        let mut command = own_command(None)?;
+        command.args(arguments);
+        Ok(Member(Obedient::start(command)?))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
     }
 
     /// The answer to one line.
     pub fn ask(&mut self, line: &str, watch: &mut Watch, time: Duration) -> anyhow::Result<Value> {
-        self.tell(line)?;
+        self.0.tell(line)?;
         self.hear(watch, Instant::now() + time).with_context(|| format!("{line:?}"))
-    }
-
-    fn tell(&mut self, line: &str) -> anyhow::Result<()> {
-        writeln!(self.input, "{line}")?;
-        Ok(self.input.flush()?)
     }
 
     fn hear(&self, watch: &mut Watch, until: Instant) -> anyhow::Result<Value> {
         loop {
-            match self.answers.recv_timeout(LOOK) {
-                Ok(answer) => return Ok(answer),
-                Err(RecvTimeoutError::Disconnected) => bail!("a process of the crowd ended"),
-                Err(RecvTimeoutError::Timeout) => watch.look()?,
+            if let Some(answer) = self.0.hear(LOOK)? {
+                return Ok(answer);
             }
-            if Instant::now() > until {
-                bail!("a process of the crowd did not answer in time");
-            }
+            watch.look()?;
+            ensure!(Instant::now() < until, "process {} did not answer in time", self.id());
         }
     }
 }
@@ -154,7 +131,7 @@ pub fn ask_each(
 ) -> anyhow::Result<Vec<Value>> {
     let until = Instant::now() + patience;
     for (i, member) in members.iter_mut().enumerate() {
-        member.tell(&line(i))?;
+        member.0.tell(&line(i))?;
     }
     members.iter().map(|member| member.hear(watch, until)).collect()
 }

@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 
 use self::crew::{Member, Watch, ask, ask_each};
 use crate::children::{DESCRIPTORS, sum};
-use crate::edge::{Domain, Edge, Plan};
+use crate::edge::{Edge, Plan};
+use crate::hawser::Domain;
+use crate::line::Line;
 use crate::measure;
 
 #[derive(clap::Args)]
@@ -64,8 +66,8 @@ const GIB: f64 = (1u64 << 30) as f64;
 
 pub fn run(options: &Options) -> anyhow::Result<Value> {
     let connections = options.connections as usize;
-    let mut watch = Watch::begin(options.leave << 20)?;
     let leave = options.leave << 20;
+    let mut watch = Watch::begin(leave)?;
     budget::fits(connections, EXPECTED_BYTES, watch.available()?, leave)
         .map_err(anyhow::Error::msg)?;
     check_open_files(connections)?;
@@ -267,7 +269,7 @@ impl Hold {
 
     fn slope(&self, figure: impl Fn(&Step) -> f64) -> Option<f64> {
         let points = self.steps.iter().map(|step| (step.connections as f64, figure(step)));
-        budget::slope(&points.collect::<Vec<_>>())
+        Line::through(&points.collect::<Vec<_>>()).map(|line| line.slope)
     }
 
     fn slopes(&self) -> Value {
@@ -299,7 +301,7 @@ impl Hold {
         let since = Instant::now();
         self.watch.sleep(time)?;
         let held = since.elapsed();
-        let hawser = measure::cpu_ns(self.edge.id())? - hawser;
+        let hawser = measure::ran_ns(hawser, measure::cpu_ns(self.edge.id())?)?;
         let busy = machine_busy()? - machine;
         let pss = measure::pss_bytes(self.edge.id())?;
         let after = self.heartbeats()?;
@@ -309,7 +311,7 @@ impl Hold {
         let threads = fs::read_dir(format!("/proc/{}/task", self.edge.id()))?.count();
         Ok(json!({
             "seconds": held.as_secs_f64().round(),
-            "lost": self.connections as u64 - after.open,
+            "lost": (self.connections as u64).saturating_sub(after.open),
             "pings_to_clients": after.clients - before.clients,
             "pings_to_origins": after.origins - before.origins,
             "answered_in_time": after.answered - before.answered,
@@ -336,7 +338,7 @@ impl Hold {
 
     fn crowd_pss(&self) -> anyhow::Result<u64> {
         let members = self.clients.iter().chain(&self.origins);
-        members.map(|member| measure::pss_bytes(member.process.id())).sum()
+        members.map(|member| measure::pss_bytes(member.id())).sum()
     }
 
     /// A message over a few of each client's, one at a time, and then one over each.
@@ -377,16 +379,16 @@ impl Hold {
         let cpu = measure::cpu_ns(self.edge.id())?;
         let since = Instant::now();
         self.edge.process.signal("TERM")?;
-        let line = format!("await-end {}", self.drain_seconds + 60);
-        let clients = ask(&mut self.clients, &line, &mut self.watch, PATIENCE)?;
+        let time = Duration::from_secs(u64::from(self.drain_seconds) + 60);
+        let line = format!("await-end {}", time.as_secs());
+        let clients = ask(&mut self.clients, &line, &mut self.watch, time + PATIENCE)?;
         let clients_seconds = since.elapsed().as_secs_f64();
         let pss = measure::pss_bytes(self.edge.id()).ok();
-        let origins = ask(&mut self.origins, &line, &mut self.watch, PATIENCE)?;
+        let origins = ask(&mut self.origins, &line, &mut self.watch, time + PATIENCE)?;
         // Less than before, when it has ended.
         let cpu = measure::cpu_ns(self.edge.id()).ok().and_then(|now| now.checked_sub(cpu));
         let mut code = None;
-        let until = since + Duration::from_secs(u64::from(self.drain_seconds) + 60);
-        while code.is_none() && Instant::now() < until {
+        while code.is_none() && since.elapsed() < time {
             self.watch.look()?;
             code = self.edge.process.wait(Duration::from_millis(200))?;
         }
@@ -423,8 +425,8 @@ fn start(
     origins: Vec<SocketAddr>,
 ) -> anyhow::Result<Edge> {
     let sources = (1..=SOURCES).map(|i| Ipv4Addr::new(127, 73, 0, i)).collect();
-    let domain =
-        Domain { name: "load.test", heartbeat_seconds, stalled_write_seconds: 60, origins };
+    let stalled_write_seconds = Some(60);
+    let domain = Domain { name: "load.test", heartbeat_seconds, stalled_write_seconds, origins };
     let domains = vec![domain];
     Edge::start(&Plan { workers, descriptors: DESCRIPTORS, sources, drain_seconds, domains })
 }

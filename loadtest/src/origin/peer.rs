@@ -174,17 +174,8 @@ impl Peer {
     }
 
     fn answer(&mut self, head: &str) -> Option<Pumped> {
-        let key = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())
-        });
         let path = head.split(' ').nth(1).unwrap_or_default();
-        let Some(key) = key else { return self.answer_plainly(path) };
-        let answer = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {}\r\n\r\n",
-            ws::accept_value(key)
-        );
+        let Some(answer) = ws::answer(head) else { return self.answer_plainly(path) };
         self.link.out().extend_from_slice(answer.as_bytes());
         self.state = match path {
             _ if path.starts_with("/firehose") => State::Firehose,

@@ -12,19 +12,15 @@ pub const READING: &str = "Each proxy was measured once in every round, in a tur
     bytes and do nothing else; they are no peers.";
 
 /// Names of groups; another group is called by its own.
-const TITLES: [(&str, &str); 12] = [
+const TITLES: [(&str, &str); 8] = [
     ("cpu", "CPU per message"),
     ("push", "Push"),
     ("memory", "Memory per connection"),
-    ("kernel", "Kernel memory per connection"),
     ("latency", "Added latency"),
     ("throughput", "Throughput"),
     ("handshakes", "Handshakes"),
     ("herd", "Everybody comes back at once"),
-    ("http", "Plain HTTP"),
-    ("hold", "Connections held"),
     ("idle", "Idle connections"),
-    ("soak", "Hours of load"),
 ];
 
 /// Figures and curves of one group.

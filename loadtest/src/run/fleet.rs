@@ -2,21 +2,18 @@
 //! are in a process group of their own, so that Ctrl-C reaches only who started them. Not here:
 //! what they are told.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::children::Process;
+use crate::children::{self, Obedient, Origin};
 
 /// How often somebody looks whether the run was interrupted.
 const TICK: Duration = Duration::from_millis(50);
@@ -47,9 +44,9 @@ pub struct Fleet {
 }
 
 struct Member {
-    _process: Process,
-    input: ChildStdin,
-    output: Receiver<String>,
+    obedient: Obedient,
+    /// Questions for its state that have no answer yet.
+    asked: usize,
 }
 
 /// What came back from all.
@@ -62,7 +59,12 @@ pub enum Heard {
 impl Fleet {
     /// One process for each of these lists of arguments.
     pub fn start(arguments: &[Vec<String>], interrupt: &Interrupt) -> anyhow::Result<Fleet> {
-        let members = arguments.iter().map(|list| Member::start(list)).collect::<Result<_, _>>()?;
+        let member = |list: &Vec<String>| -> anyhow::Result<Member> {
+            let mut command = own_command()?;
+            command.args(list);
+            Ok(Member { obedient: Obedient::start(command)?, asked: 0 })
+        };
+        let members = arguments.iter().map(member).collect::<Result<_, _>>()?;
         Ok(Fleet { members, interrupt: interrupt.clone() })
     }
 
@@ -78,7 +80,7 @@ impl Fleet {
         mut seen: impl FnMut(&[Value]),
     ) -> anyhow::Result<Heard> {
         for (i, member) in self.members.iter_mut().enumerate() {
-            member.tell(&line(i))?;
+            member.obedient.tell(&line(i))?;
         }
         let line = line(0);
         let verb = line.split(' ').next().unwrap_or_default();
@@ -88,12 +90,16 @@ impl Fleet {
         loop {
             for (i, member) in self.members.iter_mut().enumerate() {
                 while answers[i].is_none()
-                    && let Some(said) = member.hear(TICK / 5)?
+                    && let Some(said) = member.obedient.hear(TICK / 5)?
                 {
-                    match said["answers"].as_str() {
-                        Some(answered) if answered == verb => answers[i] = Some(said),
-                        _ => states[i] = Some(said),
+                    // Of several states the last is what was asked for.
+                    let is_state = said["answers"] == "status" && member.asked > 0;
+                    if said["answers"] == verb && !is_state {
+                        answers[i] = Some(said);
+                        continue;
                     }
+                    member.asked -= usize::from(is_state);
+                    states[i] = Some(said);
                 }
             }
             if answers.iter().all(Option::is_some) {
@@ -109,7 +115,8 @@ impl Fleet {
                 asked = Instant::now();
                 let waiting = answers.iter().map(Option::is_none);
                 for (member, _) in self.members.iter_mut().zip(waiting).filter(|(_, w)| *w) {
-                    member.tell("status")?;
+                    member.obedient.tell("status")?;
+                    member.asked += 1;
                 }
             }
         }
@@ -138,73 +145,13 @@ impl Fleet {
     }
 }
 
-impl Member {
-    fn start(arguments: &[String]) -> anyhow::Result<Member> {
-        let mut process = own_process(arguments, Stdio::piped())?;
-        let input = process.child.stdin.take().context("a client has no input")?;
-        let output = process.child.stdout.take().context("a client has no output")?;
-        let (send, lines) = sync_channel(16);
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if send.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Member { _process: process, input, output: lines })
-    }
-
-    fn tell(&mut self, line: &str) -> anyhow::Result<()> {
-        let told = writeln!(self.input, "{line}").and_then(|()| self.input.flush());
-        told.context("a client process ended; it says why above")
-    }
-
-    fn hear(&self, patience: Duration) -> anyhow::Result<Option<Value>> {
-        match self.output.recv_timeout(patience) {
-            Ok(line) => Ok(Some(serde_json::from_str(&line)?)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => {
-                bail!("a client process ended; it says why above")
-            }
-        }
-    }
-}
-
 /// An origin of the run.
-pub struct Origin {
-    _process: Process,
-    pub addr: SocketAddr,
+pub fn origin(listen: SocketAddr) -> anyhow::Result<Origin> {
+    Origin::listen(own_command()?, listen)
 }
 
-impl Origin {
-    pub fn start(listen: SocketAddr) -> anyhow::Result<Origin> {
-        let arguments = ["origin".to_owned(), "--listen".to_owned(), listen.to_string()];
-        let mut process = own_process(&arguments, Stdio::null())?;
-        let output = process.child.stdout.take().context("the origin has no output")?;
-        let line = BufReader::new(output).lines().next();
-        let line = line.with_context(|| format!("no origin on {listen}; it says why above"))??;
-        Ok(Origin { _process: process, addr: line.parse()? })
-    }
-
-    /// What it has counted.
-    pub fn counts(&self) -> anyhow::Result<Map<String, Value>> {
-        let mut stream = TcpStream::connect(self.addr)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        stream.write_all(b"GET /counts HTTP/1.1\r\nHost: origin\r\n\r\n")?;
-        let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
-        while !answer.ends_with(b"}") {
-            let n = stream.read(&mut piece)?;
-            ensure!(n > 0, "the origin ended");
-            answer.extend_from_slice(&piece[..n]);
-        }
-        let text = String::from_utf8(answer)?;
-        let (_, body) = text.split_once("\r\n\r\n").context("no body")?;
-        Ok(serde_json::from_str(body)?)
-    }
-}
-
-fn own_process(arguments: &[String], input: Stdio) -> anyhow::Result<Process> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(arguments).stdin(input).stdout(Stdio::piped()).process_group(0);
-    Process::start(command)
+fn own_command() -> anyhow::Result<Command> {
+    let mut command = children::bound(std::env::current_exe()?);
+    command.process_group(0);
+    Ok(command)
 }

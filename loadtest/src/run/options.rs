@@ -222,6 +222,12 @@ impl Options {
     pub fn processes(&self, descriptors: u64) -> anyhow::Result<usize> {
         let room = descriptors.saturating_sub(OTHER_DESCRIPTORS);
         ensure!(room > 0, "a process may open {descriptors} files only: raise `ulimit -Hn`");
+        ensure!(
+            self.target.is_some() || self.connections() as u64 <= room,
+            "{} connections to an origin of its own, which may open {descriptors} files: give a \
+             --target, or raise `ulimit -Hn`",
+            self.connections()
+        );
         let least = (self.connections() as u64).div_ceil(room) as usize;
         let processes = self.processes.unwrap_or(least).min(self.connections());
         ensure!(
@@ -314,11 +320,14 @@ mod tests {
 
     #[test]
     fn there_are_as_many_processes_as_descriptors_ask_for() {
-        let idle = |more: &str| options(&format!("idle --connections 40000{more}"));
+        let idle =
+            |more: &str| options(&format!("idle --target ws://[::1] --connections 40000{more}"));
         assert_eq!(idle("").processes(20_000).expect("no number was given"), 3);
         assert_eq!(idle(" --processes 4").processes(20_000).expect("enough"), 4);
         let error = idle(" --processes 2").processes(20_000).expect_err("too few").to_string();
         assert!(error.contains("--processes 3"), "{error}");
+        let alone = options("idle --connections 40000").processes(20_000).expect_err("one origin");
+        assert!(alone.to_string().contains("--target"), "{alone}");
         assert_eq!(options("stream --processes 9").processes(1000).expect("one is enough"), 1);
     }
 }

@@ -66,6 +66,11 @@ impl Outcome {
         self.wrong.is_empty()
     }
 
+    /// A count of the whole run, once it is concluded.
+    pub fn total(&self, name: &str) -> u64 {
+        self.totals.get(name).and_then(Value::as_u64).unwrap_or(0)
+    }
+
     /// Counts of the whole run, and what is wrong about them. `answers` are the last of all
     /// processes.
     pub fn conclude(&mut self, answers: &[Value]) {
@@ -75,7 +80,7 @@ impl Outcome {
         // What was sent and never came, whatever step it was of.
         let lost = total("sent") - total("echoed") + self.of_steps("pushes_lost");
         totals.insert("lost".into(), json!(lost));
-        totals.insert("pushed".into(), json!(self.of_steps("pushed")));
+        totals.insert("pushed".into(), json!(total("pushed")));
         let (unsent, repeated) = (self.of_steps("unsent"), self.of_steps("repeated"));
         totals.insert("unsent".into(), json!(unsent));
         totals.insert("repeated".into(), json!(repeated));

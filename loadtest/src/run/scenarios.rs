@@ -80,9 +80,8 @@ impl Run {
         if self.goes_on() {
             let began = Instant::now();
             let bar = self.display.timed("pushes", self.options.duration());
-            let bytes = self.options.bytes() as u64;
             fleet.watch(self.options.duration(), |states| {
-                bar.elapsed(format!("{} messages", sum(states, "echoed_bytes") / bytes));
+                bar.elapsed(format!("{} messages", sum(states, "pushed")));
             })?;
             drop(bar);
             let mut step = self.stop(&mut fleet, began)?;
@@ -98,7 +97,25 @@ impl Run {
             }
             self.outcome.steps.push(step);
         }
-        self.close(fleet)
+        self.close(fleet)?;
+        self.compare_pushes()
+    }
+
+    /// Gaps are found by numbers; messages behind the last that came, by what our origins counted.
+    fn compare_pushes(&mut self) -> anyhow::Result<()> {
+        if self.unopened {
+            return Ok(());
+        }
+        let mut pushed = 0;
+        for origin in &self.origins {
+            pushed += origin.counts()?.get("pushed").and_then(Value::as_u64).unwrap_or(0);
+        }
+        let known = self.outcome.total("lost");
+        let missing = pushed.saturating_sub(self.outcome.total("pushed")).saturating_sub(known);
+        if missing > 0 {
+            self.outcome.wrong(format!("{missing} messages were pushed and never came"));
+        }
+        Ok(())
     }
 
     pub(super) fn herd(&mut self) -> anyhow::Result<()> {
@@ -210,13 +227,18 @@ impl Run {
             bar.elapsed(format!("{what}: {answered} answers, {wrong} wrong bytes"));
         })?;
         drop(bar);
+        let in_time = sum(&fleet.say(|_| "status".into())?, "echoed") - sum(&before, "echoed");
         let mut step = self.stop(fleet, began)?;
         let after = fleet.say(|_| "status".into())?;
         let count = |name: &str| sum(&after, name) - sum(&before, name);
         let seconds = step.get("seconds").and_then(Value::as_f64).unwrap_or_default();
-        // Connections of a churn are what it counts.
-        let done = step.get("made").and_then(Value::as_u64);
-        let received = done.unwrap_or_else(|| count("echoed"));
+        let received = match step.get("made").and_then(Value::as_u64) {
+            // Connections of a churn are what it counts.
+            Some(made) => made,
+            None if self.options.duration().is_zero() => count("echoed"),
+            // A backlog that comes while it is drained is no part of the rate.
+            None => in_time,
+        };
         step.insert("sent".into(), json!(count("sent")));
         step.insert("received".into(), json!(count("echoed")));
         step.insert("received_bytes".into(), json!(count("echoed_bytes")));

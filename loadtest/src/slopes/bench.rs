@@ -7,13 +7,13 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use serde_json::Value;
 
+use crate::bench::{Bench, Load, Window};
 use crate::certificate::Certificate;
-use crate::children::{Client, Connects, Origin};
+use crate::children::{Client, Connects, Origin, brief};
 use crate::figures::Spread;
-use crate::measure;
-use crate::proxy::{Kind, Proxy, Setup, free_address};
+use crate::measure::{self, ran_ns};
+use crate::proxy::{Kind, Proxy, Setup};
 
 /// Connections between which memory is measured.
 const FEW: usize = 1_000;
@@ -103,7 +103,7 @@ fn connections(net: u8, certificate: Option<&Certificate>) -> anyhow::Result<Per
     for n in [FEW, MANY] {
         let cpu = measure::cpu_ns(proxy.id())?;
         client.open(n)?;
-        let opened_us = (measure::cpu_ns(proxy.id())? - cpu) as f64 / 1000.0;
+        let opened_us = ran_ns(cpu, measure::cpu_ns(proxy.id())?)? as f64 / 1000.0;
         let echo = client.ask(&format!("echo {SMALL} 256"))?;
         ensure!(echo["wrong_bytes"] == 0 && echo["open"] == n, "{echo}");
         sleep(SETTLE);
@@ -134,7 +134,7 @@ fn heartbeat(net: u8) -> anyhow::Result<f64> {
     sleep(Duration::from_secs(u64::from(HEARTBEAT_SECONDS) + 1));
     let (before, since) = (measure::cpu_ns(proxy.id())?, Instant::now());
     sleep(HEARTBEATS_WATCHED);
-    let us = (measure::cpu_ns(proxy.id())? - before) as f64 / 1000.0;
+    let us = ran_ns(before, measure::cpu_ns(proxy.id())?)? as f64 / 1000.0;
     let intervals = since.elapsed().as_secs_f64() / f64::from(HEARTBEAT_SECONDS);
     let end = client.ask("status")?;
     ensure!(end["open"] == MANY, "connections ended under heartbeats: {end}");
@@ -149,40 +149,23 @@ fn messages(certificate: Option<&Certificate>) -> anyhow::Result<(f64, f64)> {
 
 /// CPU of a forwarded message while the proxy's core is busy.
 fn message(bytes: usize, certificate: Option<&Certificate>) -> anyhow::Result<f64> {
-    let (origin, listen) = (free_address()?, free_address()?);
-    let authority = certificate.map(Certificate::authority);
-    // One thread is client and origin, so that its core always has something to do.
-    let connects = Connects {
-        serve: Some(origin),
-        cpu: Some(1),
-        authority: authority.as_deref(),
-        ..Connects::to(listen)
-    };
-    let mut client = Client::start(&connects)?;
-    client.ask("status")?;
-    let origins = [origin];
-    let setup = Setup {
-        listen: Some(listen),
-        origins: &origins,
-        cpu: Some(0),
+    let load = Load {
+        connections: if bytes > 1024 { 50 } else { 200 },
+        path: "/echo",
         certificate,
-        ..Setup::default()
+        large_messages: false,
+        cpu: 0,
+        load_cpu: 1,
     };
-    let proxy = Proxy::start(Kind::Hawser, &setup)?;
-    client.open(if bytes > 1024 { 50 } else { 200 })?;
+    let mut bench = Bench::start(Kind::Hawser, &load)?;
     let (mut turns, mut poor) = (Vec::new(), 0);
     while turns.len() < TURNS {
-        client.ask(&format!("pingpong {bytes}"))?;
-        sleep(Duration::from_millis(100));
-        let before = (client.ask("status")?, measure::cpu_ns(proxy.id())?);
-        sleep(TURN);
-        let after = (client.ask("status")?, measure::cpu_ns(proxy.id())?);
-        let end = client.ask("stop")?;
-        ensure!(end["wrong_bytes"] == 0, "bytes came back wrong: {end:.300}");
-        let echoed = |answer: &Value| answer["echoed_bytes"].as_f64().unwrap_or(0.0);
-        let messages = 2.0 * (echoed(&after.0) - echoed(&before.0)) / bytes as f64;
+        let Window { cpu_ns, echoed_bytes, end, .. } =
+            bench.window(&format!("pingpong {bytes}"), TURN)?;
+        ensure!(end["wrong_bytes"] == 0, "bytes came back wrong: {}", brief(end));
+        let messages = 2.0 * echoed_bytes as f64 / bytes as f64;
         if messages >= MESSAGES_LEAST {
-            turns.push((after.1 - before.1) as f64 / 1000.0 / messages);
+            turns.push(cpu_ns as f64 / 1000.0 / messages);
             continue;
         }
         // Somebody else had the cores.
@@ -199,7 +182,6 @@ fn message(bytes: usize, certificate: Option<&Certificate>) -> anyhow::Result<f6
 /// What the kernel has in its object caches, where sockets and files are.
 fn slab_bytes() -> anyhow::Result<f64> {
     let text = fs::read_to_string("/proc/meminfo")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Slab:"));
-    let line = line.context("/proc/meminfo has no line `Slab:`")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0)
+    let bytes = measure::bytes_of(&text, "Slab").context("/proc/meminfo has no line `Slab:`")?;
+    Ok(bytes as f64)
 }

@@ -3,10 +3,12 @@
 
 use serde_json::{Value, json};
 
+use crate::line::Line;
+
 /// A slope this many standard errors above nothing is no chance any more.
 const CERTAIN: f64 = 3.0;
 /// With fewer samples nothing can be said.
-pub const SAMPLES_MIN: usize = 5;
+const SAMPLES_MIN: usize = 5;
 
 #[derive(Debug, PartialEq)]
 pub struct Drift {
@@ -20,24 +22,13 @@ pub struct Drift {
 impl Drift {
     /// Of (seconds, figure), by least squares; `None` of too few samples.
     pub fn of(samples: &[(f64, f64)]) -> Option<Drift> {
-        let n = samples.len() as f64;
         if samples.len() < SAMPLES_MIN {
             return None;
         }
-        let mean = |of: fn(&(f64, f64)) -> f64| samples.iter().map(of).sum::<f64>() / n;
-        let (x, y) = (mean(|s| s.0), mean(|s| s.1));
-        let along: f64 = samples.iter().map(|s| (s.0 - x).powi(2)).sum();
-        let across: f64 = samples.iter().map(|s| (s.0 - x) * (s.1 - y)).sum();
-        let slope = across / along;
-        let rest: f64 = samples.iter().map(|s| (s.1 - y - slope * (s.0 - x)).powi(2)).sum();
-        let error = (rest / (n - 2.0) / along).sqrt();
+        let Line { slope, error } = Line::through(samples)?;
         let seconds = samples[samples.len() - 1].0 - samples[0].0;
         let hour = 3600.0;
-        (along > 0.0).then_some(Drift {
-            an_hour: slope * hour,
-            error: error * hour,
-            in_all: slope * seconds,
-        })
+        Some(Drift { an_hour: slope * hour, error: error * hour, in_all: slope * seconds })
     }
 
     /// Grows for certain, and by more than `tolerated` over the run.

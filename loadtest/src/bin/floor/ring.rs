@@ -63,7 +63,7 @@ impl Ring {
     }
 
     /// Gives these sockets the places from `first` on.
-    pub fn register(&mut self, first: u32, sockets: &[RawFd]) -> io::Result<()> {
+    pub fn register(&self, first: u32, sockets: &[RawFd]) -> io::Result<()> {
         self.ring.submitter().register_files_update(first, sockets)?;
         Ok(())
     }
