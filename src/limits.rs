@@ -227,6 +227,9 @@ pub const SERIES_MAX: u32 = 131_072;
 pub const ORIGINS_PER_DOMAIN_MAX: usize = 64;
 /// Addresses that one origin name may resolve to; the rest is ignored.
 pub const ADDRESSES_PER_ORIGIN_MAX: usize = 16;
+/// Addresses of its earlier answers that are remembered for as long as tunnels are on them. Of
+/// those beyond it tunnels are kept when the address goes down.
+pub const FORMER_ENDPOINTS_MAX: usize = 64;
 /// Source addresses towards origins. 64 of them are four million ports to each origin address.
 pub const SOURCE_ADDRESSES_MAX: usize = 64;
 /// Certificates of one domain; a client gets one of them by the signatures that it knows. RSA, two

@@ -108,5 +108,6 @@ fn publish(loaded: &Loaded, registry: &mut Registry) -> Snapshot {
     let (keyring, challenges) = (Keyring::default(), Challenges::default());
     let tls = Tls { keyring: &keyring, challenges: &challenges, listening: false };
     let unasked = |_: &str| -> Arc<[IpAddr]> { Arc::new([]) };
-    build(loaded, 1, registry, &tls, unasked, |_| false).expect("they are as many as may be")
+    build(loaded, &Snapshot::default(), 1, registry, &tls, unasked, |_| false)
+        .expect("they are as many as may be")
 }

@@ -84,7 +84,12 @@ pub async fn run<P: Probe>(
 fn endpoints(cell: &SnapshotCell) -> HashMap<SocketAddr, Endpoint> {
     let snapshot = cell.current();
     let origins = snapshot.hosts.iter().flat_map(|domain| &domain.origins);
-    origins.flat_map(|o| o.all_endpoints()).map(|e| (e.addr, e.clone())).collect()
+    let watched = origins.flat_map(|origin| {
+        // Where nobody is any more, a failure would alarm for nothing.
+        let former = origin.former.iter().filter(|endpoint| endpoint.state.tunnels() > 0);
+        origin.all_endpoints().chain(former)
+    });
+    watched.map(|e| (e.addr, e.clone())).collect()
 }
 
 /// Checks one endpoint for ever.

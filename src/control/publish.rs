@@ -27,6 +27,7 @@ use super::cores::{Closing, Cores};
 use super::dns::{Lookup, Names};
 use super::geo::Atlas;
 use super::registry::{Full, Registry};
+use crate::limits::FORMER_ENDPOINTS_MAX;
 use crate::snapshot::{
     Domain, Endpoint, Filter, Hosts, Origin, OriginScheme, Snapshot, SnapshotCell, Transport,
 };
@@ -326,7 +327,7 @@ impl<L: Lookup> Publisher<L> {
     /// An endpoint went down: closes its tunnels where the domain says so.
     pub async fn endpoint_down(&self, addr: SocketAddr) {
         let snapshot = self.cell.current();
-        let holds = |domain: &&Arc<Domain>| endpoints(domain).any(|e| e.addr == addr);
+        let holds = |domain: &&Arc<Domain>| known_endpoints(domain).any(|e| e.addr == addr);
         let lost = snapshot.hosts.iter().filter(holds).filter_map(|domain| {
             Some(Lost {
                 domain: Arc::clone(&domain.name),
@@ -417,7 +418,7 @@ impl<L: Lookup> Publisher<L> {
         let tls =
             Tls { keyring: &keyring, challenges: &state.challenges, listening: state.listening };
         let allowed = self.gate.allowed(&loaded);
-        let new = build(&allowed, generation, &mut state.registry, &tls, addresses, in_use)?;
+        let new = build(&allowed, &old, generation, &mut state.registry, &tls, addresses, in_use)?;
         drop(allowed);
         let new = Snapshot { geo: Arc::clone(state.atlas.geo()), ..new };
         state.generation = generation;
@@ -523,13 +524,14 @@ pub struct Tls<'a> {
     pub listening: bool,
 }
 
-/// The snapshot of a configuration. Without side effects but for slots and endpoints that
-/// `registry` hands out and takes back.
+/// The snapshot of a configuration, to follow `before`. Without side effects but for slots and
+/// endpoints that `registry` hands out and takes back.
 ///
 /// # Errors
 /// [`Full`]: the domains are more than there are slots.
 pub fn build(
     loaded: &Loaded,
+    before: &Snapshot,
     generation: u64,
     registry: &mut Registry,
     tls: &Tls<'_>,
@@ -538,11 +540,16 @@ pub fn build(
 ) -> Result<Snapshot, Full> {
     let names: HashSet<&str> = served(loaded).map(|domain| &*domain.name).collect();
     registry.retire(|name| names.contains(name));
+    let before = by_name(before);
     let mut domains = Vec::with_capacity(loaded.domains.len());
     for config in served(loaded) {
         let slot = registry.slot(&config.name, &in_use)?;
         let used = transports(config.websocket.origin_scheme, tls.listening);
-        let origin = |o: &OriginConfig| Arc::new(origin(o, used, registry, &addresses));
+        let before = before.get(&*config.name).copied();
+        let origin = |o: &OriginConfig| {
+            let origin = origin(o, used, registry, &addresses);
+            Arc::new(Origin { former: former(before, &origin), ..origin })
+        };
         let origins = config.origins.iter().map(origin).collect();
         domains.push(Arc::new(domain(config, slot, origins, tls.keyring)));
     }
@@ -611,11 +618,45 @@ fn origin(
         weight: config.weight,
         endpoints: endpoints(Transport::Plain, config.port),
         tls_endpoints: endpoints(Transport::Tls, config.https_port),
+        former: Box::default(),
     }
 }
 
-fn endpoints(domain: &Domain) -> impl Iterator<Item = &Endpoint> {
-    domain.origins.iter().flat_map(|origin| origin.all_endpoints())
+/// What a name stood for until `now`, the newest first, and before that as long as tunnels are
+/// there: one may just be opening where the last answer led.
+fn former(before: Option<&Domain>, now: &Origin) -> Box<[Endpoint]> {
+    let origins = before.into_iter().flat_map(|domain| &domain.origins);
+    let same: Vec<&Arc<Origin>> = origins.filter(|origin| is(origin, now)).collect();
+    let last = same.iter().flat_map(|origin| origin.all_endpoints());
+    let earlier = same.iter().flat_map(|origin| &origin.former);
+    let earlier = earlier.filter(|endpoint| endpoint.state.tunnels() > 0);
+    let mut former: Vec<Endpoint> = Vec::new();
+    for endpoint in last.chain(earlier) {
+        let known = now.all_endpoints().chain(&former).any(|other| other.addr == endpoint.addr);
+        if !known && covers(now, endpoint) && former.len() < FORMER_ENDPOINTS_MAX {
+            former.push(endpoint.clone());
+        }
+    }
+    former.into()
+}
+
+/// Whether both are the same entry of the configuration, as far as an address or a name says so.
+fn is(one: &Origin, other: &Origin) -> bool {
+    one.address == other.address
+}
+
+/// Whether an endpoint that an origin had under some answer would still be one under that answer:
+/// its ports are what they were.
+fn covers(origin: &Origin, endpoint: &Endpoint) -> bool {
+    origin.all_endpoints().any(|now| now.addr.port() == endpoint.addr.port())
+}
+
+fn known_endpoints(domain: &Domain) -> impl Iterator<Item = &Endpoint> {
+    domain.origins.iter().flat_map(|origin| origin.known_endpoints())
+}
+
+fn by_name(snapshot: &Snapshot) -> HashMap<&str, &Domain> {
+    snapshot.hosts.iter().map(|domain| (&*domain.name, &**domain)).collect()
 }
 
 /// Names of domains that `new` has and `old` has not.
@@ -636,16 +677,24 @@ pub struct Lost {
     pub rate: u32,
 }
 
-/// Endpoints that left their domain. A domain that left is not listed: its tunnels end with it.
+/// Endpoints that left the configuration of their domain: not those that a name's newest answer
+/// merely lacks. A domain that left is not listed: its tunnels end with it.
 pub fn lost(old: &Snapshot, new: &Snapshot) -> Vec<Lost> {
-    let before: HashMap<&str, &Domain> = old.hosts.iter().map(|d| (&*d.name, &**d)).collect();
+    let before = by_name(old);
     let mut all = Vec::new();
     for domain in new.hosts.iter() {
         let Some(rate) = domain.close_on_origin_down else { continue };
         let before = before.get(&*domain.name).copied();
-        let now: HashSet<SocketAddr> = endpoints(domain).map(|e| e.addr).collect();
-        let gone = before.into_iter().flat_map(endpoints).map(|e| e.addr);
-        let gone: HashSet<SocketAddr> = gone.filter(|addr| !now.contains(addr)).collect();
+        let now: HashSet<SocketAddr> = known_endpoints(domain).map(|e| e.addr).collect();
+        let origins = before.into_iter().flat_map(|domain| &domain.origins);
+        let gone: HashSet<SocketAddr> = origins
+            .flat_map(|origin| origin.known_endpoints().map(move |endpoint| (origin, endpoint)))
+            .filter(|(origin, endpoint)| {
+                let stays = |now: &Arc<Origin>| is(now, origin) && covers(now, endpoint);
+                !now.contains(&endpoint.addr) && !domain.origins.iter().any(stays)
+            })
+            .map(|(_, endpoint)| endpoint.addr)
+            .collect();
         let lost =
             gone.into_iter().map(|addr| Lost { domain: Arc::clone(&domain.name), addr, rate });
         all.extend(lost);

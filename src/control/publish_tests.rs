@@ -142,7 +142,16 @@ fn no_tls() -> super::Tls<'static> {
 /// Generation 1 of it.
 pub fn snapshot(domains: &[(&str, &[&str])]) -> Snapshot {
     let none = |_: &str| -> Arc<[IpAddr]> { Arc::new([]) };
-    build(&config(domains), 1, &mut Registry::default(), &no_tls(), none, |_| false).unwrap()
+    build(
+        &config(domains),
+        &Snapshot::default(),
+        1,
+        &mut Registry::default(),
+        &no_tls(),
+        none,
+        |_| false,
+    )
+    .unwrap()
 }
 
 type Next = Arc<std::sync::Mutex<Result<Loaded, Rejected>>>;
@@ -243,11 +252,52 @@ async fn tunnels_of_a_lost_endpoint_are_closed_at_the_domains_pace() {
     let mut registry = Registry::default();
     let none = |_: &str| -> Arc<[IpAddr]> { Arc::new([]) };
     let moved = config(&[("a.test", &["192.0.2.1", "192.0.2.3"])]);
-    let new = build(&moved, 2, &mut registry, &no_tls(), none, |_| false).unwrap();
+    let new = build(&moved, &old, 2, &mut registry, &no_tls(), none, |_| false).unwrap();
     let addr = "192.0.2.2:80".parse().unwrap();
     assert_eq!(lost(&old, &new), [Lost { domain: "a.test".into(), addr, rate: 10 }]);
-    let gone = build(&config(&[]), 3, &mut registry, &no_tls(), none, |_| false).unwrap();
+    let gone = build(&config(&[]), &old, 3, &mut registry, &no_tls(), none, |_| false).unwrap();
     assert_eq!(lost(&old, &gone), [], "the cores close those of a vanished domain");
+}
+
+#[test]
+fn what_a_name_stood_for_keeps_its_tunnels_until_the_name_leaves_the_configuration() {
+    let named = config(&[("a.test", &["origin.test"])]);
+    let mut registry = Registry::default();
+    let mut after = |config: &Loaded, before: &Snapshot, answer: &str| {
+        let answer: Arc<[IpAddr]> = Arc::new([answer.parse().unwrap()]);
+        let addresses = |_: &str| Arc::clone(&answer);
+        build(config, before, 1, &mut registry, &no_tls(), addresses, |_| false).unwrap()
+    };
+    let origin =
+        |snapshot: &Snapshot| Arc::clone(&snapshot.hosts.find("a.test").unwrap().origins[0]);
+    let former = |snapshot: &Snapshot| -> Vec<String> {
+        origin(snapshot).former.iter().map(|endpoint| endpoint.addr.to_string()).collect()
+    };
+    let first = after(&named, &Snapshot::default(), "192.0.2.1");
+    let busy = Arc::clone(&origin(&first).endpoints[0].state);
+    busy.tunnel_opened();
+    let second = after(&named, &first, "192.0.2.2");
+    let third = after(&named, &second, "192.0.2.3");
+    let fourth = after(&named, &third, "192.0.2.4");
+    assert_eq!(former(&second), ["192.0.2.1:80"]);
+    assert_eq!(former(&third), ["192.0.2.2:80", "192.0.2.1:80"]);
+    assert_eq!(former(&fourth), ["192.0.2.3:80", "192.0.2.1:80"], "nobody is at .2 any more");
+    for (old, new) in [(&first, &second), (&second, &third), (&third, &fourth)] {
+        assert_eq!(lost(old, new), []);
+    }
+    let back = after(&named, &fourth, "192.0.2.1");
+    assert_eq!(former(&back), ["192.0.2.4:80"]);
+    assert!(Arc::ptr_eq(&busy, &origin(&back).endpoints[0].state), "it is what it was");
+
+    let gone = after(&config(&[("a.test", &["192.0.2.9"])]), &fourth, "192.0.2.9");
+    let mut addresses: Vec<String> =
+        lost(&fourth, &gone).into_iter().map(|lost| lost.addr.to_string()).collect();
+    addresses.sort_unstable();
+    assert_eq!(addresses, ["192.0.2.1:80", "192.0.2.3:80", "192.0.2.4:80"]);
+    let mut moved = named.clone();
+    moved.domains[0].origins[0].port = 81;
+    let moved = after(&moved, &fourth, "192.0.2.4");
+    assert_eq!((former(&moved).len(), lost(&fourth, &moved).len()), (0, 3), "another port");
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,7 +319,11 @@ async fn endpoints_are_those_of_the_transports_that_can_come() {
         let mut config = config(&[("a.test", &["192.0.2.1"])]);
         config.domains[0].websocket.origin_scheme = scheme;
         let with = super::Tls { listening, ..no_tls() };
-        let snapshot = build(&config, 1, &mut Registry::default(), &with, none, |_| false).unwrap();
+        let snapshot =
+            build(&config, &Snapshot::default(), 1, &mut Registry::default(), &with, none, |_| {
+                false
+            })
+            .unwrap();
         let origin = &snapshot.hosts.find("a.test").unwrap().origins[0];
         assert_eq!(
             (origin.endpoints.len(), origin.tls_endpoints.len()),

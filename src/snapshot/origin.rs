@@ -20,6 +20,8 @@ pub struct Origin {
     pub endpoints: Box<[Endpoint]>,
     /// For TLS: the same addresses with `https_port`.
     pub tls_endpoints: Box<[Endpoint]>,
+    /// Of earlier answers of a name: nothing new goes there, but tunnels may still be there.
+    pub former: Box<[Endpoint]>,
 }
 
 impl Origin {
@@ -33,6 +35,11 @@ impl Origin {
     /// Of both transports.
     pub fn all_endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.endpoints.iter().chain(&self.tls_endpoints)
+    }
+
+    /// Those and the former ones.
+    pub fn known_endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.all_endpoints().chain(&self.former)
     }
 }
 

@@ -108,6 +108,7 @@ mod tests {
             weight,
             endpoints: ports.iter().map(|&port| endpoint(port)).collect(),
             tls_endpoints: ports.iter().take(1).map(|&port| endpoint(port + 400)).collect(),
+            former: Box::default(),
         })
     }
 

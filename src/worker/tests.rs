@@ -46,6 +46,7 @@ fn domain(origins: &[SocketAddr]) -> Domain {
             weight: 10,
             endpoints: Box::new([Endpoint { addr: *addr, state: Arc::default() }]),
             tls_endpoints: Box::default(),
+            former: Box::default(),
         })
     };
     Domain {

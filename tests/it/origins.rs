@@ -391,6 +391,35 @@ fn a_name_is_asked_again_and_its_last_good_answer_is_kept() {
 }
 
 #[test]
+fn an_address_that_left_the_answer_for_a_name_keeps_its_tunnels_while_it_is_up() {
+    let first = Origin::bind();
+    let second = Origin::bind_to(&format!("127.0.0.2:{}", first.addr.port()));
+    let answer = Answer::shared([127, 0, 0, 1]);
+    let servers = format!("[dns]\nservers = [\"{}\"]", name_server(Arc::clone(&answer)));
+    let start = DomainFile::new("a.test").top("close_on_origin_down = 1000");
+    let domain = start.clone().origin_named("origin.example", first.addr.port(), "");
+    let edge = edge(domain.clone()).table(&servers).start();
+    let [mut old, mut other] = [(); 2].map(|()| Tunnel::open(&edge, &first, "a.test"));
+    *answer.lock().expect("unpoisoned") = Answer::Address([127, 0, 0, 2]);
+    endpoint_is(&edge, second.addr, true);
+    let mut new = Tunnel::open(&edge, &second, "a.test");
+    // A reload makes a snapshot of its own, with the same names.
+    edge.reload_with(&domain.websocket("heartbeat = 30"));
+    [&mut old, &mut other, &mut new].into_iter().for_each(Tunnel::check);
+    assert!(edge.log().iter().all(|line| line["cause"] != "origin_down"));
+
+    // It is looked after still: when it goes down, they go.
+    first.close();
+    old.closed_by_edge(1012, 1012);
+    other.closed_by_edge(1012, 1012);
+    edge.await_log("the end", |line| line["cause"] == "origin_down");
+    new.check();
+    // And the end of the name is the end of what it stood for.
+    edge.reload_with(&start.origin(Origin::bind().addr, ""));
+    new.closed_by_edge(1012, 1012);
+}
+
+#[test]
 fn a_name_that_does_not_exist_is_503_and_harms_nobody() {
     let origin = Origin::answering_once("fine");
     let edge = edge(DomainFile::to("a.test", &origin))

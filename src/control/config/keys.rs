@@ -412,8 +412,10 @@ section! {
     /// Whether the domain is served. `false` stops it and keeps its file: requests get 421 as for a
     /// name that nobody has, and its tunnels are closed.
     ENABLED "enabled": bool = Flag, default || true;
-    /// When an address of an origin goes down or is removed, close its tunnels with 1012, this many
-    /// per second, so that clients move to one that is up. `false` keeps them until they end.
+    /// When an address of an origin goes down, or an origin is removed, close its tunnels with
+    /// 1012, this many per second, so that clients move to one that is up. An address that is
+    /// merely not in the newest answer for a name keeps its tunnels. `false` keeps them until they
+    /// end.
     CLOSE_ON_ORIGIN_DOWN "close_on_origin_down": Option<u32> =
         OrFalse { shape: &RATE, means: "keep the tunnels" }, default || None;
 }

@@ -181,6 +181,7 @@ fn domain(websocket: WebSocket) -> Arc<Domain> {
         weight: 10,
         endpoints: Box::new([]),
         tls_endpoints: Box::default(),
+        former: Box::default(),
     };
     Arc::new(Domain {
         name: "a.test".into(),

@@ -112,6 +112,7 @@ fn tls_origins(mut domain: Domain, config: &Arc<ClientConfig>, name: &'static st
             weight: origin.weight,
             endpoints: Box::default(),
             tls_endpoints: origin.endpoints.clone(),
+            former: Box::default(),
         })
     };
     domain.origins = domain.origins.iter().map(origin).collect();
