@@ -27,7 +27,7 @@ const RULES: Rules = Rules {
 /// Pieces in one run.
 const PIECES: u64 = 1000;
 /// As `net::ring` has its small ones; fewer.
-const SMALL: Class = Class { stride: 4096, lent: 4032, count: 64, window: 1 };
+const SMALL: Class = Class { stride: 4096, lent: 4032, count: 64, window: 1, window_min: 1 };
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -120,7 +120,7 @@ impl Core {
         let now = Now::from_us(1_000_000);
         let mut table = Table::new(1);
         let key = table.insert(|generation| open_tunnel(&stats, generation, now));
-        let unused = Class { stride: 64, lent: 0, count: 1, window: 0 };
+        let unused = Class { stride: 64, lent: 0, count: 1, window: 0, window_min: 0 };
         let mut pool = Pool::new([SMALL, unused, unused]).expect("there is memory");
         let buffer = pool.take(Size::Small).expect("none is in use");
         pool.bytes_mut(&buffer)[BUFFER_HEADROOM..][..bytes.len()].copy_from_slice(bytes);
