@@ -5,9 +5,10 @@
 //!       └────────take────────────────────────────────────┘     └─ send holds a share of its own
 //! ```
 //!
-//! The free lists are last-in first-out and only a window of buffers is in a ring, that of the large
-//! ones no wider than the traffic of the last seconds took at a time: so the touched memory stays as
-//! small as the traffic needs, however large the pool may grow. Not here: what is in the bytes.
+//! The free lists are last-in first-out and only a window of buffers is in a ring, that of the
+//! large ones no wider than the traffic of the last seconds took at a time: so the touched memory
+//! stays as small as the traffic needs, however large the pool may grow. Not here: what is in the
+//! bytes.
 
 use std::io;
 use std::ops::Range;
