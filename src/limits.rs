@@ -169,15 +169,13 @@ pub const DEFAULT_TLS_HANDSHAKES_PER_SECOND: Option<u32> = None;
 
 // === Sockets (net) ===
 
-/// Silence after which the kernel probes a TCP peer: with the two numbers below, one that vanished
-/// is noticed after two minutes even where no heartbeat runs.
+/// Silence after which the kernel probes a TCP peer: one that vanished is noticed after
+/// [`USER_TIMEOUT`] even where no heartbeat runs.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-/// Pause between two probes.
+/// Pause between two probes: six have to be lost before a peer passes for dead.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// Unanswered probes after which the peer is dead.
-pub const KEEPALIVE_PROBES: u32 = 6;
-/// Time that sent bytes may stay unacknowledged before the kernel gives the connection up; the same
-/// two minutes.
+/// Time that sent bytes or probes may stay unacknowledged before the kernel gives the connection
+/// up.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(120);
 /// Submissions per turn of a worker's set-up ring; a full queue is submitted early.
 pub const RING_ENTRIES: u32 = 1024;

@@ -36,6 +36,9 @@ const CLASSES: [Class; Size::ALL.len()] = [
 const ROOM: usize = BUFFER_HEADROOM + BUFFER_TAILROOM;
 const _: () = assert!(16 * 1024 + 384 >= ROOM + RECORD_BYTES_MAX);
 
+/// `IORING_RECVSEND_POLL_FIRST` of linux/io_uring.h.
+const RECV_POLL_FIRST: u16 = 1;
+
 /// Names one operation: what it is, for which leg of which connection. Comes back with its
 /// completion.
 ///
@@ -97,6 +100,15 @@ pub enum Receive {
     Multi,
     /// One buffer, then nothing until asked again.
     Once(Size),
+}
+
+/// When what was handed to a socket leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    AtOnce,
+    /// In one segment with the FIN: the caller closes the socket when the send has completed. Left
+    /// open it would hold the bytes back for 200 ms.
+    WithFin,
 }
 
 /// What became of an operation.
@@ -189,7 +201,10 @@ impl Ring {
         let file = types::Fixed(slot);
         let entry = match how {
             Receive::Multi => opcode::RecvMulti::new(file, Size::Small as u16).build(),
+            // Armed before the next message is there: a look for bytes would take a large buffer
+            // and put it back (`docs/decisions/010-small-settings-of-the-ring.md`).
             Receive::Once(size) => opcode::Recv::new(file, std::ptr::null_mut(), 0)
+                .ioprio(RECV_POLL_FIRST)
                 .buf_group(size as u16)
                 .build()
                 .flags(squeue::Flags::BUFFER_SELECT),
@@ -200,12 +215,22 @@ impl Ring {
     /// Sends `range` of the buffer. The ring keeps a share until the completion, so the caller may
     /// recycle its own.
     #[inline]
-    pub fn send(&mut self, slot: u32, buffer: &Buffer, range: Range<usize>, token: Token) {
+    pub fn send(
+        &mut self,
+        slot: u32,
+        buffer: &Buffer,
+        range: Range<usize>,
+        departure: Departure,
+        token: Token,
+    ) {
         let address = self.pool.address(buffer.id(), &range);
         // The share of the send; Op::Send's completion releases it.
         let id = self.pool.hold(buffer);
         let entry = opcode::Send::new(types::Fixed(slot), address, range.len() as u32)
-            .flags(libc::MSG_NOSIGNAL)
+            .flags(match departure {
+                Departure::AtOnce => libc::MSG_NOSIGNAL,
+                Departure::WithFin => libc::MSG_NOSIGNAL | libc::MSG_MORE,
+            })
             .build();
         self.push(entry.user_data(token.pack(id)));
     }

@@ -8,21 +8,25 @@ use std::time::Duration;
 
 use socket2::{SockRef, Socket, TcpKeepalive};
 
-use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, USER_TIMEOUT};
+use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, USER_TIMEOUT};
 
 /// What every TCP socket of ours carries, to clients and to origins; accepted sockets inherit it
 /// from their listener.
 pub fn apply_tcp_options(socket: &Socket) -> io::Result<()> {
     // Frames and heads are written whole: Nagle's algorithm would only hold the last one back.
     socket.set_tcp_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_PROBES);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
     // Half-open peers send no FIN: without probes a silent connection would stay for ever.
     socket.set_tcp_keepalive(&keepalive)?;
-    // The same for a connection with unacknowledged bytes, where keepalive does not run.
+    // The same for a connection with unacknowledged bytes, where keepalive does not run; and the
+    // end of the probes, in place of their number (tcp(7)).
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+}
+
+/// The SYN-ACK of a connect is acknowledged by the segment with the first bytes, which follow at
+/// once on every connection of ours, or after 200 ms.
+pub fn acknowledge_with_data(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_quickack(false)
 }
 
 /// Lets the kernel choose the port at connect, when it knows the whole four-tuple, so that one

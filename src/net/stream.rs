@@ -135,6 +135,12 @@ impl Stream {
         result
     }
 
+    /// The peer was just asked: what it answers cannot be there yet, so the next read or write
+    /// waits before it looks.
+    pub fn expect_wait(&self) {
+        self.credit.set(0);
+    }
+
     /// Appends what is there, at most `max` bytes, waiting for the first of them. 0 means that no
     /// more will come: FIN, and under TLS a close_notify.
     ///
@@ -151,7 +157,7 @@ impl Stream {
             patience = patience.as_a_whole();
         }
         loop {
-            if self.take_credit()
+            if (self.take_credit() || self.holds_input())
                 && let Some(n) = self.read_now(into, max)?
             {
                 return Ok(n);
@@ -341,6 +347,11 @@ impl Stream {
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
+    /// What was received and not read is never waited for, and is at most one record's length.
+    fn holds_input(&self) -> bool {
+        self.tls.get().is_some_and(|tls| tls.borrow().holds_input())
+    }
+
     fn take_credit(&self) -> bool {
         match self.credit.get().checked_sub(1) {
             Some(left) => {
@@ -431,8 +442,12 @@ pub(super) fn send_now<const N: usize>(
     socket: &SockRef<'_>,
     parts: &[&[u8]; N],
 ) -> io::Result<Option<usize>> {
-    let slices = parts.map(IoSlice::new);
-    match socket.send_vectored_with_flags(&slices, libc::MSG_NOSIGNAL) {
+    let sent = match parts.as_slice() {
+        // Half a microsecond less in the kernel than a list of one.
+        [part] => socket.send_with_flags(part, libc::MSG_NOSIGNAL),
+        _ => socket.send_vectored_with_flags(&parts.map(IoSlice::new), libc::MSG_NOSIGNAL),
+    };
+    match sent {
         Ok(n) => Ok(Some(n)),
         Err(e) if would_block(&e) => Ok(None),
         Err(e) => Err(e),

@@ -119,8 +119,12 @@ impl Tunnel {
             return Leg::BOTH.iter().all(|leg| !self.owes_close(*leg))
                 && self.legs.iter().all(|leg| leg.is_over() || answered(leg));
         }
-        self.legs.iter().all(|leg| leg.has(Mark::CloseWritten))
-            && self.legs.iter().any(LegState::is_over)
+        self.is_closed_by_peers() && self.legs.iter().any(LegState::is_over)
+    }
+
+    /// Whether the peers' own Close frames passed both ways, so that only FINs are missing.
+    pub fn is_closed_by_peers(&self) -> bool {
+        !self.has_order() && self.legs.iter().all(|leg| leg.has(Mark::CloseWritten))
     }
 
     /// Text of the Close frames that [`Control::Close`] asks for.

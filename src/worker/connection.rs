@@ -62,7 +62,9 @@ enum Next {
 /// Serves one connection to its end.
 pub async fn serve(core: Rc<Core>, stream: Stream, transport: Transport) {
     let mut client = Client::new(stream);
-    if let Err(refused) = Box::pin(client.take_proxy_header(&core.snapshot().http)).await {
+    if core.snapshot().http.proxy_protocol != ProxyProtocol::Off
+        && let Err(refused) = Box::pin(client.take_proxy_header(&core.snapshot().http)).await
+    {
         // The bytes that came are of nobody who may speak HTTP here: there is no answer.
         return core.count_refused(refused.refusal);
     }
@@ -175,6 +177,11 @@ impl Client {
         // Of the first request the time to send a head counts from when it could be sent, of later
         // ones from their first byte.
         let mut started = (self.served == 0).then_some(self.ready);
+        if self.served == 0 && self.buf.is_empty() && self.tls.is_none() {
+            // Mostly the request is there by the time its connection is accepted. What fails here
+            // looks like an end below.
+            let _ = self.stream.read_now(&mut self.buf, HEAD_READ_BYTES);
+        }
         if self.buf.is_empty() {
             self.buf = BytesMut::new();
             let patience = match started {

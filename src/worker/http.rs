@@ -205,7 +205,10 @@ impl<'a> Exchange<'a> {
                 Served::Refuse(client, refused_head(error))
             }
             (Account::Upgrade { series }, _) => upgrade::upgrade(self, client, series).await,
-            (Account::Nobody | Account::Plain { .. }, _) => forward::forward(self, client).await,
+            (Account::Nobody | Account::Plain { .. }, _) => {
+                // Twice the size of the rest: a WebSocket should not carry it.
+                Box::pin(forward::forward(self, client)).await
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use crate::net::buffers::Buffer;
 use crate::net::records::Session;
 use crate::snapshot::{Domain, Endpoint};
 use crate::stats::Admitted;
-use crate::tunnel::{LegIo, Phase, Tunnel};
+use crate::tunnel::{Leg, LegIo, Phase, Tunnel};
 
 /// All tunnels of one core.
 pub struct Table {
@@ -313,6 +313,15 @@ impl Entry {
     pub fn is_finished(&self) -> bool {
         let over = self.tunnel.phase() == Phase::Done || self.is_plain() && self.tunnel.is_parted();
         over && self.io.iter().all(|io| io.queued == 0)
+    }
+
+    /// Whether nothing is left to do once the one piece that waits for `leg` was sent.
+    pub fn ends_with(&self, leg: Leg) -> bool {
+        let waiting = self.io.each_ref().map(|io| io.queued);
+        self.is_plain()
+            && self.tunnel.is_parted()
+            && waiting[leg as usize] == 1
+            && waiting[leg.peer() as usize] == 0
     }
 
     pub fn is_paused(&self) -> bool {

@@ -144,6 +144,7 @@ async fn handshake(
     if origin.stream.write_all(&out, patience).await.is_err() {
         return Err(Failure::Head(HeadFailure::Silent));
     }
+    origin.stream.expect_wait();
     let moved = Cell::new(now());
     for _ in 0..=INTERIM_RESPONSES_MAX {
         let (read, limit) = (&mut origin.buf, rules.response_timeout);

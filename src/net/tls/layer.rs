@@ -12,6 +12,7 @@ use super::Secured;
 use crate::limits::RECORD_PLAINTEXT_MAX;
 use crate::net::records::{
     Alert, CONTROL_RECORD_BYTES_MAX, Duty, Fault, Opened, RECORD_BYTES_MAX, Session,
+    starts_with_record,
 };
 use crate::net::stream::{Queue, advance, receive_now, send_now};
 
@@ -141,6 +142,12 @@ impl Layer {
     /// Whether a read would not wait.
     pub(crate) fn is_readable(&mut self, socket: &SockRef<'_>) -> bool {
         !matches!(self.digest(socket), Ok(Ready::Nothing))
+    }
+
+    /// Whether a read needs nothing of the socket: opened bytes are left, or a whole record. The
+    /// socket does not become readable for them.
+    pub(crate) fn holds_input(&self) -> bool {
+        !self.plain.is_empty() || starts_with_record(&self.received[self.next..])
     }
 
     #[cfg(test)]

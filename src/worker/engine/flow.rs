@@ -5,7 +5,7 @@ use super::{State, interval_ticks, slot};
 use crate::limits::{BUFFER_HEADROOM, QUEUED_BUFFERS_MAX};
 use crate::net::buffers::{Buffer, Size};
 use crate::net::records::Alert;
-use crate::net::ring::{Completion, Failure, Op, Receive, Token};
+use crate::net::ring::{Completion, Departure, Failure, Op, Receive, Token};
 use crate::proto::ws::Opcode;
 use crate::proto::ws::frame::{write_close, write_control};
 use crate::stats::event::{Event, Progress};
@@ -139,6 +139,11 @@ impl State {
 
     pub(super) fn queue(&mut self, key: u32, to: Leg, piece: Piece) {
         self.table.enqueue(key, to as usize, piece);
+        let Some(entry) = self.table.entry(key) else { return };
+        if entry.is_plain() && entry.tunnel.is_closed_by_peers() {
+            self.last_words.push((key, entry.generation, to));
+            return;
+        }
         self.send_next(key, to);
         let Some(entry) = self.table.entry(key) else { return };
         let full = usize::from(entry.io[to as usize].queued) >= QUEUED_BUFFERS_MAX;
@@ -189,6 +194,17 @@ impl State {
         taken
     }
 
+    /// Sends the second Close of each tunnel whose peers have both said theirs, once the whole
+    /// batch is seen: mostly the FIN came right behind it, and then ours leaves in the same
+    /// segment (`docs/decisions/014-what-a-connection-costs.md`).
+    pub(super) fn say_last_words(&mut self) {
+        while let Some((key, generation, leg)) = self.last_words.pop() {
+            if self.table.entry(key).is_some_and(|entry| entry.generation == generation) {
+                self.send_next(key, leg);
+            }
+        }
+    }
+
     /// Sends the first queued piece unless one is under way: two at once could overtake each other.
     fn send_next(&mut self, key: u32, leg: Leg) {
         let Some(entry) = self.table.entry(key) else { return };
@@ -196,10 +212,14 @@ impl State {
             return;
         }
         let generation = entry.generation;
+        let departure = match entry.ends_with(leg) {
+            true => Departure::WithFin,
+            false => Departure::AtOnce,
+        };
         let Some(segment) = self.table.front(key, leg as usize) else { return };
         let range = segment.start as usize..segment.end as usize;
         let token = Token { op: Op::Send, leg: leg as u8, key, generation };
-        self.ring.send(slot(key, leg), &segment.buffer, range, token);
+        self.ring.send(slot(key, leg), &segment.buffer, range, departure, token);
         let tick = self.now.tick;
         if let Some(entry) = self.table.entry(key) {
             entry.in_flight += 1;

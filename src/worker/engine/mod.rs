@@ -29,6 +29,7 @@ use rand::rngs::StdRng;
 
 use self::orders::Orders;
 use self::secure::Secure;
+use super::latch::{First, Latch, first};
 use super::log::Log;
 use super::table::{Entry, Io, Life, SecuredLeg, Table};
 use super::wheel::Wheel;
@@ -94,6 +95,8 @@ pub struct Engine(Rc<Shared>);
 
 struct Shared {
     event: Event,
+    /// Set by an adoption until the engine has looked after it.
+    adopted: Latch,
     state: RefCell<State>,
 }
 
@@ -104,6 +107,8 @@ struct State {
     orders: Orders,
     /// Receives that found no buffer: key, generation, leg.
     starved: VecDeque<(u32, u32, Leg)>,
+    /// Queued behind both peers' Closes: key, generation, leg. Empty between batches.
+    last_words: Vec<(u32, u32, Leg)>,
     rng: StdRng,
     now: Now,
     core: usize,
@@ -132,6 +137,7 @@ impl Engine {
             wheel: Wheel::new(config.tunnels, now.tick),
             orders: Orders::default(),
             starved: VecDeque::new(),
+            last_words: Vec::new(),
             rng: rand::make_rng(),
             now,
             core: config.core,
@@ -143,7 +149,7 @@ impl Engine {
             due: Vec::new(),
             secure: Secure::default(),
         };
-        Ok(Engine(Rc::new(Shared { event, state: RefCell::new(state) })))
+        Ok(Engine(Rc::new(Shared { event, adopted: Latch::default(), state: RefCell::new(state) })))
     }
 
     /// Set-up flags of the ring, for people.
@@ -174,9 +180,8 @@ impl Engine {
     /// # Errors
     /// [`AdoptError`]; nothing is left behind then.
     pub fn adopt(&self, upgraded: Upgraded) -> Result<ConnId, AdoptError> {
-        let state = &mut *self.0.state.borrow_mut();
-        let id = state.adopt(upgraded);
-        state.pump();
+        let id = self.0.state.borrow_mut().adopt(upgraded);
+        self.0.adopted.set();
         id
     }
 
@@ -193,8 +198,25 @@ impl Engine {
     /// # Errors
     /// The core's runtime failed.
     pub async fn drive(self) -> io::Result<()> {
+        match first(self.follow_ring(), self.follow_adoptions()).await {
+            First::Left(failed) => failed,
+            First::Right(()) => Ok(()),
+        }
+    }
+
+    async fn follow_ring(&self) -> io::Result<()> {
         loop {
             self.0.event.wait().await?;
+            self.0.state.borrow_mut().pump();
+        }
+    }
+
+    /// One turn for all tunnels that were adopted since the last: each entry into the kernel costs
+    /// as much as one of their receives.
+    async fn follow_adoptions(&self) {
+        loop {
+            self.0.adopted.wait().await;
+            self.0.adopted.clear();
             self.0.state.borrow_mut().pump();
         }
     }
@@ -215,6 +237,7 @@ impl State {
 
     /// Works until nothing is left to do, or enough for one turn.
     fn pump(&mut self) {
+        self.say_last_words();
         self.ring.hush();
         for _ in 0..BATCHES_PER_TURN {
             if !self.ring.has_work() {
@@ -240,6 +263,7 @@ impl State {
             self.complete(completion);
         }
         self.batch = batch;
+        self.say_last_words();
         if !self.starved.is_empty() {
             self.feed_starved();
         }

@@ -66,8 +66,22 @@ impl Core {
         [early_from_client, early_from_origin]: [Vec<u8>; 2],
         secured: [Option<crate::net::tls::Secured>; 2],
     ) -> (TcpStream, TcpStream) {
-        let (client, near_client) = pair();
-        let (origin, near_origin) = pair();
+        self.tunnel_between(
+            [pair(), pair()],
+            domain,
+            [early_from_client, early_from_origin],
+            secured,
+        )
+    }
+
+    /// Between the near ends of a client's and an origin's connection; answers the far ones.
+    fn tunnel_between(
+        &self,
+        [(client, near_client), (origin, near_origin)]: [(TcpStream, TcpStream); 2],
+        domain: &Arc<Domain>,
+        [early_from_client, early_from_origin]: [Vec<u8>; 2],
+        secured: [Option<crate::net::tls::Secured>; 2],
+    ) -> (TcpStream, TcpStream) {
         let endpoint = Endpoint { addr: origin.local_addr().unwrap(), state: Arc::default() };
         let client_addr = client.local_addr().unwrap();
         let allowance = domain.websocket.allowance;
@@ -300,6 +314,41 @@ fn early_bytes_go_first() {
     client.write_all(rest).unwrap();
     expect(&mut origin, &up);
     expect(&mut client, &down);
+}
+
+const MASKED_CLOSE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 3, 232];
+const CLOSE: [u8; 4] = [0x88, 2, 3, 232];
+
+#[test]
+fn a_close_that_came_together_with_the_fin_arrives_before_the_end() {
+    let core = Core::start();
+    let (client, mut origin) = (pair(), pair());
+    // Behind the client's own Close, so that the next batch has all that is left.
+    origin.0.write_all(&CLOSE).unwrap();
+    origin.0.shutdown(std::net::Shutdown::Write).unwrap();
+    let early = [MASKED_CLOSE.to_vec(), vec![]];
+    let (mut client, mut origin) =
+        core.tunnel_between([client, origin], &domain(websocket()), early, [None, None]);
+    for (far, expected) in [(&mut client, &CLOSE[..]), (&mut origin, &MASKED_CLOSE)] {
+        let mut got = vec![];
+        far.read_to_end(&mut got).unwrap();
+        assert_eq!(got, expected);
+    }
+}
+
+#[test]
+fn the_second_close_does_not_wait_for_a_fin() {
+    let mut core = Core::start();
+    let early = [MASKED_CLOSE.to_vec(), CLOSE.to_vec()];
+    let (mut client, mut origin) = core.tunnel_over(&domain(websocket()), early, [None, None]);
+    expect(&mut client, &CLOSE);
+    expect(&mut origin, &MASKED_CLOSE);
+    assert_eq!(core.wake().len(), 1, "nobody has left");
+    drop(origin);
+    let mut rest = vec![];
+    client.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty());
+    assert_eq!(core.closed().outcome.cause, Cause::PeerClose);
 }
 
 #[test]

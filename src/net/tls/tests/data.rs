@@ -73,6 +73,31 @@ fn a_mebibyte_goes_both_ways_at_once() {
     }
 }
 
+/// They are in our own buffer then, so nothing of the socket ever says that there are more.
+#[test]
+fn many_small_records_that_came_at_once_are_read_without_more_from_the_socket() {
+    for version in VERSIONS {
+        let (all_read, wait) = channel();
+        let peer = move |mut peer: Peer| {
+            for _ in 0..100 {
+                peer.tls.writer().write_all(b"x").unwrap();
+            }
+            let records = peer.sealed(b"");
+            peer.tcp.write_all(&records).unwrap();
+            wait.recv().unwrap();
+        };
+        let (read, ()) = served(version, peer, async |stream| {
+            let mut read = BytesMut::new();
+            while read.len() < 100 {
+                stream.read(&mut read, 16 * 1024, soon()).await.unwrap();
+            }
+            all_read.send(()).unwrap();
+            read
+        });
+        assert_eq!(read.len(), 100, "{version:?}");
+    }
+}
+
 #[test]
 fn only_close_notify_is_an_end() {
     for version in VERSIONS {
