@@ -67,7 +67,7 @@ pub struct Goal {
 pub enum Against {
     /// The figure itself, in its unit.
     Absolute,
-    /// The ratio to the other proxy with the best median, floors left out.
+    /// The ratio to the best of the other proxies, floors left out.
     BestPeer,
     /// The ratio to this proxy.
     Proxy(String),
@@ -138,14 +138,15 @@ impl Figure {
         self.rounds.keys().next().map_or("", String::as_str)
     }
 
-    /// The other proxy with the best median; floors are no peers.
+    /// The other proxy beside which the first one looks worst; floors are no peers. By the ratios
+    /// within rounds: the best median of a machine whose speed drifts may be of lucky rounds.
     pub fn best_peer(&self) -> Option<&str> {
-        let peers = self.spread.iter().skip(1).filter(|(name, _)| !FLOORS.contains(&name.as_str()));
+        let peers = self.ratios.iter().filter(|(name, _)| !FLOORS.contains(&name.as_str()));
         let sign = match self.better {
             Better::Less => 1.0,
             Better::More => -1.0,
         };
-        let best = peers.min_by(|(_, a), (_, b)| (sign * a.median).total_cmp(&(sign * b.median)));
+        let best = peers.max_by(|(_, a), (_, b)| (sign * a.median).total_cmp(&(sign * b.median)));
         best.map(|(name, _)| name.as_str())
     }
 

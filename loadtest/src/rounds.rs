@@ -46,8 +46,8 @@ impl Rounds {
         each.map(|(i, kind)| (kind.name().to_owned(), self.spread(|round| round[i]))).collect()
     }
 
-    /// The first proxy's figure over each other one's, and over that of the other proxy with the
-    /// least median; the floors are none of these.
+    /// The first proxy's figure over each other one's, and the other proxy to which that ratio is
+    /// the greatest; the floors are none of these.
     pub fn ratios(&self) -> Value {
         let first = self.kinds[0].name();
         let mut ratios = Map::new();
@@ -56,8 +56,8 @@ impl Rounds {
             ratios.insert(format!("{first}_to_{kind}"), ratio);
         }
         let others = (1..self.kinds.len()).filter(|i| !self.kinds[*i].is_floor());
-        let median = |i: &usize| Spread::of(&self.values(|round| round[*i])).median;
-        if let Some(best) = others.min_by(|a, b| median(a).total_cmp(&median(b))) {
+        let median = |i: &usize| Spread::of(&self.values(|round| round[0] / round[*i])).median;
+        if let Some(best) = others.max_by(|a, b| median(a).total_cmp(&median(b))) {
             ratios.insert("best_other".into(), json!(self.kinds[best].name()));
         }
         Value::Object(ratios)

@@ -19,7 +19,7 @@ mod drift;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use self::account::{Account, Counts};
@@ -65,6 +65,8 @@ pub struct Options {
 const HEARTBEAT: u32 = 10;
 const STALLED_WRITE: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Tunnels that are gone and still known to Hawser (its `ENDS_KEPT_MAX`), some 2 MB of them.
+const ENDS_KEPT: u64 = 10_000;
 /// Time for an origin that came back to be found.
 const RECOVERY: Duration = Duration::from_secs(60);
 
@@ -78,6 +80,24 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
         soak.cycle(options, Duration::from_secs(cycle))?;
     }
     soak.finish(options)
+}
+
+/// A list that is still filling looks like a leak, so it is filled before the first sample.
+fn fill_list_of_ends(churn: &mut Member, watch: &mut Watch) -> anyhow::Result<()> {
+    churn.ask("churn 0 64", watch, PATIENCE)?;
+    let since = Instant::now();
+    loop {
+        watch.sleep(Duration::from_millis(200))?;
+        let answer = churn.ask("status", watch, PATIENCE)?;
+        let opened = answer["opened"].as_u64().context("a client does not say what it opened")?;
+        if opened > ENDS_KEPT {
+            break;
+        }
+        ensure!(since.elapsed() < PATIENCE, "{ENDS_KEPT} tunnels do not come and go: {answer}");
+    }
+    let stopped = churn.ask("stop", watch, PATIENCE)?;
+    ensure!(stopped["failed"] == 0, "tunnels that come and go failed: {stopped}");
+    Ok(())
 }
 
 /// One look at Hawser at rest: at the same place of every cycle, so that cycles compare.
@@ -138,6 +158,7 @@ impl Soak {
         calm.ask(&format!("steady 64 {}", options.rate), &mut watch, PATIENCE)?;
         flap.ask(&format!("steady 64 {}", flap_rate(options)), &mut watch, PATIENCE)?;
         push.ask("listen", &mut watch, PATIENCE)?;
+        fill_list_of_ends(&mut churn, &mut watch)?;
         churn.ask(&format!("churn {} 64", options.churn), &mut watch, PATIENCE)?;
         Ok(Soak {
             began: Instant::now(),
