@@ -105,8 +105,8 @@ pub async fn connect(
 }
 
 /// Sends the SYN. True when the connection is there already, as with an origin on this host: its
-/// answer came within the first call, which does not look at it, and a wait on the ring costs more
-/// than a second call.
+/// answer came within the first call, which does not look at it. A second call costs less than a
+/// wait on the ring.
 fn begin(socket: &Socket, addr: SocketAddr) -> io::Result<bool> {
     let addr = addr.into();
     for _ in 0..2 {

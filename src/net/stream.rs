@@ -443,7 +443,7 @@ pub(super) fn send_now<const N: usize>(
     parts: &[&[u8]; N],
 ) -> io::Result<Option<usize>> {
     let sent = match parts.as_slice() {
-        // Half a microsecond less in the kernel than a list of one.
+        // Without a list that the kernel would have to copy first.
         [part] => socket.send_with_flags(part, libc::MSG_NOSIGNAL),
         _ => socket.send_vectored_with_flags(&parts.map(IoSlice::new), libc::MSG_NOSIGNAL),
     };
