@@ -267,11 +267,18 @@ export async function screenshot(page, name) {
   await page.screenshot({ path: file, fullPage: true, animations: "disabled" });
 }
 
+const hasFocus = (locator) => locator.evaluate((element) => element === document.activeElement);
+
+// It has the focus, or is given it: `autofocus` takes effect only as the page is drawn, which on a
+// busy machine is after its load event.
+export async function takesFocus(locator) {
+  await eventually(`the focus is at ${locator}`, () => hasFocus(locator));
+}
+
 // Goes there as a keyboard does.
 export async function tabTo(page, locator, presses = 100) {
-  const focused = () => locator.evaluate((element) => element === document.activeElement);
   for (let i = 0; i < presses; i++) {
-    if (await focused()) return;
+    if (await hasFocus(locator)) return;
     await page.keyboard.press("Tab");
   }
   assert.fail(`not reached with ${presses} times Tab: ${locator}`);

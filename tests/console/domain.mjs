@@ -8,7 +8,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 
 import {
-  allow, axe, check, eventually, everyWidthAndTheme, fits, screenshot, signIn, stage, tabTo,
+  allow, axe, check, eventually, everyWidthAndTheme, fits, screenshot, signIn, stage, tabTo, takesFocus,
 } from "./browser.mjs";
 import { api, apply, button, error, fresh, patched, refuses, review } from "./forms.mjs";
 import { connect, handshake } from "./traffic.mjs";
@@ -31,7 +31,7 @@ check("the toggle stops handshakes and lets them through again", async () => {
   await axe(page);
   await page.keyboard.press("Escape");
   await dialog.waitFor({ state: "detached" });
-  assert.ok(await toggle.evaluate((element) => element === document.activeElement));
+  await takesFocus(toggle);
   assert.equal(await handshake(name), 101);
   await toggle.click();
   await button(dialog, "Turn off").click();
@@ -107,7 +107,7 @@ check("origins are added, changed and removed", async () => {
   await button(page, "Add an origin").click();
   const second = page.getByRole("group", { name: "Origin 2" });
   const focused = second.getByLabel("Address or name");
-  assert.ok(await focused.evaluate((element) => element === document.activeElement));
+  await takesFocus(focused);
   await focused.fill("no name");
   await second.getByLabel("HTTP port").fill("70000");
   allow(page, 422);

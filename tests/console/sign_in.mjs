@@ -13,6 +13,7 @@ import {
   signIn,
   stage,
   tabTo,
+  takesFocus,
   THEMES,
   visitor,
 } from "./browser.mjs";
@@ -37,7 +38,7 @@ check("it is sound in every width and theme", async () => {
     await page.getByRole("heading", { name: "Sign in", level: 1 }).waitFor();
     const id = page.getByLabel("Access key id");
     assert.equal(await id.getAttribute("autocomplete"), "username");
-    assert.ok(await id.evaluate((field) => field === document.activeElement));
+    await takesFocus(id);
     const secret = page.getByLabel("Access key secret");
     assert.equal(await secret.getAttribute("type"), "password");
     assert.equal(await secret.getAttribute("autocomplete"), "current-password");
@@ -59,7 +60,7 @@ check("a wrong secret is told, counted and not shown", async () => {
   assert.equal(await page.getByLabel("Access key id").inputValue(), id);
   assert.equal(await page.getByLabel("Access key secret").inputValue(), "");
   const secret = page.getByLabel("Access key secret");
-  assert.ok(await secret.evaluate((field) => field === document.activeElement), "focus");
+  await takesFocus(secret);
   assert.equal(await secret.getAttribute("aria-invalid"), "true");
   assert.ok(!(await page.content()).includes("not-the-secret"));
   for (const theme of THEMES) {
@@ -235,11 +236,10 @@ check("the first key press leads past the menu", async () => {
   const page = await (await signIn("read")).page("/audit");
   await page.keyboard.press("Tab");
   const skip = page.getByRole("link", { name: "Skip to content" });
-  assert.ok(await skip.evaluate((link) => link === document.activeElement));
+  await takesFocus(skip);
   await page.keyboard.press("Enter");
   await page.keyboard.press("Tab");
-  const inside = () => document.activeElement.closest("main") !== null;
-  assert.ok(await page.evaluate(inside));
+  await takesFocus(page.locator("main :focus"));
 });
 
 check("without scripts one signs in, chooses dark and signs out", async () => {
