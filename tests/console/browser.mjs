@@ -127,10 +127,10 @@ export async function eventually(what, seen) {
   }
 }
 
-// Presses what sends a form, and waits for the page that answers it: a field that was refused before
-// looks the same on the page that is about to go.
-export async function answered(page, button) {
-  await Promise.all([page.waitForEvent("load"), button.click()]);
+// Presses a button or a link, and waits for the page that comes of it, its scripts included: a field
+// that was refused before looks the same on the page that is about to go.
+export async function answered(page, pressed) {
+  await Promise.all([page.waitForNavigation(), pressed.click()]);
 }
 
 // === Visitors ===
@@ -153,12 +153,13 @@ export class Visitor {
     return page;
   }
 
-  // A bare request with the session's cookie; redirects are not followed.
+  // A bare request with the session's cookie; redirects are not followed. On a connection of its
+  // own: the edge ends those that were kept for a minute, and a request on its way would be lost.
   async ask(method, target, { form, json, headers = {} } = {}) {
     const body = form ? new URLSearchParams(form) : json && JSON.stringify(json);
     const kind = json && { "Content-Type": "application/json" };
     const cookie = this.cookie && { Cookie: this.cookie };
-    const options = { method, body, headers: { ...kind, ...cookie, ...headers } };
+    const options = { method, body, headers: { Connection: "close", ...kind, ...cookie, ...headers } };
     return fetch(stage.url + target, { ...options, redirect: "manual" });
   }
 
@@ -201,7 +202,7 @@ export async function fits(page) {
       return [`${root.scrollWidth} px`, ...parts.slice(0, 5).map((e) => e.outerHTML.slice(0, 120))];
     });
   let seen = await wide();
-  for (const started = Date.now(); seen.length > 0 && Date.now() - started < 3000; ) {
+  for (const started = Date.now(); seen.length > 0 && Date.now() - started < PATIENCE_MS; ) {
     await page.evaluate(() => new Promise(requestAnimationFrame));
     seen = await wide();
   }

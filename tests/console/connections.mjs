@@ -152,7 +152,7 @@ check("columns sort", async () => {
     ["From client", 2],
     ["Idle", 0],
   ]) {
-    await page.getByRole("columnheader", { name: head }).getByRole("link").click();
+    await answered(page, page.getByRole("columnheader", { name: head }).getByRole("link"));
     const header = page.getByRole("columnheader", { name: head });
     await eventually("it is sorted", async () => (await header.getAttribute("aria-sort")) === "descending");
     assert.equal((await shown(page))[0], address(clients[first]), head);
@@ -191,12 +191,14 @@ check("a paused list asks nothing until it goes on", async () => {
   page.on("request", (request) => (asked += request.url().includes("/api/v1/connections")));
   const turn = () => page.clock.fastForward("00:06");
   await turn();
-  await eventually("it asks once a turn", async () => asked === 1);
+  // The clock goes on by itself too.
+  await eventually("it asks", async () => asked > 0);
   await page.getByRole("button", { name: "Pause" }).click();
   assert.equal(await page.getByRole("status").getByText("Paused").count(), 1);
+  const before = asked;
   const client = await connect("chat.example.com", { from: "127.0.0.3" });
   for (let i = 0; i < 3; i++) await turn();
-  assert.equal(asked, 1);
+  assert.equal(asked, before);
   assert.equal(await page.getByRole("link", { name: address(client) }).count(), 0);
   await page.getByRole("button", { name: "Resume" }).click();
   await turn();
@@ -266,18 +268,19 @@ check("closing one ends that one with its code and reason, and no other", async 
 });
 
 check("what matches is closed at a pace, followed and stopped", async () => {
-  const many = await crowd("live.example.com", 6);
+  const many = await crowd("live.example.com", 60);
   const other = await connect("chat.example.com");
   const someone = await signIn("operate");
   const page = await someone.page(PATH, { allowed: [422] });
   await filter(page, { Domain: "live.example.com" });
-  await page.getByRole("link", { name: "Close these…" }).click();
-  await page.getByText("6 connections").first().waitFor();
+  await answered(page, page.getByRole("link", { name: "Close these…" }));
+  await page.getByText("60 connections").first().waitFor();
   const go = async (fields) => {
     for (const [label, value] of Object.entries(fields)) await page.getByLabel(label).fill(value);
-    await page.getByRole("button", { name: "Close 6 connections" }).click();
+    await page.getByRole("button", { name: "Close 60 connections" }).click();
   };
-  const sure = () => answered(page, page.getByRole("dialog").getByRole("button", { name: "Close 6 connections" }));
+  const dialog = page.getByRole("dialog");
+  const sure = () => answered(page, dialog.getByRole("button", { name: "Close 60 connections" }));
   for (const [fields, label, accepted] of [
     [{ "Close code": "1006", Reason: "x", Pace: "1" }, "Close code", "3000 to 4999"],
     [{ "Close code": "1012", Reason: "x".repeat(124), Pace: "1" }, "Reason", "at most 123 bytes"],
@@ -304,9 +307,9 @@ check("what matches is closed at a pace, followed and stopped", async () => {
   const { items } = await rest().read("/connections/closings");
   const left = await eventually("those told are gone", () => {
     const open = many.filter((client) => client.isOpen);
-    return open.length === 6 - items[0].told && open;
+    return open.length === 60 - items[0].told && open;
   });
-  assert.ok(left.length > 0 && left.length < 6, `${left.length} left`);
+  assert.ok(left.length > 0 && left.length < 60, `${left.length} left`);
   for (const client of many.filter((client) => !client.isOpen)) {
     assert.deepEqual(await client.closed, { code: 4002, reason: "moving" });
   }
@@ -331,6 +334,7 @@ check("without scripts the same can be read and done", async () => {
   assert.ok(one.isOpen);
   await page.getByRole("button", { name: "Close connection" }).click();
   assert.equal((await one.closed).code, 4003);
+  await eventually("one is left", async () => (await rest().read("/connections?limit=1")).matched === 1);
 
   await page.goto(new URL("/console/connections/close?domain=live.example.com", page.url()).href);
   await page.getByRole("button", { name: "Close 1 connection" }).click();

@@ -8,7 +8,8 @@ import { generateKeyPairSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 
 import {
-  allow, axe, check, eventually, everyWidthAndTheme, fits, screenshot, signIn, stage, tabTo, takesFocus,
+  allow, answered, axe, check, eventually, everyWidthAndTheme, fits, screenshot, signIn, stage, tabTo,
+  takesFocus,
 } from "./browser.mjs";
 import { api, apply, button, error, fresh, patched, refuses, review } from "./forms.mjs";
 import { connect, handshake } from "./traffic.mjs";
@@ -34,7 +35,7 @@ check("the toggle stops handshakes and lets them through again", async () => {
   await takesFocus(toggle);
   assert.equal(await handshake(name), 101);
   await toggle.click();
-  await button(dialog, "Turn off").click();
+  await answered(page, button(dialog, "Turn off"));
   await page.getByText(`WebSocket of ${name} is off.`).waitFor();
   assert.equal(await toggle.getAttribute("aria-checked"), "false");
   assert.equal(await handshake(name), 200, "Upgrade was taken out: the origin says hello");
@@ -154,7 +155,7 @@ check("a pair is uploaded and removed, and its key never comes back", async () =
   const upload = async (certificate, secret) => {
     await page.getByLabel("Certificate chain", { exact: true }).fill(certificate);
     await page.getByLabel("Private key", { exact: true }).fill(secret);
-    await button(page, "Upload").click();
+    await answered(page, button(page, "Upload"));
   };
   await upload(chain, other.export({ type: "pkcs8", format: "pem" }));
   await error(page, "Private key").getByText(/./).waitFor();
@@ -166,9 +167,11 @@ check("a pair is uploaded and removed, and its key never comes back", async () =
   // From files, which a script puts into the same fields.
   await page.getByLabel("Certificate chain, from a file").setInputFiles(stage.certificate);
   await page.getByLabel("Private key, from a file").setInputFiles(stage.private_key);
-  const filled = page.getByLabel("Private key", { exact: true });
-  await eventually("the file in the field", async () => (await filled.inputValue()) === key);
-  await button(page, "Upload").click();
+  for (const [label, text] of [["Certificate chain", chain], ["Private key", key]]) {
+    const field = page.getByLabel(label, { exact: true });
+    await eventually(`the file in ${label}`, async () => (await field.inputValue()).trim() === text.trim());
+  }
+  await answered(page, button(page, "Upload"));
   await page.getByText(`The certificate of ${name} holds for new connections.`).waitFor();
   await page.getByText(/^(19|20) days left$/).waitFor();
   await page.getByText("uploaded", { exact: true }).waitFor();

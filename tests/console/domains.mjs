@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 
 import {
-  allow, axe, check, eventually, everyWidthAndTheme, screenshot, signIn, stage,
+  allow, answered, axe, check, eventually, everyWidthAndTheme, screenshot, signIn, stage,
 } from "./browser.mjs";
 import { api, apply, button, error, fresh, patched, refuses, review } from "./forms.mjs";
 import { ask, connect, handshake } from "./traffic.mjs";
@@ -33,12 +33,12 @@ check("the list shows what each domain does, and finds by name and state", async
     return (await row("down.example.com").innerText()).includes("0 of 1");
   });
   await page.getByLabel("Name", { exact: true }).pressSequentially("CHAT");
+  await page.waitForURL(/\?search=CHAT$/);
   await page.getByText("1 domain", { exact: true }).waitFor();
-  assert.match(page.url(), /\?search=CHAT$/);
   assert.equal(await row("live.example.com").count(), 0);
   await page.getByLabel("Name", { exact: true }).fill("nothing like that");
   await page.getByText("No domain is like that").waitFor();
-  await page.getByRole("link", { name: "Show all domains" }).click();
+  await answered(page, page.getByRole("link", { name: "Show all domains" }));
   await row("live.example.com").waitFor();
   await page.getByLabel("State").selectOption("Stopped");
   await page.getByText("No domain is like that").waitFor();
@@ -73,7 +73,7 @@ check("several are stopped and started as one change", async () => {
   allow(page, 422, 412);
   await button(page, "Stop").first().click();
   await page.getByText("No domain was ticked").waitFor();
-  await page.getByRole("link", { name: "Back to the list" }).click();
+  await answered(page, page.getByRole("link", { name: "Back to the list" }));
   await page.getByLabel("Name", { exact: true }).fill("batch.test");
   await page.getByText("2 domains", { exact: true }).waitFor();
   await page.getByLabel("All domains on this page").check();
@@ -90,15 +90,15 @@ check("several are stopped and started as one change", async () => {
   await dialog.waitFor();
   // One of them is changed by somebody else before the word is given: none is stopped.
   await patched(names[1], { websocket: { heartbeat: 7 } });
-  await button(dialog, "Apply").click();
+  await answered(page, button(dialog, "Apply"));
   await page.getByText("Somebody changed it meanwhile.").waitFor();
   assert.equal(await ask(names[0]), 200);
-  await button(page, "Apply").click();
+  await answered(page, button(page, "Apply"));
   await page.getByText("Stop: 2 domains changed.").waitFor();
   for (const name of names) assert.equal(await ask(name), 421);
   await page.getByLabel(names[0]).check();
   await button(page, "WebSocket off").click();
-  await button(page.getByRole("dialog"), "Apply").click();
+  await answered(page, button(page.getByRole("dialog"), "Apply"));
   await page.getByText("WebSocket off: 1 domain changed.").waitFor();
   assert.match(page.url(), /\?search=batch.test$/, "the list is the one that it was");
   assert.equal((await api.read(`/domains/${names[0]}`)).websocket.enabled, false);
@@ -164,7 +164,7 @@ check("a domain is stopped, started, and deleted by its name", async () => {
   const page = await (await signIn("operate")).page(`/domains/${name}`, { allowed: [422] });
   const client = await connect(name);
   await button(page, "Stop").click();
-  await button(page.getByRole("dialog", { name: `Stop ${name}` }), "Stop").click();
+  await answered(page, button(page.getByRole("dialog", { name: `Stop ${name}` }), "Stop"));
   await page.getByText(`${name} is stopped.`).waitFor();
   await client.closed;
   assert.equal(await ask(name), 421);
@@ -173,7 +173,7 @@ check("a domain is stopped, started, and deleted by its name", async () => {
   await page.getByText(`${name} is online.`).waitFor();
   assert.equal(await handshake(name), 101);
   await page.getByLabel("Name of the domain").fill("gone.example.org");
-  await button(page, "Delete").click();
+  await answered(page, button(page, "Delete"));
   await error(page, "Name of the domain").getByText(`accepted: ${name}`).waitFor();
   await page.getByLabel("Name of the domain").fill(name);
   await button(page, "Delete").click();

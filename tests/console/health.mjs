@@ -8,6 +8,7 @@ import path from "node:path";
 
 import {
   allow,
+  answered,
   axe,
   check,
   eventually,
@@ -48,6 +49,7 @@ check("it is sound in every width and theme", async () => {
 check("it tells of the process", async () => {
   const open = await connect("live.example.com");
   assert.equal(open.status, 101);
+  await eventually("it is counted", async () => (await rest().read("/status")).connections > 0);
   const page = await (await signIn("read")).page("/health");
   const status = await rest().read("/status");
   const figures = page.locator("main > dl");
@@ -212,7 +214,7 @@ check("a window that is none is told beside its field, and nothing drains", asyn
     await window.fill(text);
     await page.getByRole("button", { name: "Drain this node" }).click();
     const dialog = page.getByRole("dialog");
-    await dialog.getByRole("button", { name: "Drain this node" }).click();
+    await answered(page, dialog.getByRole("button", { name: "Drain this node" }));
     await page.getByText("a number of seconds from 0 to 3600, or nothing").waitFor();
     assert.equal(await window.inputValue(), text);
     assert.equal(await window.getAttribute("aria-invalid"), "true");

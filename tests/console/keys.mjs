@@ -38,8 +38,8 @@ check("a key is made; its secret is shown this once", async () => {
   assert.equal(shown.split(".")[0], key.id);
   assert.equal((await fetch(`${stage.url}/api/v1/domains`, bearer(shown))).status, 200);
   await page.getByRole("button", { name: "Copy" }).nth(2).click();
-  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), shown);
   await page.getByRole("status").getByText("Copied.").waitFor();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), shown);
   for (const width of [360, 1280]) {
     await page.setViewportSize({ width, height: 800 });
     await fits(page);

@@ -67,8 +67,11 @@ check("answers that are no 101 are told apart", async () => {
   const nobody = await connect("down.example.com");
   assert.ok([502, 503].includes(nobody.status), String(nobody.status));
   await reads(table(page, "Handshakes by code"), /50[23]\s+failed\s+1\s/);
-  await page.reload();
-  await reads(page.locator("dl.facts"), /Origins\s+\d down.* of down\.example\.com/);
+  const facts = page.locator("dl.facts");
+  await eventually("an origin is down", async () => {
+    await page.reload();
+    return /Origins\s+\d down.* of down\.example\.com/.test(await facts.innerText());
+  });
   await reads(page.locator("dl.facts"), /Certificates\s+1 within 30 days secure\.example\.com ends in \d+ days/);
 });
 

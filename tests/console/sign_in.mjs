@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 
 import {
   allow,
+  answered,
   check,
   everyWidthAndTheme,
   fits,
@@ -88,6 +89,7 @@ check("a key signs in and leads to the page that was wanted, by keyboard", async
   const page = await someone.page("/domains?search=live");
   await page.waitForURL("**/console/sign-in?next=*");
   const [id, secret] = halves(stage.keys.admin);
+  await takesFocus(page.getByLabel("Access key id"));
   await page.keyboard.type(id);
   await page.keyboard.press("Tab");
   await page.keyboard.type(secret);
@@ -198,7 +200,7 @@ check("light and dark are chosen and kept", async () => {
     await page.getByRole("button", { name: /, account$/ }).click();
     const button = page.getByRole("button", { name, exact: true });
     assert.equal(await button.getAttribute("aria-pressed"), "false");
-    await Promise.all([page.waitForNavigation(), button.click()]);
+    await answered(page, button);
     assert.match(page.url(), /\/console\/health$/, "the page it was chosen on");
   };
   await choose("Dark");

@@ -17,7 +17,7 @@ use super::harness::{
 };
 
 /// Longer than any script takes on a machine with much else to do.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// A browser keeps a core busy; more of them would only wait for each other.
 const BROWSERS_MAX: usize = 2;

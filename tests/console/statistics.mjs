@@ -9,7 +9,7 @@ import { readFile } from "node:fs/promises";
 
 import { bytes } from "../../src/control/console/assets/units.js";
 import {
-  allow, axe, check, eventually, everyWidthAndTheme, fits, rest, ROLES, signIn, stage, tabTo,
+  allow, answered, axe, check, eventually, everyWidthAndTheme, fits, rest, ROLES, signIn, stage, tabTo,
 } from "./browser.mjs";
 import { ask, connect } from "./traffic.mjs";
 
@@ -101,7 +101,7 @@ check("bytes of real clients are the same on the page, in the CSV and in the API
   assert.equal(sum(table.column("bytes_out")), total.out);
   assert.equal(sum(table.column("bytes_in")), total.in);
   assert.match(table.file, /^hawser-traffic-chat\.example\.com-\d{8}T\d{4}Z-\d{8}T\d{4}Z-5minutes\.csv$/);
-  await page.getByRole("link", { name: "HTTP codes" }).click();
+  await answered(page, page.getByRole("link", { name: "HTTP codes" }));
   const share = page.getByRole("table", { name: "Share by code" });
   assert.equal(await share.getByRole("row", { name: /^403/ }).count(), 1);
 });
@@ -268,6 +268,7 @@ check("a preset leads to a link that shows the same to anybody at any time", asy
     if (spec) assert.ok(spec.step >= step, `${name}: ${spec.step}`);
   }
   await page.getByRole("button", { name: "Copy link" }).click();
+  await page.getByRole("status").getByText("Link copied.").waitFor();
   const link = await page.evaluate(() => navigator.clipboard.readText());
   assert.equal(new URL(link).searchParams.get("view"), "codes");
   const other = await (await signIn("operate")).page(link.slice(`${stage.url}/console`.length));
@@ -359,13 +360,13 @@ check("without scripts there are figures, drawings, values and the form", async 
     await page.close();
   }
   const page = await someone.page("/statistics");
-  await page.getByRole("button", { name: "7 days" }).click();
+  await answered(page, page.getByRole("button", { name: "7 days" }));
   assert.deepEqual(await granularities(page), ["1 hour", "1 day"]);
   await page.getByLabel("Granularity").selectOption("1 day");
   await page.getByRole("button", { name: "Apply", exact: true }).click();
   assert.equal(new URL(page.url()).searchParams.get("interval"), String(DAY));
   const long = await someone.page(url(TODAY - 3 * DAY, TODAY, { interval: 300 }));
-  await long.getByRole("link", { name: "Next" }).click();
+  await answered(long, long.getByRole("link", { name: "Next" }));
   assert.match(await long.locator("nav.pager").textContent(), /Slots 51 to 100 of 864/);
 });
 

@@ -5,7 +5,9 @@
 import assert from "node:assert/strict";
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 
-import { axe, check, eventually, everyWidthAndTheme, fits, hawser, rest, screenshot, signIn, stage } from "./browser.mjs";
+import {
+  answered, axe, check, eventually, everyWidthAndTheme, fits, hawser, rest, screenshot, signIn, stage,
+} from "./browser.mjs";
 import { connect } from "./traffic.mjs";
 
 const PATH = "/usage";
@@ -168,7 +170,7 @@ check("a statement can be of one domain and of another month", async () => {
   const admin = await signIn("read");
   const page = await admin.page(PATH);
   await page.getByLabel("Domain", { exact: true }).fill("chat.example.com");
-  await page.getByRole("button", { name: "Apply" }).click();
+  await answered(page, page.getByRole("button", { name: "Apply" }));
   await page.getByText("for chat.example.com").waitFor();
   assert.equal(await page.locator("tr[data-line]").count(), 1);
   const last = await page.getByLabel("Month").locator("option").nth(1).getAttribute("value");
@@ -195,7 +197,7 @@ check("a change by the day waits for the next midnight, and says so before", asy
   // What is in effect already is kept.
   await page.getByRole("button", { name: "Change plan" }).click();
   page.allowed.add(409);
-  await page.getByRole("dialog").getByRole("button", { name: "Change plan" }).click();
+  await answered(page, page.getByRole("dialog").getByRole("button", { name: "Change plan" }));
   await page.getByText("this is the plan that is in effect").waitFor();
 
   await page.getByLabel(CHARGE).selectOption("PayByBandwidth95");

@@ -197,22 +197,31 @@ async function ended(id) {
   write(state, "ended");
   state.classList.remove("good", "notice");
   if (pause) pause.hidden = true;
-  // What just ended is known after a look at the cores' events.
-  await new Promise((resolve) => setTimeout(resolve, 250));
-  const why = await api(`/connections/${id}/end`).then((end) => end.detail, () => "");
+  const why = document.createTextNode("");
   const line = document.createElement("div");
   line.className = "banner notice";
   const text = document.createElement("p");
   const link = document.createElement("a");
   link.href = location.pathname;
   link.textContent = "Show its end";
-  text.append(`This connection has ended. ${why} `, link);
+  text.append("This connection has ended. ", why, link);
   line.append(text);
   document.querySelector("[data-ended]").replaceChildren(line);
   for (const control of document.querySelectorAll("main form :is(input, button)")) {
     control.disabled = true;
   }
+  why.data = await reason(id);
   return false;
+}
+
+// What just ended is known after a look at the cores' events, on a busy node a little later.
+async function reason(id) {
+  for (const wait of [250, 500, 1000, 2000]) {
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    const end = await api(`/connections/${id}/end`).catch(() => undefined);
+    if (end) return `${end.detail} `;
+  }
+  return "";
 }
 
 // === A closing ===
