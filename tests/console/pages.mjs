@@ -14,7 +14,7 @@ import {
   eventually,
   everyWidthAndTheme,
   fits,
-  rest,
+  hawser,
   ROLES,
   screenshot,
   signIn,
@@ -45,8 +45,8 @@ for (const tunnel of await crowd("chat.example.com", 5)) await tunnel.close();
 await connect("live.example.com", { path: "/status/403" });
 await connect("down.example.com");
 await ask("chat.example.com", "/status/404");
-// What has just been counted is written every 10 s; whoever asks for usage makes it so at once.
-await rest().read("/usage");
+// What has just been counted is written every 10 s, or when the command line asks for usage.
+await hawser("usage");
 
 for (const role of ROLES) {
   check(`a key of the role ${role} sees its pages and no others`, async () => {
