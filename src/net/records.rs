@@ -24,14 +24,6 @@ mod protection;
 mod schedule;
 #[cfg(test)]
 pub mod testing;
-/// Whether a whole record stands at the front, of whatever worth.
-pub fn starts_with_record(input: &[u8]) -> bool {
-    input.first_chunk::<HEADER_BYTES>().is_some_and(|header| {
-        let len = usize::from(u16::from_be_bytes([header[3], header[4]]));
-        input.len() >= HEADER_BYTES + len
-    })
-}
-
 #[cfg(test)]
 mod tests;
 

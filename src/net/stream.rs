@@ -157,9 +157,11 @@ impl Stream {
             patience = patience.as_a_whole();
         }
         loop {
-            if (self.take_credit() || self.holds_input())
-                && let Some(n) = self.read_now(into, max)?
-            {
+            let read = match self.take_credit() {
+                true => self.read_now(into, max)?,
+                false => self.read_held(into, max)?,
+            };
+            if let Some(n) = read {
                 return Ok(n);
             }
             self.socket_readable(patience).await?;
@@ -347,9 +349,12 @@ impl Stream {
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
-    /// What was received and not read is never waited for, and is at most one record's length.
-    fn holds_input(&self) -> bool {
-        self.tls.get().is_some_and(|tls| tls.borrow().holds_input())
+    /// Of what was received under TLS and not read: the socket does not become readable for it.
+    fn read_held(&self, into: &mut BytesMut, max: usize) -> io::Result<Option<usize>> {
+        match self.tls.get() {
+            Some(tls) => tls.borrow_mut().read_held(&self.socket(), into, max),
+            None => Ok(None),
+        }
     }
 
     fn take_credit(&self) -> bool {

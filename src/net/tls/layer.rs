@@ -12,7 +12,6 @@ use super::Secured;
 use crate::limits::RECORD_PLAINTEXT_MAX;
 use crate::net::records::{
     Alert, CONTROL_RECORD_BYTES_MAX, Duty, Fault, Opened, RECORD_BYTES_MAX, Session,
-    starts_with_record,
 };
 use crate::net::stream::{Queue, advance, receive_now, send_now};
 
@@ -43,6 +42,14 @@ enum Outbound {
     Open,
     /// close_notify or a fatal alert was sealed.
     Ended,
+}
+
+/// How far a reader may go for the rest of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Socket,
+    /// Not beyond what was received already.
+    Held,
 }
 
 /// What there is for a reader.
@@ -83,7 +90,28 @@ impl Layer {
         into: &mut BytesMut,
         max: usize,
     ) -> io::Result<Option<usize>> {
-        match self.digest(socket)? {
+        self.read(socket, Reach::Socket, into, max)
+    }
+
+    /// The same of what has been received already and no more: a peer that never stops sending
+    /// records without data cannot keep a caller from waiting.
+    pub(crate) fn read_held(
+        &mut self,
+        socket: &SockRef<'_>,
+        into: &mut BytesMut,
+        max: usize,
+    ) -> io::Result<Option<usize>> {
+        self.read(socket, Reach::Held, into, max)
+    }
+
+    fn read(
+        &mut self,
+        socket: &SockRef<'_>,
+        reach: Reach,
+        into: &mut BytesMut,
+        max: usize,
+    ) -> io::Result<Option<usize>> {
+        match self.digest(socket, reach)? {
             Ready::Bytes => {
                 let n = self.plain.len().min(max);
                 into.extend_from_slice(&self.received[self.plain.start..][..n]);
@@ -129,7 +157,7 @@ impl Layer {
     }
 
     pub(crate) fn peek(&mut self, socket: &SockRef<'_>) -> Queue {
-        match self.digest(socket) {
+        match self.digest(socket, Reach::Socket) {
             Ok(Ready::Bytes) => Queue::Bytes,
             // Part of a record may be part of an answer: not quiet.
             Ok(Ready::Nothing) if self.received.is_empty() => Queue::Empty,
@@ -141,13 +169,7 @@ impl Layer {
 
     /// Whether a read would not wait.
     pub(crate) fn is_readable(&mut self, socket: &SockRef<'_>) -> bool {
-        !matches!(self.digest(socket), Ok(Ready::Nothing))
-    }
-
-    /// Whether a read needs nothing of the socket: opened bytes are left, or a whole record. The
-    /// socket does not become readable for them.
-    pub(crate) fn holds_input(&self) -> bool {
-        !self.plain.is_empty() || starts_with_record(&self.received[self.next..])
+        !matches!(self.digest(socket, Reach::Socket), Ok(Ready::Nothing))
     }
 
     #[cfg(test)]
@@ -182,7 +204,7 @@ impl Layer {
     }
 
     /// Opens what is there until there is something for a reader, or nothing is left.
-    fn digest(&mut self, socket: &SockRef<'_>) -> io::Result<Ready> {
+    fn digest(&mut self, socket: &SockRef<'_>, reach: Reach) -> io::Result<Ready> {
         if !self.plain.is_empty() {
             return Ok(Ready::Bytes);
         }
@@ -210,6 +232,11 @@ impl Layer {
                     // RFC 8446 6.1: what comes behind it is to be ignored.
                     self.forget_received();
                 }
+                Ok(Opened::Partial { .. }) if reach == Reach::Held => {
+                    self.drop_opened();
+                    self.received.shrink_to_fit();
+                    return Ok(Ready::Nothing);
+                }
                 Ok(Opened::Partial { .. }) => match self.receive(socket)? {
                     Some(0) => return Ok(Ready::Cut),
                     Some(_) => {}
@@ -220,10 +247,9 @@ impl Layer {
         }
     }
 
-    /// Takes more bytes from the socket, as many as make the next record whole and no record more.
+    /// Takes more bytes from the socket, as many as the largest record still lacks.
     fn receive(&mut self, socket: &SockRef<'_>) -> io::Result<Option<usize>> {
-        self.received.drain(..self.next);
-        (self.next, self.plain) = (0, 0..0);
+        self.drop_opened();
         let room = RECORD_BYTES_MAX.saturating_sub(self.received.len()).max(1);
         self.received.reserve_exact(room);
         let result = receive_now(socket, &mut self.received, room);
@@ -232,6 +258,11 @@ impl Layer {
             self.received.shrink_to_fit();
         }
         result
+    }
+
+    fn drop_opened(&mut self) {
+        self.received.drain(..self.next);
+        (self.next, self.plain) = (0, 0..0);
     }
 
     fn release(&mut self) {

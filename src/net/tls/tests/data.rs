@@ -1,7 +1,10 @@
 //! What is said behind a handshake, through a stream.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, TcpStream};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -13,7 +16,8 @@ use rustls::version::{TLS12, TLS13};
 use socket2::SockRef;
 
 use super::peers::*;
-use crate::net::records::{Alert, Opened};
+use crate::limits::{CALLS_WITHOUT_WAIT_MAX, LATE_HANDSHAKES_MAX};
+use crate::net::records::{Alert, Opened, RECORD_BYTES_MAX};
 use crate::net::stream::{Patience, Queue, Stream};
 
 /// A client behind its handshake at the far end, the edge at the near one.
@@ -96,6 +100,48 @@ fn many_small_records_that_came_at_once_are_read_without_more_from_the_socket() 
         });
         assert_eq!(read.len(), 100, "{version:?}");
     }
+}
+
+/// Each byte is followed by as many new keys as are taken in a row, so that opening what is held
+/// always ends where more of the socket is needed.
+#[test]
+fn a_peer_that_never_stops_changing_keys_lets_others_run() {
+    const BYTES: usize = 200;
+    let peer = |mut peer: Peer| {
+        let mut unit_len = 0;
+        for _ in 0..BYTES {
+            let mut unit = peer.sealed(b"x");
+            for _ in 0..LATE_HANDSHAKES_MAX {
+                peer.tls.refresh_traffic_keys().unwrap();
+                unit.extend(peer.sealed(b""));
+            }
+            unit_len = unit.len();
+            peer.tcp.write_all(&unit).unwrap();
+        }
+        unit_len
+    };
+    let (longest, unit_len) = served(&TLS13, peer, async |stream| {
+        let seen = Cell::new(0);
+        let mut read = BytesMut::new();
+        let mut reading = pin!(async {
+            while seen.get() < BYTES {
+                let n = stream.read(&mut read, 16 * 1024, soon()).await.unwrap();
+                seen.set(seen.get() + n);
+            }
+        });
+        // Between two polls whatever else there is can run.
+        let mut longest = 0;
+        poll_fn(|cx| {
+            let before = seen.get();
+            let poll = reading.as_mut().poll(cx);
+            longest = longest.max(seen.get() - before);
+            poll
+        })
+        .await;
+        longest
+    });
+    let held = RECORD_BYTES_MAX / unit_len + 2;
+    assert!(longest <= CALLS_WITHOUT_WAIT_MAX as usize + held, "{longest} of {BYTES} in a row");
 }
 
 #[test]
