@@ -23,10 +23,9 @@ use crate::control::lifecycle::Ended;
 use crate::control::node::{DataPlane, Node, NodeConfig};
 use crate::control::publish::{First, Load};
 use crate::control::state_dir::StateDir;
-use crate::limits::{
-    DESCRIPTORS_RESERVED, LOG_RING_EVENTS, REGISTERED_FILES_MAX, SETUPS_PER_CORE_MAX,
-};
+use crate::limits::LOG_RING_EVENTS;
 use crate::net::listener::{self, ListenError};
+use crate::net::probe::{Capacity, FileKind};
 use crate::net::{probe, process, runtime};
 use crate::snapshot::{CoreHandle, SnapshotCell, Transport};
 use crate::stats::{Event, Stats};
@@ -105,7 +104,7 @@ pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Resu
     };
     let server = &loaded.server;
     let cpus = cpus(server.workers);
-    let table_size = table_size(cpus.len())?;
+    let capacity = capacity(cpus.len(), report.files)?;
     let state = match StateDir::claim(&server.state_dir, lock) {
         Ok(state) => state,
         Err(error) => return Ok(refused(&error, error.is_permission())),
@@ -151,7 +150,7 @@ pub fn serve(serving: Serving, started: impl FnOnce(&Addresses)) -> anyhow::Resu
     };
     let node = control.block_on(config.build())?;
     let (cores, core_ends) =
-        start_workers(&cpus, sockets.of_workers, logs, table_size, &node.cell(), &stats)?;
+        start_workers(&cpus, sockets.of_workers, logs, capacity, &node.cell(), &stats)?;
     let admin = addresses.admin.map_or("off".to_owned(), |addr| addr.to_string());
     let (plain, tls) = (listed(&addresses.listen), listed(&addresses.listen_tls));
     info!(listen = %plain, listen_tls = %tls, %admin, workers = cpus.len(), %report,
@@ -203,22 +202,28 @@ fn cpus(workers: Workers) -> Vec<Option<usize>> {
     (0..wanted).map(|i| allowed.get(i).copied()).collect()
 }
 
-/// Tunnels of one worker, and says what the descriptor limit makes of that.
-fn table_size(workers: usize) -> anyhow::Result<u32> {
+/// Capacity of one worker, and says what the descriptor limit makes of that.
+fn capacity(workers: usize, files: FileKind) -> anyhow::Result<Capacity> {
     let limit = process::raise_descriptor_limit().context("cannot read the descriptor limit")?;
-    // The kernel bounds each table of registered files by RLIMIT_NOFILE; a tunnel has two.
-    let per_worker = limit.min(REGISTERED_FILES_MAX) / 2;
-    let setups = (limit.saturating_sub(DESCRIPTORS_RESERVED) / 2)
-        .min((SETUPS_PER_CORE_MAX * workers) as u64);
+    let capacity = Capacity::of(limit, files, workers);
     info!(
-        "{limit} descriptors allow {} tunnels ({per_worker} on each of {workers} workers) and \
-         {setups} connections in set-up at once",
-        per_worker * workers as u64,
+        "{limit} descriptors allow {} tunnels ({} on each of {workers} workers) and {} \
+         connections in set-up at once",
+        u64::from(capacity.tunnels) * workers as u64,
+        capacity.tunnels,
+        capacity.setups * workers,
     );
+    if files == FileKind::Descriptors {
+        warn!(
+            "this kernel holds closed sockets of io_uring back, so each tunnel takes two \
+             descriptors: raise LimitNOFILE= to hold more, or run Linux 6.13 or newer, where \
+             tunnels take none"
+        );
+    }
     if limit < 4096 {
         warn!("set LimitNOFILE= in the unit, or `ulimit -n`, to at least 65536");
     }
-    Ok(u32::try_from(per_worker).unwrap_or(u32::MAX))
+    Ok(capacity)
 }
 
 /// Where to listen, and who says so.
@@ -364,7 +369,7 @@ fn start_workers(
     cpus: &[Option<usize>],
     listeners: Vec<Vec<(Transport, TcpListener)>>,
     logs: Vec<Producer<Event>>,
-    table_size: u32,
+    capacity: Capacity,
     snapshot: &SnapshotCell,
     stats: &Arc<Stats>,
 ) -> anyhow::Result<(Vec<CoreHandle>, mpsc::Receiver<String>)> {
@@ -379,7 +384,7 @@ fn start_workers(
             snapshot: snapshot.clone(),
             stats: Arc::clone(stats),
             log,
-            table_size,
+            capacity,
             boot,
         };
         let worker =

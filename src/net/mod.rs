@@ -3,6 +3,7 @@
 pub mod buffers;
 pub mod connect;
 pub mod event;
+pub mod files;
 pub mod listener;
 pub mod probe;
 pub mod process;

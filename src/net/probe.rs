@@ -4,15 +4,25 @@
 use std::ffi::CString;
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind, Read};
 use std::mem;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
-use io_uring::{IoUring, Probe, opcode};
+use io_uring::{IoUring, Probe, opcode, types};
+
+pub use self::capacity::Capacity;
+
+mod capacity;
 
 /// The oldest kernel that has all we need: multishot receive (6.0), DEFER_TASKRUN (6.1).
 pub const KERNEL_MIN: (u32, u32) = (6, 1);
+
+/// How long an end that is on its way may take.
+const CLOSE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// How completions are delivered. io.md 8: the plain ring costs 1.3 to 1.7 times as much CPU as the
 /// others.
@@ -37,16 +47,34 @@ impl Flags {
     }
 }
 
+/// Where the sockets of tunnels are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// Registered with the ring: they take no descriptor.
+    Registered,
+    /// On kernels that hold registered files back after their close
+    /// (`docs/decisions/015-closed-files-that-are-held-back.md`).
+    Descriptors,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeReport {
     /// As `uname -r` prints it.
     pub kernel: String,
     pub flags: Flags,
+    pub files: FileKind,
 }
 
 impl fmt::Display for ProbeReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Linux {}, io_uring flags: {}", self.kernel, self.flags.name())
+        write!(f, "Linux {}, io_uring flags: {}", self.kernel, self.flags.name())?;
+        match self.files {
+            FileKind::Registered => Ok(()),
+            FileKind::Descriptors => f.write_str(
+                "; descriptors for tunnels (before Linux 6.13 closed registered files are held \
+                 back)",
+            ),
+        }
     }
 }
 
@@ -137,7 +165,7 @@ fn forbidden(disabled: Option<u8>) -> &'static str {
 pub fn probe() -> Result<ProbeReport, ProbeError> {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let kernel = kernel.trim().to_owned();
-    let (ring, flags) = best_ring().map_err(|e| explain("io_uring_setup", &e, &kernel))?;
+    let (mut ring, flags) = best_ring().map_err(|e| explain("io_uring_setup", &e, &kernel))?;
     // A patched or renamed kernel may not say a number; then only what it can do counts.
     if version(&kernel).is_some_and(|seen| seen < KERNEL_MIN) {
         return Err(ProbeError::TooOld { kernel });
@@ -162,7 +190,8 @@ pub fn probe() -> Result<ProbeReport, ProbeError> {
     if !names.is_empty() {
         return Err(ProbeError::MissingOperations { kernel, names });
     }
-    Ok(ProbeReport { kernel, flags })
+    let files = file_kind(&mut ring).map_err(|e| explain("registered files", &e, &kernel))?;
+    Ok(ProbeReport { kernel, flags, files })
 }
 
 /// Bytes that whoever is not root may still write on the file system of a folder.
@@ -200,6 +229,30 @@ fn best_ring() -> io::Result<(IoUring, Flags)> {
     Err(last)
 }
 
+/// What this kernel is good for, found by trying: versions say little about patched kernels.
+fn file_kind(ring: &mut IoUring) -> io::Result<FileKind> {
+    let (watched, _open) = UnixStream::pair()?;
+    let (closed, mut peer) = UnixStream::pair()?;
+    ring.submitter().register_files(&[watched.as_raw_fd(), closed.as_raw_fd()])?;
+    drop((watched, closed));
+    // Waits for as long as the ring is there, as the receive of an idle tunnel does.
+    let wait = opcode::PollAdd::new(types::Fixed(0), libc::POLLIN as u32).build();
+    let close = opcode::Close::new(types::Fixed(1)).build();
+    // SAFETY: neither operation names memory of ours.
+    unsafe { ring.submission().push_multiple(&[wait, close]) }
+        .map_err(|_| io::Error::from(ErrorKind::OutOfMemory))?;
+    ring.submit_and_wait(1)?;
+    // It was closed within the call above, or will be when the other wait ends.
+    peer.set_read_timeout(Some(CLOSE_PATIENCE))?;
+    match peer.read(&mut [0]) {
+        Ok(_) => Ok(FileKind::Registered),
+        Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            Ok(FileKind::Descriptors)
+        }
+        Err(e) => Err(e),
+    }
+}
+
 fn explain(step: &'static str, error: &io::Error, kernel: &str) -> ProbeError {
     match error.raw_os_error() {
         Some(libc::ENOSYS) if version(kernel).is_some_and(|seen| seen < KERNEL_MIN) => {
@@ -229,7 +282,22 @@ mod tests {
     fn this_machine_passes() {
         let report = probe().unwrap();
         assert!(version(&report.kernel).unwrap() >= KERNEL_MIN, "{report}");
-        assert_eq!(report.flags, Flags::Defer);
+        assert_eq!((report.flags, report.files), (Flags::Defer, FileKind::Registered));
+    }
+
+    #[test]
+    fn a_report_says_what_is_not_as_it_should_be() {
+        let report = |files| ProbeReport { kernel: "6.12.43".into(), flags: Flags::Coop, files };
+        let text = report(FileKind::Registered).to_string();
+        assert_eq!(text, "Linux 6.12.43, io_uring flags: coop_taskrun, submit_all");
+        let text = report(FileKind::Descriptors).to_string();
+        assert!(
+            text.ends_with(
+                "submit_all; descriptors for tunnels (before Linux 6.13 closed \
+                                registered files are held back)"
+            ),
+            "{text}"
+        );
     }
 
     #[test]

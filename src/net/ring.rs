@@ -1,5 +1,5 @@
 //! The tunnel engine's own ring beside monoio's: multishot receives out of pooled buffers, sends
-//! straight from them, sockets in the ring's registered files. A safe interface: whatever the
+//! straight from them, sockets in the slots of a table (`files`). A safe interface: whatever the
 //! caller does, the kernel only touches buffers that nobody else holds.
 //!
 //! Not here: which operation when (`worker::engine`).
@@ -12,6 +12,8 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 use super::buffers::{Buffer, Class, Pool, Size};
 use super::event::{Event, Waker};
+use super::files::{self, Table};
+use super::probe::FileKind;
 use super::records::RECORD_BYTES_MAX;
 use crate::limits::{BUFFER_HEADROOM, BUFFER_TAILROOM};
 
@@ -111,6 +113,15 @@ pub enum Departure {
     WithFin,
 }
 
+impl Departure {
+    fn flags(self) -> i32 {
+        match self {
+            Departure::AtOnce => libc::MSG_NOSIGNAL,
+            Departure::WithFin => libc::MSG_NOSIGNAL | libc::MSG_MORE,
+        }
+    }
+}
+
 /// What became of an operation.
 #[derive(Debug)]
 pub struct Completion {
@@ -136,6 +147,7 @@ pub struct Ring {
     // Dropped in this order: the kernel lets go of the memory before it is unmapped.
     ring: Box<IoUringDebug>,
     pool: Pool,
+    sockets: Table,
     waker: Waker,
     flags: &'static str,
 }
@@ -149,19 +161,34 @@ impl std::fmt::Debug for IoUringDebug {
     }
 }
 
+/// An operation on the socket in a slot: the two kinds of file are different types to the crate.
+macro_rules! on_socket {
+    ($ring:ident, $slot:ident, |$file:ident| $entry:expr) => {
+        match &$ring.sockets {
+            Table::Registered => {
+                let $file = types::Fixed($slot);
+                $entry
+            }
+            Table::Descriptors(held) => {
+                let $file = types::Fd(files::raw(held, $slot));
+                $entry
+            }
+        }
+    };
+}
+
 impl Ring {
-    /// A ring on the calling thread, whose completions wake `event`, with a table of `files`
-    /// registered files.
+    /// A ring on the calling thread, whose completions wake `event`, with `slots` for sockets.
     ///
     /// # Errors
     /// What the kernel refused: see `net::probe` for the likely cause.
-    pub fn new(files: u32, event: &Event) -> io::Result<Ring> {
+    pub fn new(files: FileKind, slots: u32, event: &Event) -> io::Result<Ring> {
         let (ring, flags) = build()?;
         // One lookup of the descriptor less per enter; kernels without it go on with the
         // descriptor.
         let _ = ring.submitter().register_ring_fd();
         ring.submitter().register_eventfd(event.as_raw_fd())?;
-        ring.submitter().register_files_sparse(files)?;
+        let sockets = Table::new(files, slots, &ring.submitter())?;
         let mut pool = Pool::new(CLASSES)?;
         pool.refill();
         for size in Size::LENT {
@@ -172,7 +199,8 @@ impl Ring {
                 ring.submitter().register_buf_ring_with_flags(address, entries, size as u16, 0)?;
             }
         }
-        Ok(Ring { ring: Box::new(IoUringDebug(ring)), pool, waker: event.waker(), flags })
+        let (ring, waker) = (Box::new(IoUringDebug(ring)), event.waker());
+        Ok(Ring { ring, pool, sockets, waker, flags })
     }
 
     /// The set-up flags that the kernel took, for people.
@@ -185,21 +213,17 @@ impl Ring {
         &mut self.pool
     }
 
-    /// Moves two sockets out of the descriptor table into the registered files `slot` and `slot +
-    /// 1`.
+    /// Moves two sockets into `slot` and `slot + 1`.
     ///
     /// # Errors
     /// When the table has no such slots; the sockets are closed then.
     pub fn install(&mut self, slot: u32, sockets: [OwnedFd; 2]) -> io::Result<()> {
-        let raw = [sockets[0].as_raw_fd(), sockets[1].as_raw_fd()];
-        self.ring.0.submitter().register_files_update(slot, &raw)?;
-        Ok(())
+        self.sockets.install(slot, sockets, &self.ring.0.submitter())
     }
 
     #[inline]
     pub fn receive(&mut self, slot: u32, how: Receive, token: Token) {
-        let file = types::Fixed(slot);
-        let entry = match how {
+        let entry = on_socket!(self, slot, |file| match how {
             Receive::Multi => opcode::RecvMulti::new(file, Size::Small as u16).build(),
             // Armed before the next message is there: a look for bytes would take a large buffer
             // and put it back (`docs/decisions/010-small-settings-of-the-ring.md`).
@@ -208,7 +232,7 @@ impl Ring {
                 .buf_group(size as u16)
                 .build()
                 .flags(squeue::Flags::BUFFER_SELECT),
-        };
+        });
         self.push(entry.user_data(token.pack(0)));
     }
 
@@ -226,17 +250,16 @@ impl Ring {
         let address = self.pool.address(buffer.id(), &range);
         // The share of the send; Op::Send's completion releases it.
         let id = self.pool.hold(buffer);
-        let entry = opcode::Send::new(types::Fixed(slot), address, range.len() as u32)
-            .flags(match departure {
-                Departure::AtOnce => libc::MSG_NOSIGNAL,
-                Departure::WithFin => libc::MSG_NOSIGNAL | libc::MSG_MORE,
-            })
-            .build();
+        let (len, flags) = (range.len() as u32, departure.flags());
+        let entry = on_socket!(self, slot, |file| {
+            opcode::Send::new(file, address, len).flags(flags).build()
+        });
         self.push(entry.user_data(token.pack(id)));
     }
 
     pub fn shutdown_write(&mut self, slot: u32, token: Token) {
-        let entry = opcode::Shutdown::new(types::Fixed(slot), libc::SHUT_WR).build();
+        let how = libc::SHUT_WR;
+        let entry = on_socket!(self, slot, |file| opcode::Shutdown::new(file, how).build());
         self.push(entry.user_data(token.pack(0)));
     }
 
@@ -256,7 +279,13 @@ impl Ring {
 
     /// Closes the socket in `slot`; the slot is empty when the completion comes.
     pub fn close(&mut self, slot: u32, token: Token) {
-        self.push(opcode::Close::new(types::Fixed(slot)).build().user_data(token.pack(0)));
+        let entry = match &mut self.sockets {
+            Table::Registered => opcode::Close::new(types::Fixed(slot)).build(),
+            Table::Descriptors(held) => {
+                opcode::Close::new(types::Fd(files::take(held, slot))).build()
+            }
+        };
+        self.push(entry.user_data(token.pack(0)));
     }
 
     /// Submits what is queued, lets the kernel run what is ready, never blocks.
@@ -320,8 +349,8 @@ impl Ring {
 
     #[inline]
     fn push(&mut self, entry: squeue::Entry) {
-        // SAFETY: every entry built above names registered files, which the kernel checks, and
-        // buffers of `pool`, of which a share is kept until the completion.
+        // SAFETY: every entry built above names files, which the kernel checks, and buffers of
+        // `pool`, of which a share is kept until the completion.
         while unsafe { self.ring.0.submission().push(&entry) }.is_err() {
             self.enter();
         }

@@ -70,16 +70,6 @@ pub fn accept_queue(listener: impl AsFd) -> io::Result<u32> {
     Ok(info.tcpi_unacked)
 }
 
-/// How many descriptors this process may have open.
-pub fn descriptor_limit() -> io::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the kernel writes one rlimit into `limit`, which outlives the call.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(limit.rlim_cur)
-}
-
 /// Keeps signals away from this thread: the control plane's threads take them.
 pub fn block_signals() -> io::Result<()> {
     // SAFETY: sigset_t is plain data that sigfillset initialises before pthread_sigmask reads it;

@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 use rtrb::Producer;
 
 use super::accept;
+
 use super::core::Core;
 use super::engine::{Engine, EngineConfig};
 use super::latch::{First, first};
 use super::log::Log;
 use super::mailbox::Mailbox;
-use crate::limits::{
-    DESCRIPTORS_RESERVED, SETUP_WATCH, SETUPS_PER_CORE_MAX, SETUPS_PER_CORE_MIN, TICK,
-};
+use crate::limits::{SETUP_WATCH, TICK};
 use crate::net::listener::Listener;
+use crate::net::probe::Capacity;
 use crate::net::runtime::{self, Runtime, now, sleep, spawn};
-use crate::net::sockopt::{block_signals, descriptor_limit, thread_cpu_time};
+use crate::net::sockopt::{block_signals, thread_cpu_time};
 use crate::snapshot::{Command, CoreHandle, SnapshotCell, Transport};
 use crate::stats::{Event, Stats};
 
@@ -35,8 +35,7 @@ pub struct WorkerConfig {
     pub snapshot: SnapshotCell,
     pub stats: Arc<Stats>,
     pub log: Producer<Event>,
-    /// Tunnels that it may hold.
-    pub table_size: u32,
+    pub capacity: Capacity,
     /// Clock of the process, the same for all workers.
     pub boot: Instant,
 }
@@ -149,30 +148,22 @@ async fn obey(core: &Rc<Core>, mailbox: &Mailbox) -> io::Result<()> {
 type Parts = (Rc<Core>, Vec<Rc<Listener>>, Mailbox, CoreHandle);
 
 fn build(config: WorkerConfig) -> io::Result<Parts> {
-    let WorkerConfig { core, listeners, snapshot, stats, log, table_size, boot, .. } = config;
+    let WorkerConfig { core, listeners, snapshot, stats, log, capacity, boot, .. } = config;
     let (mailbox, handle) = Mailbox::new()?;
     let log = Log::new(log, Arc::clone(&stats.cores()[core]));
     let engine = Engine::new(EngineConfig {
         core,
-        tunnels: table_size,
+        files: capacity.files,
+        tunnels: capacity.tunnels,
         stats: Arc::clone(&stats),
         log: log.clone(),
         boot,
     })?;
-    let setups_max = setups_max(stats.cores().len());
     let reader = snapshot.reader();
-    let core = Rc::new(Core::new(core, stats, engine, reader, log, boot, setups_max));
+    let core = Rc::new(Core::new(core, stats, engine, reader, log, boot, capacity.setups));
     let adopt = |(transport, listener)| Listener::adopt(transport, listener).map(Rc::new);
     let listeners: io::Result<Vec<_>> = listeners.into_iter().map(adopt).collect();
     Ok((core, listeners?, mailbox, handle))
-}
-
-/// A set-up needs two descriptors, one of them when its client has long been accepted: taking more
-/// clients than that would refuse them all later.
-fn setups_max(cores: usize) -> usize {
-    let limit = descriptor_limit().unwrap_or(u64::MAX).saturating_sub(DESCRIPTORS_RESERVED);
-    let share = usize::try_from(limit / 2).unwrap_or(usize::MAX) / cores.max(1);
-    share.clamp(SETUPS_PER_CORE_MIN, SETUPS_PER_CORE_MAX)
 }
 
 /// Answers a drain when the last holder, tunnels or set-ups, has let go.

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use super::{Worker, WorkerConfig, start};
 use crate::limits;
 use crate::net::listener::listen;
+use crate::net::probe::{Capacity, FileKind};
 use crate::snapshot::domain::{AccessLog, DomainHttp, SendProxy};
 use crate::snapshot::{
     Balance, ClientAuth, Command, Domain, Endpoint, HeartbeatMode, Hosts, Http, Origin, OriginRule,
@@ -107,7 +108,7 @@ fn edge_of(transport: Transport, snapshot: Snapshot) -> Edge {
         snapshot: SnapshotCell::new(snapshot),
         stats: Arc::clone(&stats),
         log,
-        table_size: 64,
+        capacity: Capacity { files: FileKind::Registered, tunnels: 64, setups: 64 },
         boot: Instant::now(),
     })
     .unwrap();

@@ -5,12 +5,13 @@ use std::fmt::Write;
 
 use super::table::{TABLE, Wanted};
 use super::{Scale, grouped};
+use crate::net::probe::FileKind;
 
 /// Sizes that the document has a column for, each with the workers that it takes.
 const SCALES: [(&str, Scale); 3] = [
-    ("100 k", Scale { connections: 100_000, workers: 4 }),
-    ("1 M", Scale { connections: 1_000_000, workers: 8 }),
-    ("10 M", Scale { connections: 10_000_000, workers: 32 }),
+    ("100 k", Scale { connections: 100_000, workers: 4, files: FileKind::Registered }),
+    ("1 M", Scale { connections: 1_000_000, workers: 8, files: FileKind::Registered }),
+    ("10 M", Scale { connections: 10_000_000, workers: 32, files: FileKind::Registered }),
 ];
 
 /// The rows of those checks, whose names stand apart by `; `; they are added to `told`.

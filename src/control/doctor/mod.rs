@@ -23,6 +23,7 @@ use self::table::{Breaks, Check, Seen, TABLE, Wanted};
 use super::certs::Served;
 use super::config::{Loaded, OriginAddress};
 use crate::limits::REGISTERED_FILES_MAX;
+use crate::net::probe::FileKind;
 
 /// How bad a finding is, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -197,7 +198,8 @@ impl Facts {
 
 /// Looks at everything. Blocks.
 pub fn examine(host: &Host, facts: &Facts) -> Report {
-    let scale = Scale { connections: facts.size.connections, workers: facts.workers };
+    let files = host.io_uring.as_ref().map_or(FileKind::Registered, |report| report.files);
+    let scale = Scale { connections: facts.size.connections, workers: facts.workers, files };
     let looked = Looked { host, facts, scale };
     let (mut items, mut allowed) = (Vec::with_capacity(TABLE.len()), None::<Allowed>);
     for check in TABLE {
@@ -226,14 +228,21 @@ pub fn examine(host: &Host, facts: &Facts) -> Report {
 struct Scale {
     connections: u64,
     workers: u64,
+    /// Where the sockets of tunnels are.
+    files: FileKind,
 }
 
 impl Scale {
-    /// Slots of one worker's table of registered files: two for each tunnel, and a quarter more,
-    /// because connections do not spread evenly over workers.
-    fn files(self) -> u64 {
-        let even = (2 * self.connections).div_ceil(self.workers);
-        (even + even / 4).next_power_of_two().clamp(65_536, REGISTERED_FILES_MAX)
+    /// The limit that gives each worker room for its share and a quarter more, because connections
+    /// do not spread evenly over workers. It bounds each worker's table of registered files by
+    /// itself; of descriptors all workers' tunnels take three quarters together.
+    fn descriptors(self) -> u64 {
+        let sockets = 2 * self.connections;
+        let (even, most) = match self.files {
+            FileKind::Registered => (sockets.div_ceil(self.workers), REGISTERED_FILES_MAX),
+            FileKind::Descriptors => (sockets + sockets / 3, u64::MAX >> 1),
+        };
+        (even + even / 4).next_power_of_two().clamp(65_536, most)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::host::Host;
 use super::{Looked, Scale, State, Topic, grouped};
 use crate::limits::{BACKLOG, REGISTERED_FILES_MAX};
-use crate::net::probe::KERNEL_MIN;
+use crate::net::probe::{Capacity, FileKind, KERNEL_MIN};
 
 /// One setting of the host.
 pub struct Check {
@@ -233,12 +233,16 @@ pub const TABLE: &[Check] = &[
         name: "LimitNOFILE=",
         topic: Topic::Limits,
         does: "size of each worker's file table, two for each tunnel; handshakes in flight",
-        wanted: |scale| Wanted::AtLeast(scale.files()),
+        wanted: |scale| Wanted::AtLeast(scale.descriptors()),
         read: |looked| limit(looked, "Max open files"),
         breaks: Breaks::Size,
-        bounds: Some(|looked, files| looked.scale.workers * (files.min(REGISTERED_FILES_MAX) / 2)),
+        bounds: Some(|looked, limit| {
+            let Scale { workers, files, .. } = looked.scale;
+            let each = Capacity::of(limit, files, workers as usize).tunnels;
+            workers * u64::from(each)
+        }),
         fix: |scale| {
-            let files = scale.files();
+            let files = scale.descriptors();
             format!(
                 "LimitNOFILE={files} (systemctl edit hawser; without systemd: ulimit -n {files})"
             )
@@ -612,7 +616,16 @@ fn kernel(looked: &Looked<'_>) -> Result<Seen, String> {
 
 fn io_uring(looked: &Looked<'_>) -> Result<Seen, String> {
     Ok(match &looked.host.io_uring {
-        Ok(report) => judged(State::Ok, format!("permitted ({})", report.flags.name()), ""),
+        Ok(report) => match report.files {
+            FileKind::Registered => {
+                judged(State::Ok, format!("permitted ({})", report.flags.name()), "")
+            }
+            FileKind::Descriptors => judged(
+                State::Notice,
+                "permitted, but closed registered files are held back",
+                "Linux 6.13 or newer; until then each tunnel takes two descriptors",
+            ),
+        },
         Err(error) => judged(State::Problem, "it cannot be used", error.to_string()),
     })
 }

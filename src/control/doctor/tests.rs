@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::*;
-use crate::net::probe::{Flags, ProbeError, ProbeReport};
+use crate::net::probe::{FileKind, Flags, ProbeError, ProbeReport};
 
 struct Tree(tempfile::TempDir);
 
@@ -67,7 +67,7 @@ impl Tree {
         Host {
             root: self.0.path().to_owned(),
             process: Process::Asking,
-            io_uring: Ok(ProbeReport { kernel, flags: Flags::Defer }),
+            io_uring: Ok(ProbeReport { kernel, flags: Flags::Defer, files: FileKind::Registered }),
             free: |_| Ok(100 << 30),
         }
     }
@@ -104,6 +104,24 @@ fn a_host_that_is_right_has_nothing_to_fix() {
     let allowed = report.connections.unwrap();
     assert_eq!(allowed.allowed, 20 * 55_296);
     assert_eq!(allowed.by, "net.ipv4.ip_local_port_range 55,296");
+}
+
+#[test]
+fn a_kernel_that_holds_closed_files_back_costs_descriptors() {
+    let tree = Tree::new(GOOD);
+    let mut host = tree.host();
+    let kernel = "6.12".to_owned();
+    let (flags, files) = (Flags::Defer, FileKind::Descriptors);
+    host.io_uring = Ok(ProbeReport { kernel, flags, files });
+    let report = examine(&host, &million());
+    let ring = found(&report, "io_uring");
+    assert_eq!(ring.state, State::Notice);
+    assert!(ring.fix.as_ref().is_some_and(|fix| fix.starts_with("Linux 6.13 or newer")));
+    let limit = found(&report, "LimitNOFILE=");
+    assert_eq!(limit.state, State::Problem);
+    assert!(limit.fix.as_ref().is_some_and(|fix| fix.starts_with("LimitNOFILE=4194304")));
+    // Three quarters of 1,048,576 - 64, two for each, over eight workers.
+    assert_eq!(report.connections.unwrap().allowed, 8 * 57_340);
 }
 
 #[test]

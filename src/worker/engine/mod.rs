@@ -36,6 +36,7 @@ use super::wheel::Wheel;
 use crate::limits::{BATCHES_PER_TURN, BUFFER_HEADROOM, COMPLETIONS_PER_BATCH};
 use crate::net::buffers::{Buffer, Size};
 use crate::net::event::Event;
+use crate::net::probe::FileKind;
 use crate::net::ring::{Completion, Op, Ring, Token};
 use crate::net::runtime;
 use crate::net::tls::Secured;
@@ -78,6 +79,8 @@ pub enum AdoptError {
 pub struct EngineConfig {
     /// Index of this core in `stats`.
     pub core: usize,
+    /// Where sockets are held.
+    pub files: FileKind,
     /// Tunnels that the table holds.
     pub tunnels: u32,
     pub stats: Arc<Stats>,
@@ -107,7 +110,8 @@ struct State {
     orders: Orders,
     /// Receives that found no buffer: key, generation, leg.
     starved: VecDeque<(u32, u32, Leg)>,
-    /// Queued behind both peers' Closes: key, generation, leg. Empty between batches.
+    /// Queued behind both peers' Closes: key, generation, leg. Said at the end of the batch, or
+    /// at the start of the turn behind an adoption.
     last_words: Vec<(u32, u32, Leg)>,
     rng: StdRng,
     now: Now,
@@ -129,7 +133,7 @@ impl Engine {
     /// What the kernel refused: the ring, its file table or its buffers.
     pub fn new(config: EngineConfig) -> io::Result<Engine> {
         let event = Event::new()?;
-        let ring = Ring::new(config.tunnels * 2, &event)?;
+        let ring = Ring::new(config.files, config.tunnels * 2, &event)?;
         let now = Now::from_us(config.boot.elapsed().as_micros() as u64);
         let state = State {
             ring,
@@ -193,7 +197,7 @@ impl Engine {
         state.pump();
     }
 
-    /// Runs the engine whenever its ring has something: one task of the core.
+    /// Runs the engine whenever its ring has something, or a tunnel was adopted.
     ///
     /// # Errors
     /// The core's runtime failed.

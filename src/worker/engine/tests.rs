@@ -33,6 +33,10 @@ struct Core {
 
 impl Core {
     fn start() -> Core {
+        Core::with(FileKind::Registered)
+    }
+
+    fn with(files: FileKind) -> Core {
         let stats = Stats::new(1);
         let (producer, events) = rtrb::RingBuffer::new(LOG_RING_EVENTS);
         let (adopt, adopted) = sync_channel::<Upgraded>(64);
@@ -40,7 +44,7 @@ impl Core {
         let shared = Arc::clone(&stats);
         let run = move || {
             let (mut runtime, _) = Runtime::new().unwrap();
-            runtime.block_on(serve(shared, producer, adopted, tell));
+            runtime.block_on(serve(files, shared, producer, adopted, tell));
         };
         let thread = Some(std::thread::spawn(run));
         Core { stats, handle: told.recv().unwrap(), adopt, events, thread }
@@ -149,13 +153,14 @@ impl Drop for Core {
 }
 
 async fn serve(
+    files: FileKind,
     stats: Arc<Stats>,
     producer: rtrb::Producer<LogEvent>,
     adopted: Receiver<Upgraded>,
     tell: SyncSender<CoreHandle>,
 ) {
     let log = Log::new(producer, Arc::clone(&stats.cores()[0]));
-    let config = EngineConfig { core: 0, tunnels: 64, stats, log, boot: Instant::now() };
+    let config = EngineConfig { core: 0, files, tunnels: 64, stats, log, boot: Instant::now() };
     let engine = Engine::new(config).unwrap();
     let (mailbox, handle) = Mailbox::new().unwrap();
     tell.send(handle).unwrap();
@@ -318,6 +323,37 @@ fn early_bytes_go_first() {
 
 const MASKED_CLOSE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 3, 232];
 const CLOSE: [u8; 4] = [0x88, 2, 3, 232];
+
+/// As on a kernel that holds closed registered files back.
+#[test]
+fn sockets_that_are_descriptors_carry_and_end_the_same() {
+    let mut core = Core::with(FileKind::Descriptors);
+    // The same slots again and again.
+    for _ in 0..3 {
+        let (mut client, mut origin) = core.tunnel(&domain(websocket()));
+        for n in [0, 126, 4033, 70_000] {
+            let (up, down) = (message(&pattern(n), true), message(&pattern(n), false));
+            client.write_all(&up).unwrap();
+            expect(&mut origin, &up);
+            origin.write_all(&down).unwrap();
+            expect(&mut client, &down);
+        }
+        client.write_all(&MASKED_CLOSE).unwrap();
+        expect(&mut origin, &MASKED_CLOSE);
+        origin.write_all(&CLOSE).unwrap();
+        expect(&mut client, &CLOSE);
+        drop(origin);
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        assert_eq!(core.closed().outcome.cause, Cause::PeerClose);
+    }
+    let (client, mut origin) = core.tunnel(&domain(websocket()));
+    core.has(1);
+    drop(client);
+    let mut rest = vec![];
+    origin.read_to_end(&mut rest).unwrap();
+    drop(origin);
+    assert!(matches!(core.closed().outcome.cause, Cause::PeerEof | Cause::PeerReset));
+}
 
 #[test]
 fn a_close_that_came_together_with_the_fin_arrives_before_the_end() {
