@@ -107,7 +107,8 @@ fn many_small_records_that_came_at_once_are_read_without_more_from_the_socket() 
 #[test]
 fn a_peer_that_never_stops_changing_keys_lets_others_run() {
     const BYTES: usize = 200;
-    let peer = |mut peer: Peer| {
+    let (all_read, wait) = channel();
+    let peer = move |mut peer: Peer| {
         let mut unit_len = 0;
         for _ in 0..BYTES {
             let mut unit = peer.sealed(b"x");
@@ -118,6 +119,8 @@ fn a_peer_that_never_stops_changing_keys_lets_others_run() {
             unit_len = unit.len();
             peer.tcp.write_all(&unit).unwrap();
         }
+        // Answers stand unread at its socket, so closing it would be a reset.
+        wait.recv().unwrap();
         unit_len
     };
     let (longest, unit_len) = served(&TLS13, peer, async |stream| {
@@ -138,6 +141,7 @@ fn a_peer_that_never_stops_changing_keys_lets_others_run() {
             poll
         })
         .await;
+        all_read.send(()).unwrap();
         longest
     });
     let held = RECORD_BYTES_MAX / unit_len + 2;
